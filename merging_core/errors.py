@@ -56,7 +56,8 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         advice = f"; {self.fix}" if self.fix else ""
-        return f"{place}{self.must}, but {self.got} came{advice}."
+        end = "" if advice.endswith("?") else "."
+        return f"{place}{self.must}, but {self.got} came{advice}{end}"
 
     def located(self, outer: str) -> Problem:
         """Return the same problem with `outer` put before its place.

@@ -51,6 +51,8 @@ class ParameterInfo:
     unit: str = ""
     """Such as “fraction kept”; empty for a pure number."""
     choices: tuple[str, ...] = ()
+    per_model: bool = False
+    """Whether `models[i].params` may override it for one expert."""
 
     def problem(self, value: object, where: str) -> Problem | None:
         """Say what is wrong with `value`, or nothing.
