@@ -1,0 +1,139 @@
+"""Loss and accuracy along a path between models, with the chord, the barrier and where the merge stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.charts.roles import Figure, axis, colour, expert, figure, fraction_axis, inert
+
+__all__ = ["figure_of"]
+
+
+def figure_of(numbers: dict[str, Any]) -> Figure:
+    """Draw path numbers (see docs/architecture.md): loss on the left, accuracy on the right, over the same t.
+
+    Solid: validation; dashed: train; dotted: the chord from end to end. The barrier, where the loss rises above its
+    chord, is shaded. Thin lines are the tasks in their experts' colours.
+    """
+    traces: list[dict[str, Any]] = []
+    for split in ("train", "validation"):
+        part = numbers["splits"].get(split)
+        if part and part["points"]:
+            traces += _curves(split, part["points"])
+    validation = (numbers["splits"].get("validation") or {}).get("points") or []
+    traces = [*_barrier(validation), *_tasks(numbers["tasks"], validation), *traces]
+    low, high = numbers["range"]
+    name = "λ" if numbers["kind"] == "lambda" else "t"
+    span = {"range": [low - 0.02 * (high - low), high + 0.02 * (high - low)], "fixedrange": True}
+    layout = {
+        "xaxis": axis(name, domain=[0.0, 0.465], **span),
+        "xaxis2": axis(name, domain=[0.535, 1.0], anchor="y2", matches="x", **span),
+        "yaxis": axis("", rangemode="tozero", fixedrange=True),
+        "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
+        "shapes": _current(numbers["current"]),
+        "annotations": [_caption("loss, mean over tasks", 0.0), _caption("accuracy", 0.535)],
+        "margin": {"l": 46, "r": 12, "t": 24, "b": 34},
+    }
+    return figure(traces, layout)
+
+
+def _curves(split: str, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    dash, width = ("solid", 2.2) if split == "validation" else ("dash", 1.4)
+    tint = colour("merge") if split == "validation" else colour("muted")
+    line = {"color": tint, "width": width, "dash": dash, "shape": "linear"}
+    common = {"type": "scatter", "mode": "lines+markers", "x": [point["t"] for point in points], "line": line}
+    marker = {"size": 4 if split == "validation" else 0.1, "color": tint}
+    return [
+        {
+            **common,
+            "name": split,
+            "y": [point["loss"] for point in points],
+            "marker": marker,
+            "hovertemplate": f"{split} loss %{{y:.3f}} at %{{x:.2f}}<extra></extra>",
+        },
+        {
+            **common,
+            "name": f"{split} accuracy",
+            "y": [point["accuracy"] for point in points],
+            "marker": marker,
+            "xaxis": "x2",
+            "yaxis": "y2",
+            "hovertemplate": f"{split} accuracy %{{y:.1%}} at %{{x:.2f}}<extra></extra>",
+        },
+    ]
+
+
+def _barrier(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The chord, and the area between it and the curve where the loss lies above."""
+    if len(points) < 2:
+        return []
+    first, last = points[0], points[-1]
+    width = last["t"] - first["t"]
+    chord = [first["loss"] + (last["loss"] - first["loss"]) * (point["t"] - first["t"]) / width for point in points]
+    ts = [point["t"] for point in points]
+    above = [max(point["loss"], height) for point, height in zip(points, chord, strict=True)]
+    quiet = {"type": "scatter", "mode": "lines", "x": ts, "hoverinfo": "skip"}
+    return [
+        {**quiet, "name": "chord", "y": chord, "line": {"color": colour("faint"), "width": 1.4, "dash": "dot"}},
+        {
+            **quiet,
+            "name": "barrier",
+            "y": above,
+            "line": {"width": 0, "color": colour("barrier")},
+            "fill": "tonexty",
+            "fillcolor": colour("barrier"),
+        },
+    ]
+
+
+def _tasks(tasks: list[dict[str, Any]], points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if len(tasks) < 2:
+        return []
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": inert(task["title"]),
+            "x": [point["t"] for point in points],
+            "y": [point["tasks"][i]["accuracy"] for point in points],
+            "xaxis": "x2",
+            "yaxis": "y2",
+            "opacity": 0.55,
+            "line": {"color": expert(task["colour"]), "width": 1.3},
+            "hovertemplate": f"{inert(task['title'])} %{{y:.1%}} at %{{x:.2f}}<extra></extra>",
+        }
+        for i, task in enumerate(tasks)
+    ]
+
+
+def _current(at: float | None) -> list[dict[str, Any]]:
+    if at is None:
+        return []
+    line = {"color": colour("merge"), "width": 1.4}
+    return [
+        {
+            "type": "line",
+            "x0": at,
+            "x1": at,
+            "y0": 0,
+            "y1": 1,
+            "xref": f"x{axis_}",
+            "yref": f"y{axis_} domain",
+            "line": line,
+        }
+        for axis_ in ("", "2")
+    ]
+
+
+def _caption(text: str, x: float) -> dict[str, Any]:
+    return {
+        "text": text,
+        "x": x,
+        "y": 1.0,
+        "xref": "paper",
+        "yref": "paper",
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": 12, "color": colour("muted")},
+    }
