@@ -1,0 +1,39 @@
+// One plotly chart that is never remounted: data goes in by Plotly.react, zoom and hover survive.
+
+const CONFIG = { displayModeBar: false, displaylogo: false, responsive: false, doubleClick: "reset", scrollZoom: false };
+
+export function createChart(element, theme, { onDrawn = () => {} } = {}) {
+  const { Plotly } = window;
+  let figure = null;
+
+  async function draw(next) {
+    figure = next;
+    const { data, layout } = theme.dress(figure);
+    await Plotly.react(element, data, { ...layout, width: element.clientWidth, height: element.clientHeight }, CONFIG);
+    onDrawn();
+  }
+
+  const redraw = () => {
+    if (figure && element.clientWidth > 0) draw(figure);
+  };
+  theme.onChange(redraw);
+  new ResizeObserver(redraw).observe(element);
+
+  // The pixel of a value on an axis ("xaxis", "yaxis2", …), relative to the chart's element; null before the first draw.
+  function pixel(axisName, value) {
+    const axis = element._fullLayout?.[axisName];
+    return axis ? axis._offset + axis.l2p(value) : null;
+  }
+
+  function value(axisName, position) {
+    const axis = element._fullLayout?.[axisName];
+    return axis ? axis.p2l(position - axis._offset) : null;
+  }
+
+  function extent(axisName) {
+    const axis = element._fullLayout?.[axisName];
+    return axis ? [axis._offset, axis._offset + axis._length] : null;
+  }
+
+  return { draw, pixel, value, extent, element };
+}

@@ -1,0 +1,124 @@
+// Controls made from what the registry says of a parameter.
+
+import { freshId, h } from "./dom.js";
+
+// One row: name, slider, number. `set` shows a value without telling anyone.
+export function createSlider({ title, help, range, bounds, step, unit = "", colour = null, ticks = [], onInput, onEnd }) {
+  const id = freshId("slider");
+  const slider = h("input", { type: "range", id, min: range[0], max: range[1], step, title: help ?? title });
+  const box = h("input", {
+    type: "number", class: "number", min: bounds?.[0], max: bounds?.[1], step, "aria-label": `${title}, number`, title: unit,
+  });
+  const group = () => `${id}`;
+  slider.addEventListener("input", () => {
+    box.value = tidy(slider.valueAsNumber, step);
+    paint();
+    onInput(slider.valueAsNumber, group());
+  });
+  slider.addEventListener("change", () => onEnd?.());
+  box.addEventListener("change", () => {
+    if (Number.isFinite(box.valueAsNumber)) {
+      slider.value = box.valueAsNumber;
+      paint();
+      onInput(box.valueAsNumber, null);
+    }
+  });
+
+  function paint() {
+    const [low, high] = range;
+    const share = (Math.min(high, Math.max(low, slider.valueAsNumber)) - low) / (high - low);
+    const zero = Math.min(1, Math.max(0, -low / (high - low)));
+    slider.style.setProperty("--from", `${100 * Math.min(zero, share)}%`);
+    slider.style.setProperty("--to", `${100 * Math.max(zero, share)}%`);
+  }
+
+  function set(value) {
+    if (value === null || value === undefined) return;
+    if (Number(slider.value) !== value) slider.value = value;
+    if (document.activeElement !== box) box.value = tidy(value, step);
+    paint();
+  }
+
+  const marks = ticks.length
+    ? h("span", { class: "marks", "aria-hidden": "true" }, ticks.map((tick) =>
+        h("i", { style: { left: `${(100 * (tick - range[0])) / (range[1] - range[0])}%` } })))
+    : null;
+  const label = h("label", { for: id, title: help ?? "" }, title);
+  const row = h("div", { class: "slider-row", style: colour ? { "--tone": colour } : {} }, label, h("span", { class: "track" }, slider, marks), box);
+  return { row, set, slider, label, disable: (off) => { slider.disabled = off; box.disabled = off; row.classList.toggle("off", off); } };
+}
+
+export function createChoice({ title, help, choices, onInput }) {
+  const id = freshId("choice");
+  const groups = Map.groupBy ? Map.groupBy(choices, (choice) => choice.group ?? "") : grouped(choices);
+  const select = h("select", { id, title: help ?? title, onchange: () => onInput(select.value) },
+    [...groups].map(([name, options]) => name
+      ? h("optgroup", { label: name }, options.map(option))
+      : options.map(option)));
+  const row = h("div", { class: "choice-row" }, h("label", { for: id, title: help ?? "" }, title), select);
+  return { row, select, set: (value) => { if (select.value !== value) select.value = value; } };
+}
+
+function option({ value, title }) {
+  return h("option", { value }, title);
+}
+
+function grouped(choices) {
+  const map = new Map();
+  for (const choice of choices) map.set(choice.group ?? "", [...(map.get(choice.group ?? "") ?? []), choice]);
+  return map;
+}
+
+export function createSwitch({ title, help, onInput }) {
+  const id = freshId("switch");
+  const box = h("input", { type: "checkbox", id, onchange: () => onInput(box.checked) });
+  const row = h("div", { class: "choice-row" }, h("label", { for: id, title: help ?? "" }, title), box);
+  return { row, set: (value) => { box.checked = Boolean(value); } };
+}
+
+// The control of one registered parameter.
+export function createKnob(info, { onInput, onEnd }) {
+  if (info.kind === "choice") {
+    return createChoice({ title: info.title, help: info.help, choices: info.choices.map((value) => ({ value, title: value })), onInput: (v) => onInput(v, null) });
+  }
+  if (info.kind === "switch") return createSwitch({ title: info.title, help: info.help, onInput: (v) => onInput(v, null) });
+  const range = info.slider ?? [info.minimum ?? 0, info.maximum ?? 1];
+  const low = info.minimum_excluded && range[0] === info.minimum ? range[0] + info.step : range[0];
+  return createSlider({
+    title: info.title, help: `${info.help}${info.unit ? ` (${info.unit})` : ""}`, range: [low, range[1]],
+    bounds: [info.minimum, info.maximum], step: info.step, unit: info.unit, onInput, onEnd,
+  });
+}
+
+// “ƒ”: formula, one sentence, source; a popover that needs no answer.
+export function createExplainer(name) {
+  const id = freshId("explain");
+  const panel = h("div", { id, class: "explainer", popover: "auto" });
+  const button = h("button", { class: "quiet explain", type: "button", popovertarget: id, "aria-label": `formula and source of ${name}`, title: "formula and source" }, "ƒ");
+  panel.addEventListener("toggle", (event) => {
+    if (event.newState !== "open") return;
+    const box = button.getBoundingClientRect();
+    panel.style.left = `${Math.max(8, Math.min(box.left, window.innerWidth - panel.offsetWidth - 8))}px`;
+    panel.style.top = `${Math.min(box.bottom + 6, window.innerHeight - panel.offsetHeight - 8)}px`;
+  });
+  function set(info) {
+    const source = info.source;
+    panel.replaceChildren(
+      h("strong", {}, info.title),
+      h("code", {}, info.formula),
+      h("p", {}, info.summary ?? info.help ?? ""),
+      source ? h("p", { class: "source" }, `${source.authors} (${source.year}), `, h("a", { href: safe(source.url), target: "_blank", rel: "noopener noreferrer" }, source.title), source.place ? `, ${source.place}` : "", ".") : "",
+      source?.deviation ? h("p", { class: "source" }, `Here: ${source.deviation}`) : "",
+    );
+  }
+  return { button, panel, set };
+}
+
+function safe(url) {
+  return /^https?:\/\//.test(url ?? "") ? url : null;
+}
+
+function tidy(value, step) {
+  const digits = Math.max(0, Math.ceil(-Math.log10(step)));
+  return Number(value).toFixed(digits);
+}

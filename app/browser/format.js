@@ -1,0 +1,40 @@
+// Numbers as text: as many digits as their interval supports.
+
+const MINUS = "−";
+
+export function signed(text) {
+  return text.replace("-", MINUS);
+}
+
+// A fraction in percent; the half width of its interval decides the digits.
+export function percent(value, interval = null) {
+  if (value === null || value === undefined) return "–";
+  const half = interval ? (interval[1] - interval[0]) / 2 : 0;
+  return signed((100 * value).toFixed(half >= 0.05 ? 0 : 1));
+}
+
+export function plusMinus(interval) {
+  if (!interval) return "";
+  const half = (interval[1] - interval[0]) / 2;
+  return `± ${(100 * half).toFixed(half >= 0.05 ? 0 : 1)}`;
+}
+
+export function number(value, digits = 2) {
+  return value === null || value === undefined ? "–" : signed(value.toFixed(digits));
+}
+
+// A difference shows its sign, also when it is positive.
+export function difference(value, digits = 1) {
+  if (value === null || value === undefined) return "–";
+  const text = Math.abs(100 * value).toFixed(digits);
+  return Number(text) === 0 ? text : `${value > 0 ? "+" : MINUS}${text}`;
+}
+
+export function count(value) {
+  return value === null || value === undefined ? "–" : String(value).replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
+}
+
+export function clock(iso) {
+  const date = new Date(iso);
+  return Number.isNaN(date.getTime()) ? "" : date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+}

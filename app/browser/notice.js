@@ -1,0 +1,22 @@
+// Messages without a dialog: what went wrong, in sentences; everything else stays as it was.
+
+import { fill, h } from "./dom.js";
+
+export function createNotice() {
+  const list = h("div", { class: "sentences" });
+  const close = h("button", { type: "button", class: "quiet", "aria-label": "dismiss", onclick: () => clear() }, "✕");
+  const element = h("div", { class: "notice", role: "alert", hidden: true }, list, close);
+
+  function show(sentences, kind = "warning") {
+    element.className = `notice ${kind}`;
+    element.hidden = false;
+    fill(list, sentences.slice(0, 6).map((sentence) => h("p", {}, sentence)), sentences.length > 6 ? h("p", {}, `and ${sentences.length - 6} more.`) : null);
+  }
+
+  function clear() {
+    element.hidden = true;
+    fill(list);
+  }
+
+  return { element, show, clear, problems: (answer) => show(answer.problems.map((problem) => problem.sentence), "error") };
+}

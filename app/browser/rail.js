@@ -1,0 +1,196 @@
+// The rail of controls: models, λ, method, mask, layers, seed. Every control edits the recipe by making the next one.
+
+import { createChoice, createExplainer, createKnob, createSlider } from "./controls.js";
+import { fill, h } from "./dom.js";
+import { replaced } from "./store.js";
+
+export function createRail(description, store, { edit, scoreOnTest }) {
+  const root = h("aside", { class: "rail", "aria-label": "Controls" });
+  const sections = [modelsSection(), methodSection(), maskSection(), layersSection(), footSection()];
+  fill(root, sections.map((section) => section.element));
+
+  function change(path, value, group = null) {
+    store.commit(replaced(store.get(), path, value), { group });
+  }
+
+  function set(state) {
+    sections.forEach((section) => section.set(state));
+  }
+
+  const numeric = (path) => ({ onInput: (value, group) => change(path, value, group), onEnd: () => store.endGesture() });
+
+  function heading(text, ...more) {
+    return h("h2", {}, text, ...more);
+  }
+
+  function modelsSection() {
+    const family = createChoice({
+      title: "base", help: "The common ancestor from which the experts were fine-tuned.",
+      choices: description.families.map((one) => ({ value: one.name, title: one.base ?? one.title, group: one.source ?? "zoo" })),
+      onInput: (name) => edit({ kind: "family", family: name }),
+    });
+    const list = h("div", { class: "experts" });
+    const lambda = createSlider({
+      title: "λ", help: "Scales the whole merged vector.", range: [0, 1.5], bounds: [-10, 10], step: 0.01, ticks: [1], ...numeric(["recipe", "lambda"]),
+    });
+    lambda.row.classList.add("lambda");
+    const note = h("p", { class: "hint" });
+    let shown = null;
+    let rows = new Map();
+
+    function build(current) {
+      rows = new Map();
+      fill(list, current.experts.map((expert) => {
+        const slider = createSlider({
+          title: expert.title, help: expert.description, range: [-1, 2], bounds: [-10, 10], step: 0.01, ticks: [0, 1], colour: `var(--expert-${expert.colour % 8})`,
+          onInput: (value, group) => {
+            const index = store.get().recipe.models.findIndex((model) => model.ref === expert.ref);
+            if (index >= 0) change(["recipe", "models", index, "weight"], value, group);
+          },
+          onEnd: () => store.endGesture(),
+        });
+        const toggle = h("button", { class: "dot", type: "button", role: "switch", "aria-label": `use ${expert.title}`, title: "use or leave out", onclick: () => toggleExpert(expert.ref) });
+        slider.row.prepend(toggle);
+        rows.set(expert.ref, { slider, toggle });
+        return slider.row;
+      }));
+    }
+
+    function toggleExpert(ref) {
+      const used = store.get().recipe.models.map((model) => model.ref);
+      const experts = used.includes(ref) ? used.filter((one) => one !== ref) : [...used, ref];
+      edit({ kind: "experts", experts });
+    }
+
+    function setModels(state) {
+      const current = description.families.find((one) => one.name === state.family);
+      family.set(state.family);
+      if (shown !== current) build((shown = current));
+      const method = description.registry.methods.find((one) => one.name === state.recipe.method.name);
+      for (const [ref, { slider, toggle }] of rows) {
+        const model = state.recipe.models.find((one) => one.ref === ref);
+        slider.set(model ? model.weight : 0);
+        slider.disable(!model);
+        toggle.setAttribute("aria-checked", String(Boolean(model)));
+      }
+      lambda.set(state.recipe.lambda);
+      const [least, most] = method?.models ?? [1, null];
+      const n = state.recipe.models.length;
+      const out = current.experts.length - n;
+      note.textContent = n < least ? `${method.title} needs at least ${least} experts.`
+        : most && n > most ? `${method.title} takes at most ${most} experts.`
+        : out > 0 ? `${n} of ${current.experts.length} experts used.` : "";
+    }
+
+    return { element: h("section", {}, heading("Models"), family.row, list, note, lambda.row), set: setModels };
+  }
+
+  function methodSection() {
+    const explain = createExplainer("the merge method");
+    const method = createChoice({
+      title: "method", choices: description.registry.methods.map((one) => ({ value: one.name, title: one.title, group: one.group })),
+      onInput: (name) => edit({ kind: "method", name }),
+    });
+    method.row.append(explain.button);
+    const summary = h("p", { class: "hint" });
+    const knobs = h("div", {});
+    const kept = keptKnobs(knobs, (name) => ["recipe", "method", "params", name]);
+    function setMethod(state) {
+      const info = description.registry.methods.find((one) => one.name === state.recipe.method.name);
+      method.set(info.name);
+      explain.set(info);
+      summary.textContent = info.summary;
+      kept(info.name, info.parameters, state.recipe.method.params ?? {});
+    }
+    return { element: h("section", {}, heading("Method"), method.row, summary, knobs, explain.panel), set: setMethod };
+  }
+
+  function maskSection() {
+    const explain = createExplainer("the mask");
+    const kinds = description.registry.masks;
+    const kind = createChoice({
+      title: "mask", help: "Which scalars of each task vector survive.", choices: kinds.map((one) => ({ value: one.name, title: one.title })),
+      onInput: (value) => edit({ kind: "mask", mask: value }),
+    });
+    kind.row.append(explain.button);
+    const knobs = h("div", {});
+    const kept = keptKnobs(knobs, (name) => ["recipe", "mask", name]);
+    const element = h("section", {}, heading("Mask"), kind.row, knobs, explain.panel);
+    function setMask(state) {
+      const method = description.registry.methods.find((one) => one.name === state.recipe.method.name);
+      element.hidden = method.owns.includes("mask") || method.domain === "weight";
+      const mask = state.recipe.mask ?? { kind: "none" };
+      const info = kinds.find((one) => one.name === mask.kind) ?? kinds[0];
+      kind.set(info.name);
+      explain.set(info);
+      kept(info.name, info.parameters, mask);
+    }
+    return { element, set: setMask };
+  }
+
+  function layersSection() {
+    const explain = createExplainer("layer scaling");
+    const kinds = description.registry.scalings;
+    const kind = createChoice({
+      title: "profile", help: "A factor per depth.", choices: kinds.map((one) => ({ value: one.name, title: one.title })),
+      onInput: (value) => edit({ kind: "scaling", scaling: value }),
+    });
+    kind.row.append(explain.button);
+    const knobs = h("div", {});
+    const kept = keptKnobs(knobs, (name) => ["recipe", "layer_scaling", name], (name, value) => {
+      if (name !== "alpha_rule") return false;
+      edit({ kind: "alpha_rule", rule: value });
+      return true;
+    });
+    const hint = h("p", { class: "hint" });
+    function setLayers(state) {
+      const scaling = state.recipe.layer_scaling ?? { kind: "constant" };
+      const info = kinds.find((one) => one.name === scaling.kind) ?? kinds[0];
+      kind.set(info.name);
+      explain.set(info);
+      const ruled = scaling.alpha_rule && scaling.alpha_rule !== "value";
+      kept(info.name + (ruled ? "+" : ""), info.parameters.filter((one) => !(ruled && one.name === "alpha")), scaling);
+      hint.textContent = info.name === "curve" ? "Drag the points in the chart." : info.name === "constant" ? "Drag a point in the chart to shape it." : "";
+    }
+    return { element: h("section", {}, heading("Layers"), kind.row, knobs, hint, explain.panel), set: setLayers };
+  }
+
+  function footSection() {
+    const seed = h("input", { type: "number", class: "number", min: 0, max: 4294967295, step: 1, id: "basin-seed", onchange: () => {
+      if (Number.isInteger(seed.valueAsNumber)) change(["recipe", "seed"], seed.valueAsNumber);
+    } });
+    const dtype = createChoice({ title: "dtype", help: "The merged weights are rounded to it, here and in an export.",
+      choices: ["float32", "bfloat16", "float16"].map((value) => ({ value, title: value })), onInput: (value) => change(["recipe", "dtype"], value) });
+    const row = h("div", { class: "choice-row" }, h("label", { for: "basin-seed", title: "Random masks come from a hash of it." }, "seed"), seed);
+    const button = h("button", { type: "button", class: "primary", onclick: () => scoreOnTest() }, "Score on test");
+    const hint = h("p", { class: "hint" }, "The charts use the validation split. A test score is for reporting; each one is counted.");
+    function setFoot(state) {
+      const method = description.registry.methods.find((one) => one.name === state.recipe.method.name);
+      const mask = description.registry.masks.find((one) => one.name === (state.recipe.mask?.kind ?? "none"));
+      row.hidden = !(method.stochastic || mask?.stochastic);
+      if (document.activeElement !== seed) seed.value = state.recipe.seed ?? 0;
+      dtype.set(state.recipe.dtype ?? "float32");
+    }
+    return { element: h("section", { class: "foot" }, row, dtype.row, button, hint), set: setFoot };
+  }
+
+  // Knobs of a method, kept in place while the method stays the same, so that focus and drag survive.
+  function keptKnobs(container, pathOf, intercept = () => false) {
+    let key = null;
+    let built = new Map();
+    return (name, infos, values) => {
+      const shown = infos.filter((info) => info.kind !== "points");
+      if (key !== name) {
+        key = name;
+        built = new Map(shown.map((info) => [info.name, createKnob(info, {
+          onInput: (value, group) => { if (!intercept(info.name, value)) change(pathOf(info.name), value, group); },
+          onEnd: () => store.endGesture(),
+        })]));
+        fill(container, [...built.values()].map((knob) => knob.row));
+      }
+      for (const info of shown) built.get(info.name)?.set(values[info.name] ?? info.default);
+    };
+  }
+
+  return { element: root, set };
+}

@@ -1,0 +1,125 @@
+// The studio: everything on one screen, alive from the first moment. Called once by the page with the server's functions.
+
+import { createAccuracyPanel } from "./accuracy.js";
+import { h } from "./dom.js";
+import { createHistoryPanel } from "./history.js";
+import { createLayersPanel } from "./layers.js";
+import { createLoop } from "./loop.js";
+import { createNotice } from "./notice.js";
+import { createPathPanel } from "./path.js";
+import { createRail } from "./rail.js";
+import { createShare } from "./share.js";
+import { createStore } from "./store.js";
+import { createTestScore } from "./test-score.js";
+import { createTheme } from "./theme.js";
+
+export async function mount(root, server, palette) {
+  const link = new URL(window.location.href).searchParams.get("s");
+  const hello = await server.hello({ link });
+  root.replaceChildren();
+  root.classList.add("basin");
+  const theme = createTheme(palette, root);
+  const notice = createNotice();
+  if (!hello.ok) {
+    root.append(notice.element);
+    return notice.problems(hello);
+  }
+  const { description } = hello;
+  const store = createStore(hello.state);
+  let pinned = null;
+
+  const panels = {
+    accuracy: createAccuracyPanel(theme),
+    path: createPathPanel(description, theme, store),
+    layers: createLayersPanel(theme, store),
+  };
+  const history = createHistoryPanel({
+    open: (row) => store.commit(row.state),
+    pin: (hash) => { pinned = hash; loop.again(); },
+    compare: (a, b) => server.compare({ a, b }),
+  });
+  const loop = createLoop((message) => server.live({ ...message, pinned }), { onAnswer, onBusy, onLost });
+  const share = createShare((message) => server.share(message), store, notice);
+  const test = createTestScore((message) => server.score_on_test(message), store, notice, hello.test_scores);
+  const rail = createRail(description, store, { edit, scoreOnTest: test.run });
+  const busy = h("span", { class: "busy", "aria-hidden": "true" });
+  const bar = header();
+  root.append(bar.element, notice.element, h("div", { class: "columns" }, rail.element,
+    h("main", {}, panels.accuracy.element, test.element, panels.path.element, panels.layers.element, history.element)), share.panel);
+
+  async function edit(change) {
+    const answer = await server.edit({ state: store.get(), change });
+    if (!answer.ok) {
+      rail.set(store.get());
+      return notice.problems(answer);
+    }
+    store.commit(answer.state, { cause: change.kind });
+  }
+
+  function onAnswer(kind, answer, newest) {
+    if (!answer.ok) {
+      if (newest) notice.problems(answer);
+      return;
+    }
+    if (newest) notice.clear();
+    const { figures, numbers } = answer;
+    if (kind === "preview" || kind === "settle") panels.accuracy.show(figures.accuracy, numbers);
+    if (kind === "path") panels.path.show(figures.path, numbers);
+    if (kind === "layers") panels.layers.show(figures.layers, numbers);
+    if (kind === "settle") {
+      history.show(answer.history, answer.hash);
+      remember();
+    }
+    root.dataset[kind] = answer.seq;
+  }
+
+  function onBusy(working) {
+    busy.classList.toggle("on", working);
+    root.dataset.busy = String(working);
+  }
+
+  function onLost(error, times) {
+    notice.show([`The server does not answer (${error?.message ?? "no connection"}). What you see is its last answer; trying again${times > 1 ? ", attempt " + times : ""}.`]);
+  }
+
+  // The address follows the state once it rests, so that a reload or a bookmark keeps it.
+  async function remember() {
+    const answer = await server.share({ state: store.get() });
+    if (!answer?.ok) return;
+    const url = new URL(window.location.href);
+    url.search = answer.query;
+    window.history.replaceState(null, "", url);
+  }
+
+  function header() {
+    const undo = h("button", { type: "button", class: "quiet", title: "Ctrl+Z", onclick: store.undo }, "Undo");
+    const redo = h("button", { type: "button", class: "quiet", title: "Ctrl+Shift+Z", onclick: store.redo }, "Redo");
+    const reset = h("button", { type: "button", class: "quiet", onclick: () => edit({ kind: "reset" }) }, "Reset");
+    const element = h("header", { class: "top" },
+      h("h1", {}, h("span", { class: "logo", "aria-hidden": "true" }), "Basin"), h("span", { class: "tab" }, "Studio"), busy,
+      h("span", { class: "spacer" }), h("span", { class: "device", title: `Basin ${description.version}` }, description.device), undo, redo, reset, share.button);
+    return { element, set: () => { undo.disabled = !store.canUndo(); redo.disabled = !store.canRedo(); } };
+  }
+
+  store.subscribe((state) => {
+    rail.set(state);
+    panels.path.set(state);
+    bar.set();
+    test.stale();
+    loop.push(state);
+  });
+  window.addEventListener("keydown", (event) => {
+    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || event.target.matches?.("input[type=text],input[type=number]")) return;
+    event.preventDefault();
+    if (event.shiftKey) store.redo();
+    else store.undo();
+  });
+
+  rail.set(store.get());
+  panels.path.set(store.get());
+  bar.set();
+  history.show(hello.history ?? [], null);
+  if (hello.notice) notice.show([hello.notice]);
+  loop.push(store.get());
+  root.dataset.ready = "true";
+}

@@ -1,0 +1,34 @@
+// Score on test: a separate act, counted, and set apart from what the sliders show.
+
+import { fill, h } from "./dom.js";
+import { count, number, percent, plusMinus } from "./format.js";
+
+export function createTestScore(ask, store, notice, taken = 0) {
+  const body = h("div", { class: "test-body" });
+  const element = h("section", { class: "panel test-score", "aria-label": "Test score", role: "status", hidden: true }, body);
+
+  async function run() {
+    element.hidden = false;
+    fill(body, h("p", { class: "hint" }, "Scoring on the test split …"));
+    const answer = await ask({ state: store.get() });
+    if (!answer.ok) {
+      element.hidden = true;
+      return notice.problems(answer);
+    }
+    taken = answer.test_scores;
+    const { numbers } = answer;
+    fill(body,
+      h("strong", {}, `Test: ${percent(numbers.average.accuracy, numbers.average.interval)} ${plusMinus(numbers.average.interval)} %`),
+      h("span", {}, `normalised ${number(numbers.normalised?.value, 2)}, n ${count(numbers.n)}, test split`),
+      h("span", { class: "tasks" }, numbers.tasks.map((task) => h("span", {}, `${task.title} ${percent(task.accuracy)}`))),
+      h("span", { class: "hint" }, taken === 1 ? "Your first test score on these tasks." : `You have taken ${taken} test scores on these tasks; the more one looks, the less they prove.`),
+      h("button", { type: "button", class: "quiet", "aria-label": "dismiss", onclick: () => { element.hidden = true; } }, "✕"));
+  }
+
+  // A score belongs to the merge it was taken of.
+  function stale() {
+    element.hidden = true;
+  }
+
+  return { element, run, stale };
+}
