@@ -4,6 +4,7 @@ import { createAccuracyPanel } from "./accuracy.js";
 import { h } from "./dom.js";
 import { createHistoryPanel } from "./history.js";
 import { createLayersPanel } from "./layers.js";
+import { loadParts } from "./load.js";
 import { createLoop } from "./loop.js";
 import { createNotice } from "./notice.js";
 import { createPathPanel } from "./path.js";
@@ -13,9 +14,9 @@ import { createStore } from "./store.js";
 import { createTestScore } from "./test-score.js";
 import { createTheme } from "./theme.js";
 
-export async function mount(root, server, palette) {
+export async function mount(root, server, base) {
   const link = new URL(window.location.href).searchParams.get("s");
-  const hello = await server.hello({ link });
+  const [hello, palette] = await Promise.all([server.hello({ link }), loadParts(base)]);
   root.replaceChildren();
   root.classList.add("basin");
   const theme = createTheme(palette, root);
