@@ -1,19 +1,78 @@
 """What a merge method, a mask or a layer scaling says about itself.
 
 These records are the one definition from which the studio's controls, the recipe's schema, the YAML import, the
-documentation and the tests are derived. They hold data only; the functions stand beside them in the registry.
+documentation and the tests are derived. `Description` holds what all three share; `MethodInfo`, `MaskInfo` and
+`ScalingInfo` add their own stages and their pure function.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from merging_core.errors import Problem, closest
 
-__all__ = ["ParameterInfo", "ParameterValue", "Source", "check_parameters"]
+__all__ = ["Description", "ParameterInfo", "ParameterValue", "Parameters", "Source", "check_parameters", "shown"]
 
-ParameterValue = float | int | bool | str
+ParameterValue = float | int | bool | str | tuple[float, ...]
+
+
+class Parameters(Mapping[str, ParameterValue]):
+    """Named values that cannot change, so that they may be part of a key.
+
+    >>> settings = Parameters(scope="model", density=0.2)
+    >>> settings["density"], settings == Parameters(density=0.2, scope="model"), {settings: 1}[settings]
+    (0.2, True, 1)
+    """
+
+    __slots__ = ("_items",)
+
+    def __init__(self, values: Mapping[str, ParameterValue] | None = None, /, **named: ParameterValue) -> None:
+        self._items = dict(sorted({**(values or {}), **named}.items()))
+
+    def __getitem__(self, name: str) -> ParameterValue:
+        return self._items[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._items.items()))
+
+    def __repr__(self) -> str:
+        return f"Parameters({', '.join(f'{name}={value!r}' for name, value in self._items.items())})"
+
+    def number(self, name: str) -> float:
+        """Return a parameter that is known to be a number.
+
+        >>> Parameters(density=0.2).number("density")
+        0.2
+        """
+        value = self._items[name]
+        if isinstance(value, str | tuple):
+            raise TypeError(f"{name} is no number: {value!r}")
+        return float(value)
+
+    def changed(self, **named: ParameterValue) -> Parameters:
+        """Return these values with some of them replaced.
+
+        >>> Parameters(density=0.2).changed(density=0.3)
+        Parameters(density=0.3)
+        """
+        return Parameters(self, **named)
+
+    def as_json(self) -> dict[str, float | int | bool | str | list[float]]:
+        """Return plain JSON values.
+
+        >>> Parameters(points=(0.0, 1.0)).as_json()
+        {'points': [0.0, 1.0]}
+        """
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._items.items()}
 
 
 @dataclass(frozen=True)
@@ -32,14 +91,15 @@ class Source:
 
 @dataclass(frozen=True)
 class ParameterInfo:
-    """One number, switch or choice of a method, with everything that a control or a check needs.
+    """One number, switch, choice or curve of a method, with everything that a control or a check needs.
 
     `minimum` and `maximum` bound what a recipe may hold; `slider` is the narrower range that a control offers first.
+    A `curve` is a list of numbers; the bounds hold for each, `lengths` for how many there may be.
     """
 
     name: str
     title: str
-    kind: Literal["number", "integer", "switch", "choice"]
+    kind: Literal["number", "integer", "switch", "choice", "curve"]
     default: ParameterValue
     help: str
     """One sentence."""
@@ -53,6 +113,9 @@ class ParameterInfo:
     choices: tuple[str, ...] = ()
     per_model: bool = False
     """Whether `models[i].params` may override it for one expert."""
+    only_when: tuple[str, ParameterValue] | None = None
+    """Another parameter and the value that it must have for this one to exist, such as ("alpha_rule", "value")."""
+    lengths: tuple[int, int] = (2, 64)
 
     def problem(self, value: object, where: str) -> Problem | None:
         """Say what is wrong with `value`, or nothing.
@@ -67,37 +130,99 @@ class ParameterInfo:
         if self.kind == "switch":
             ok, must = isinstance(value, bool), f"{self.name} is true or false"
         elif self.kind == "choice":
-            ok, must = value in self.choices, f"{self.name} is one of {', '.join(self.choices)}"
+            ok = isinstance(value, str) and value in self.choices
+            must = f"{self.name} is one of {', '.join(self.choices)}"
             if isinstance(value, str):
                 advice = closest(value, self.choices)
+        elif self.kind == "curve":
+            low, high = self.lengths
+            must = f"{self.name} holds {low} to {high} numbers in {self.range()}"
+            ok = isinstance(value, list | tuple) and low <= len(value) <= high and all(map(self._is_inside, value))
+            advice = f"the default is {_listed(self.default)}"
         else:
             whole = "a whole number" if self.kind == "integer" else "a number"
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if self.kind == "integer":
-                is_number = is_number and float(value) == int(value) if _finite(value) else False
-            ok = is_number and _finite(value) and self._inside(float(value))  # type: ignore[arg-type]
-            must = f"{self.name} lies in {self._range()}" if is_number else f"{self.name} is {whole}"
-        return None if ok else Problem(must, repr(value), where, advice)
+            number = _as_number(value)
+            is_number = number is not None and (self.kind == "number" or _is_whole(number))
+            ok = is_number and self._is_inside(value)
+            must = f"{self.name} lies in {self.range()}" if is_number else f"{self.name} is {whole}"
+        return None if ok else Problem(must, shown(value), where, advice)
 
-    def _inside(self, value: float) -> bool:
-        above = self.minimum is None or (value > self.minimum if self.minimum_excluded else value >= self.minimum)
-        return above and (self.maximum is None or value <= self.maximum)
+    def coerced(self, value: object) -> ParameterValue:
+        """Return a value that `problem` accepts in its one type, so that 1 and 1.0 are the same recipe.
 
-    def _range(self) -> str:
+        >>> ParameterInfo("density", "Density", "number", 0.2, "Fraction kept.").coerced(1)
+        1.0
+        """
+        if self.kind == "number":
+            return float(value) + 0.0  # type: ignore[arg-type]
+        if self.kind == "integer":
+            return int(value)  # type: ignore[call-overload, no-any-return]
+        if self.kind == "curve":
+            return tuple(float(point) + 0.0 for point in value)  # type: ignore[attr-defined]
+        return value  # type: ignore[return-value]
+
+    def range(self) -> str:
+        """Return what numbers may be, in interval notation.
+
+        >>> ParameterInfo("density", "Density", "number", 0.2, "Fraction kept.", 0.0, 1.0, True).range()
+        '(0, 1]'
+        """
         left = "(" if self.minimum_excluded or self.minimum is None else "["
         low = "−∞" if self.minimum is None else f"{self.minimum:g}"
-        high = "∞)" if self.maximum is None else f"{self.maximum:g}]"
+        high = "∞)" if self.maximum is None else f"{self.maximum:.16g}]"
         return f"{left}{low}, {high}"
 
+    def as_json(self) -> dict[str, object]:
+        """Return everything a control needs."""
+        return asdict(self)
 
-def _finite(value: object) -> bool:
-    return isinstance(value, int | float) and value == value and abs(value) != float("inf")
+    def _is_inside(self, value: object) -> bool:
+        number = _as_number(value)
+        if number is None or not _is_finite(number):
+            return False
+        if self.minimum is not None and (number < self.minimum or (self.minimum_excluded and number == self.minimum)):
+            return False
+        return self.maximum is None or number <= self.maximum
+
+
+@dataclass(frozen=True, kw_only=True)
+class Description:
+    """What methods, masks and layer scalings all say about themselves.
+
+    `formula` is plain text in Unicode without `<`, `>` or `&`, so that it may stand in a page, a terminal or a table.
+    """
+
+    name: str
+    title: str
+    formula: str
+    summary: str
+    """One sentence that someone new to merging understands."""
+    source: Source
+    parameters: tuple[ParameterInfo, ...] = ()
+
+    def defaults(self) -> Parameters:
+        """Return the default of each parameter that exists when all others have their defaults."""
+        values, _ = check_parameters({}, self.parameters, self.name)
+        return Parameters(values)
+
+    def describe(self) -> dict[str, object]:
+        """Return what all kinds share, as JSON."""
+        return {
+            "name": self.name,
+            "title": self.title,
+            "formula": self.formula,
+            "summary": self.summary,
+            "source": asdict(self.source),
+            "parameters": [parameter.as_json() for parameter in self.parameters],
+        }
 
 
 def check_parameters(
-    given: dict[str, object], known: tuple[ParameterInfo, ...], where: str
+    given: Mapping[str, object], known: tuple[ParameterInfo, ...], where: str
 ) -> tuple[dict[str, ParameterValue], tuple[Problem, ...]]:
     """Fill in defaults and collect every problem of `given` against `known`.
+
+    A parameter with `only_when` is left out where its condition does not hold, and is a problem if it was given.
 
     >>> values, problems = check_parameters({"densty": 1}, (ParameterInfo("density", "", "number", 0.2, ""),), "mask")
     >>> print(problems[0])
@@ -107,20 +232,65 @@ def check_parameters(
     """
     infos = {info.name: info for info in known}
     problems = [
-        Problem("parameters are known by name", name, f"{where}.{name}", closest(name, infos))
+        Problem("parameters are known by name", shown(name, quoted=False), f"{where}.{name}", closest(str(name), infos))
         for name in given
         if name not in infos
     ]
     values: dict[str, ParameterValue] = {}
     for info in known:
+        if info.only_when is not None:
+            other, needed = info.only_when
+            if given.get(other, infos[other].default) != needed:
+                if info.name in given:
+                    must = f"{info.name} stands only beside {other} {needed}"
+                    problems.append(Problem(must, shown(given[info.name]), f"{where}.{info.name}", "leave it out"))
+                continue
         value = given.get(info.name, info.default)
         problem = info.problem(value, f"{where}.{info.name}")
         if problem is not None:
             problems.append(problem)
             continue
-        if info.kind == "number":
-            value = float(value)  # type: ignore[arg-type]
-        elif info.kind == "integer":
-            value = int(value)  # type: ignore[call-overload]
-        values[info.name] = value  # type: ignore[assignment]
+        values[info.name] = info.coerced(value)
     return values, tuple(problems)
+
+
+def shown(value: object, *, quoted: bool = True) -> str:
+    """Return a value as a message may show it: short, and never failing.
+
+    >>> shown("x" * 100)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"
+    >>> shown(10**5000)
+    'a whole number of more than 300 digits'
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and not _is_finite(value):
+        return "a whole number of more than 300 digits"
+    if isinstance(value, list | tuple | dict) and len(value) > 8:
+        return f"{'a mapping' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, list | tuple):
+        text = (
+            "[" + ", ".join(shown(item) if not isinstance(item, list | tuple | dict) else "…" for item in value) + "]"
+        )
+    elif isinstance(value, dict):
+        text = "{" + ", ".join(shown(name, quoted=False) for name in value) + "}"
+    else:
+        text = repr(value) if quoted else str(value)
+    return text if len(text) <= 60 else text[:60] + "…"
+
+
+def _listed(value: ParameterValue) -> str:
+    return ", ".join(f"{point:g}" for point in value) if isinstance(value, tuple) else str(value)
+
+
+def _as_number(value: object) -> float | int | None:
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _is_whole(value: float | int) -> bool:
+    return isinstance(value, int) or value.is_integer()
+
+
+def _is_finite(value: float | int) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False

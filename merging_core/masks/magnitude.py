@@ -1,0 +1,146 @@
+"""The magnitude mask: the largest changes stay, the rest become zero."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+
+from merging_core.masks.info import MaskContext, MaskInfo, density_parameter
+from merging_core.methods.info import ParameterInfo, Parameters, Source
+
+__all__ = ["MAGNITUDE", "keep_largest", "kept_count", "kth_largest_magnitude", "magnitude_threshold", "scope_parameter"]
+
+_HALF = 16
+_BINS = 1 << _HALF
+_PIECE = 1 << 22
+
+
+def kept_count(size: int, density: float) -> int:
+    """Return how many of `size` elements a density asks for: k = max(1, ⌊density·size + 10⁻⁹⌋).
+
+    The 10⁻⁹ undoes binary fractions: 0.3·10 is a little less than 3 in floating point.
+
+    >>> kept_count(10, 0.3), kept_count(4, 0.1), kept_count(7, 1.0)
+    (3, 1, 7)
+    """
+    return min(size, max(1, math.floor(density * size + 1e-9)))
+
+
+def kth_largest_magnitude(pieces: Iterable[torch.Tensor], k: int) -> torch.Tensor:
+    """Return the k-th largest |x| over all pieces, exactly.
+
+    The bits of a non-negative float32, read as an integer, are ordered as the numbers are. So the answer is found by
+    counting: once by the upper 16 bits, once by the lower 16 among those that share the upper ones. Counts are
+    integers: the result does not depend on pieces, threads or device, and no sorted copy is needed.
+
+    Shapes: each piece [n] float32, finite; returns a 0-dim float32 tensor on the pieces' device. `pieces` is walked
+    twice.
+
+    Raises ValueError if there are fewer than k elements, or k < 1.
+
+    >>> kth_largest_magnitude([torch.tensor([0.5, -3.0]), torch.tensor([2.0])], 2).item()
+    2.0
+    """
+    upper = _histogram(pieces, None)
+    if k < 1 or upper is None or int(upper.sum()) < k:
+        raise ValueError(f"there is no element of rank {k}")
+    bin_of, above = _bin_of_rank(upper, k)
+    lower = _histogram(pieces, bin_of)
+    if lower is None:
+        raise ValueError("pieces must give the same elements when they are walked again")
+    low, _ = _bin_of_rank(lower, k - above)
+    return torch.tensor((bin_of << _HALF) | low, dtype=torch.int32, device=upper.device).view(torch.float32)
+
+
+def _histogram(pieces: Iterable[torch.Tensor], upper: int | None) -> torch.Tensor | None:
+    """Count by upper 16 bits, or, given those, by the lower 16 bits of the elements that have them."""
+    counts: torch.Tensor | None = None
+    for piece in pieces:
+        for part in torch.split(piece.reshape(-1), _PIECE):
+            bits = part.detach().abs().view(torch.int32)
+            word = bits >> _HALF if upper is None else bits[(bits >> _HALF) == upper] & (_BINS - 1)
+            found = torch.bincount(word, minlength=_BINS)
+            counts = found if counts is None else counts + found
+    return counts
+
+
+def _bin_of_rank(counts: torch.Tensor, rank: int) -> tuple[int, int]:
+    """Return the bin, counted from the largest, that holds the element of this rank, and how many lie above the bin."""
+    reached = counts.flip(0).cumsum(0)
+    index = int(torch.searchsorted(reached, rank))
+    above = int(reached[index - 1]) if index > 0 else 0
+    return _BINS - 1 - index, above
+
+
+def magnitude_threshold(pieces: Iterable[torch.Tensor], params: Parameters) -> torch.Tensor:
+    """Return the smallest magnitude that survives: the k-th largest |τ|, k = max(1, ⌊density·n⌋).
+
+    >>> magnitude_threshold([torch.tensor([0.5, -3.0, 2.0, 1.0])], Parameters(density=0.5)).item()
+    2.0
+    """
+    listed = [piece.reshape(-1) for piece in pieces] if isinstance(pieces, list | tuple) else pieces
+    size = sum(piece.numel() for piece in listed)
+    return kth_largest_magnitude(listed, kept_count(size, params.number("density")))
+
+
+def keep_largest(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:
+    """Keep τᵢ where |τᵢ| ≥ threshold, and put zero elsewhere; every element that ties with the threshold stays.
+
+    Shapes: vector [n] float32 → [n]. `context.threshold` comes from `magnitude_threshold`; at density 1 it is not
+    needed and the vector is returned as it is.
+
+    Raises ValueError if the threshold is missing.
+
+    Source: Yadav et al. (2023), arXiv 2306.01708, algorithm 1, step “trim”. Ties at the threshold all stay, so slightly
+    more than k elements may survive; the paper leaves them open, and keeping them depends on no order of elements.
+
+    >>> context = MaskContext(Parameters(density=0.5), torch.tensor(2.0))
+    >>> keep_largest(torch.tensor([0.5, -3.0, 2.0, 1.0]), context).tolist()
+    [0.0, -3.0, 2.0, 0.0]
+    """
+    if context.params.get("density") == 1.0:
+        return vector
+    if context.threshold is None:
+        raise ValueError("the magnitude mask needs its threshold first")
+    return torch.where(vector.abs() >= context.threshold, vector, 0.0)
+
+
+def scope_parameter(default: str) -> ParameterInfo:
+    """Return the choice of what the k largest are taken over.
+
+    >>> scope_parameter("model").choices
+    ('leaf', 'model')
+    """
+    return ParameterInfo(
+        name="scope",
+        title="Largest within",
+        kind="choice",
+        default=default,
+        help="Whether the largest changes are chosen within each leaf or over the whole model.",
+        choices=("leaf", "model"),
+    )
+
+
+MAGNITUDE = MaskInfo(
+    name="magnitude",
+    title="Magnitude",
+    formula="τ̂ᵢ = τᵢ where |τᵢ| ≥ k-th largest |τ|, else 0; k = max(1, ⌊density·n⌋)",
+    summary="Only the largest changes of each expert are kept; the many small ones hardly matter and mostly disturb.",
+    source=Source(
+        "Yadav et al.",
+        2023,
+        "TIES-Merging: Resolving Interference When Merging Models",
+        "https://arxiv.org/abs/2306.01708",
+        "algorithm 1, trim",
+        "all elements that tie with the threshold are kept",
+    ),
+    parameters=(
+        density_parameter(0.2, "The fraction of each task vector's elements that is kept."),
+        scope_parameter("leaf"),
+    ),
+    stochastic=False,
+    apply=keep_largest,
+    threshold=magnitude_threshold,
+)

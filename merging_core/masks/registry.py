@@ -1,0 +1,33 @@
+"""The list of masks, in the order in which they are offered."""
+
+from __future__ import annotations
+
+from merging_core.errors import Problem, RecipeError, closest
+from merging_core.masks.dare import DARE
+from merging_core.masks.info import MaskInfo
+from merging_core.masks.magnitude import MAGNITUDE
+from merging_core.masks.none import NONE
+
+__all__ = ["mask", "masks"]
+
+
+def masks() -> tuple[MaskInfo, ...]:
+    """Return every mask.
+
+    >>> [info.name for info in masks()]
+    ['none', 'magnitude', 'dare']
+    """
+    return NONE, MAGNITUDE, DARE
+
+
+def mask(kind: str) -> MaskInfo:
+    """Return the mask of this kind; raise RecipeError with the closest match if there is none.
+
+    >>> mask("magnitude").stochastic
+    False
+    """
+    for info in masks():
+        if info.name == kind:
+            return info
+    known = [info.name for info in masks()]
+    raise RecipeError(Problem("a mask is known by its kind", kind, "mask.kind", closest(kind, known)))

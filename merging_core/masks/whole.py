@@ -1,0 +1,53 @@
+"""A mask applied to a whole flat task vector, leaf by leaf."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from merging_core.masks.dare import dare_key
+from merging_core.masks.info import MaskContext, MaskSpec
+from merging_core.masks.registry import mask
+
+__all__ = ["LeafSpan", "masked"]
+
+
+@dataclass(frozen=True)
+class LeafSpan:
+    """Where a leaf lies in the flat vector: elements start … stop − 1."""
+
+    name: str
+    start: int
+    stop: int
+
+
+def masked(
+    vector: torch.Tensor, spans: Sequence[LeafSpan], spec: MaskSpec, *, seed: int = 0, content: str = ""
+) -> torch.Tensor:
+    """Return the flat task vector after the mask; the spans must cover it in order.
+
+    Shapes: vector [N] float32 → [N]. `seed` and `content` (the expert's content digest) matter to random masks only.
+    Gives the same bits as `MaskInfo.apply` on any pieces with the threshold of the leaf, or of the model, as `scope`
+    says.
+
+    >>> from merging_core.methods.info import Parameters
+    >>> spec = MaskSpec("magnitude", Parameters(density=0.5, scope="leaf"))
+    >>> masked(torch.tensor([1.0, 2.0, 30.0, 40.0]), [LeafSpan("a", 0, 2), LeafSpan("b", 2, 4)], spec).tolist()
+    [0.0, 2.0, 0.0, 40.0]
+    """
+    info = mask(spec.kind)
+    if spec.kind == "none" or spec.params.get("density") == 1.0 or vector.numel() == 0:
+        return vector
+    threshold = info.threshold([vector], spec.params) if info.threshold and spec.scope == "model" else None
+    pieces = []
+    for span in spans:
+        piece = vector[span.start : span.stop]
+        if piece.numel() == 0:
+            continue
+        if info.threshold is not None and spec.scope == "leaf":
+            threshold = info.threshold([piece], spec.params)
+        key = dare_key(seed, content, span.name) if info.stochastic else 0
+        pieces.append(info.apply(piece, MaskContext(spec.params, threshold, key)))
+    return torch.cat(pieces)

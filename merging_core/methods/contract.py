@@ -1,0 +1,116 @@
+"""What a merge method is made of: its record, its pure function and what that function may know.
+
+The stages of a merge, in order, and who owns the numbers in each:
+
+    task vectors τₜ → mask (the recipe's, or the method's own: `owned_mask`) → statistics over the whole model →
+    combine (weights wₜ inside) → layer scaling → λ → + θ₀
+
+Weight-domain methods skip the mask: their vectors are the weights θₜ; with a base, combine(θ) − θ₀ is what is scaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+
+from merging_core.methods.info import Description, ParameterInfo, Parameters
+
+__all__ = ["CombineContext", "Group", "MethodInfo", "Statistic", "gather"]
+
+Group = Literal["averages", "task vectors", "sign consensus", "sparsifying"]
+
+
+@dataclass(frozen=True)
+class CombineContext:
+    """What a combination knows besides vectors and weights: its parameters and the finished statistics, by name."""
+
+    params: Parameters = field(default_factory=Parameters)
+    statistics: Mapping[str, torch.Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """Something that must be known of the whole model before any piece of it can be combined.
+
+    `of_piece(vectors [T, n], weights [T], params)` gives a small tensor; those of all pieces are added in order, and
+    `finish` turns the sum into what the combination reads. Integers add up to the same bits however the model is cut.
+    """
+
+    name: str
+    of_piece: Callable[[torch.Tensor, torch.Tensor, Parameters], torch.Tensor]
+    finish: Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodInfo(Description):
+    """One merge method: its record and its pure function.
+
+    `combine(vectors [T, n] float32, weights [T] float32, context) -> [n]` works on any contiguous piece of the flat
+    vector, changes none of its arguments and gives the same bits however the model is cut.
+    """
+
+    domain: Literal["task_vector", "weight"]
+    group: Group
+    default_lambda: float
+    combine: Callable[[torch.Tensor, torch.Tensor, CombineContext], torch.Tensor]
+    statistics: tuple[Statistic, ...] = ()
+    owned_mask: str = ""
+    """Kind of the mask that is part of the method; the method's parameters of the same names are that mask's."""
+    needs_base: bool = True
+    needs_data: bool = False
+    symmetric: bool = True
+    """Whether the order of the models does not matter (but for the last bit of a sum)."""
+    stochastic: bool = False
+    models: tuple[int, int | None] = (1, None)
+    """The fewest and the most models that it takes."""
+    weights_problem: Callable[[tuple[float, ...], Parameters], tuple[str, str] | None] | None = None
+    """Says what must hold for the weights, and what to do, if they do not go together; nothing if they do."""
+
+    @property
+    def owns(self) -> frozenset[str]:
+        """The stages that have no control of their own beside this method."""
+        return frozenset({"mask"}) if self.owned_mask else frozenset()
+
+    def per_model(self) -> tuple[ParameterInfo, ...]:
+        """Return the parameters that one expert may override."""
+        return tuple(parameter for parameter in self.parameters if parameter.per_model)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the record without its functions."""
+        return {
+            **self.describe(),
+            "domain": self.domain,
+            "group": self.group,
+            "default_lambda": self.default_lambda,
+            "owns": sorted(self.owns),
+            "owned_mask": self.owned_mask,
+            "needs_base": self.needs_base,
+            "needs_data": self.needs_data,
+            "symmetric": self.symmetric,
+            "stochastic": self.stochastic,
+            "models": list(self.models),
+        }
+
+
+def gather(
+    info: MethodInfo, pieces: Iterable[torch.Tensor], weights: torch.Tensor, params: Parameters
+) -> dict[str, torch.Tensor]:
+    """Compute every statistic of a method over the pieces of a model, walked once and in order.
+
+    Shapes: each piece [T, n] float32 (after the mask), weights [T] float32.
+
+    >>> from merging_core.methods.ties import TIES
+    >>> gather(TIES, [torch.tensor([[1.0, 2.0, -3.0]])], torch.ones(1), Parameters())["majority_sign"].item()
+    1.0
+    """
+    if not info.statistics:
+        return {}
+    sums: dict[str, torch.Tensor] = {}
+    for piece in pieces:
+        for statistic in info.statistics:
+            found = statistic.of_piece(piece, weights, params)
+            sums[statistic.name] = sums[statistic.name] + found if statistic.name in sums else found
+    return {statistic.name: statistic.finish(sums[statistic.name]) for statistic in info.statistics}

@@ -1,0 +1,59 @@
+"""The list of merge methods, in the order in which they are offered, and what all registries say as JSON."""
+
+from __future__ import annotations
+
+from merging_core.errors import Problem, RecipeError, closest
+from merging_core.masks.registry import masks
+from merging_core.methods.contract import MethodInfo
+from merging_core.methods.linear import LINEAR
+from merging_core.methods.task_arithmetic import DARE_LINEAR, TASK_ARITHMETIC
+from merging_core.methods.ties import DARE_TIES, TIES
+from merging_core.scaling.registry import scalings
+
+__all__ = ["distinct", "method", "methods", "registry_as_json"]
+
+
+def methods() -> tuple[MethodInfo, ...]:
+    """Return every merge method.
+
+    >>> [info.name for info in methods()]
+    ['linear', 'task_arithmetic', 'ties', 'dare_linear', 'dare_ties']
+    """
+    return distinct((LINEAR, TASK_ARITHMETIC, TIES, DARE_LINEAR, DARE_TIES))
+
+
+def distinct(infos: tuple[MethodInfo, ...]) -> tuple[MethodInfo, ...]:
+    """Return the methods as they are; raise ValueError if two share a name.
+
+    >>> distinct((LINEAR, LINEAR))
+    Traceback (most recent call last):
+    ValueError: two methods are called linear
+    """
+    seen: set[str] = set()
+    for info in infos:
+        if info.name in seen:
+            raise ValueError(f"two methods are called {info.name}")
+        seen.add(info.name)
+    return infos
+
+
+def method(name: str) -> MethodInfo:
+    """Return the method of this name; raise RecipeError with the closest match if there is none.
+
+    >>> method("ties").default_lambda
+    1.0
+    """
+    for info in methods():
+        if info.name == name:
+            return info
+    known = [info.name for info in methods()]
+    raise RecipeError(Problem("a method is known by its name", name, "method.name", closest(name, known)))
+
+
+def registry_as_json() -> dict[str, list[dict[str, object]]]:
+    """Return all methods, masks and layer scalings, without their functions, for the studio and the documentation."""
+    return {
+        "methods": [info.as_json() for info in methods()],
+        "masks": [info.as_json() for info in masks()],
+        "scalings": [info.as_json() for info in scalings()],
+    }

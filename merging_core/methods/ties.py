@@ -1,0 +1,137 @@
+"""Sign consensus: TIES, and with the random mask instead of the magnitude mask, DARE TIES."""
+
+from __future__ import annotations
+
+import torch
+
+from merging_core.masks.info import density_parameter
+from merging_core.masks.magnitude import scope_parameter
+from merging_core.methods.contract import CombineContext, MethodInfo, Statistic
+from merging_core.methods.info import ParameterInfo, Parameters, Source
+from merging_core.methods.sums import weighted_sum
+
+__all__ = ["DARE_TIES", "TIES", "majority_sign", "sign_balance", "sign_consensus"]
+
+
+def sign_balance(vectors: torch.Tensor, weights: torch.Tensor, params: Parameters) -> torch.Tensor:
+    """Count, in a piece, by how much positive sums Σ wₜτ̂ₜ outnumber negative ones.
+
+    Shapes: vectors [T, n], weights [T] → 0-dim int64; the counts of pieces add up exactly.
+
+    >>> sign_balance(torch.tensor([[1.0, -2.0, 3.0, 0.0]]), torch.ones(1), Parameters()).item()
+    1
+    """
+    total = weighted_sum(vectors, weights)
+    return (total > 0).sum() - (total < 0).sum()
+
+
+def majority_sign(balance: torch.Tensor) -> torch.Tensor:
+    """Return the sign that most elements of the model have: −1 if negative ones are more, else +1.
+
+    Shapes: 0-dim int64 → 0-dim float32. A tie of the whole model counts as +.
+
+    >>> majority_sign(torch.tensor(-4)).item(), majority_sign(torch.tensor(0)).item()
+    (-1.0, 1.0)
+    """
+    return torch.where(balance < 0, -1.0, 1.0).to(torch.float32)
+
+
+def sign_consensus(vectors: torch.Tensor, weights: torch.Tensor, context: CombineContext) -> torch.Tensor:
+    """Let the models vote on the sign of each element, then merge only what agrees with the elected sign.
+
+    elected sign γ = sign(Σ wₜτ̂ₜ), where an exact zero takes the sign of most elements of the whole model;
+    A = {t: sign(wₜτ̂ₜ) = γ}; mean: Σ_A wₜτ̂ₜ / Σ_A |wₜ|, sum: Σ_A wₜτ̂ₜ; zero where A is empty.
+
+    Shapes: vectors [T, n] float32 (task vectors after the mask), weights [T] float32, any sign → [n].
+    `context.statistics["majority_sign"]` is 0-dim; without it, ties go to +. `context.params["combine"]`: `mean`
+    (default) or `sum`.
+
+    Source: Yadav et al. (2023), arXiv 2306.01708, algorithm 1, elect and disjoint merge. The paper has no weights:
+    here they vote, and the mean divides by the agreeing weights, so that a weight of 0 is the same as the model's
+    absence.
+
+    >>> vectors = torch.tensor([[3.0, -1.0, 0.0], [1.0, 2.0, 0.0]])
+    >>> sign_consensus(vectors, torch.ones(2), CombineContext()).tolist()
+    [2.0, 2.0, 0.0]
+    """
+    total = weighted_sum(vectors, weights)
+    majority = context.statistics.get("majority_sign")
+    elected = torch.where(total == 0, 1.0 if majority is None else majority, total.sign())
+    mean = context.params.get("combine", "mean") == "mean"
+    agreed = torch.zeros_like(total)
+    divisor = torch.zeros_like(total)
+    for index in range(vectors.shape[0]):
+        # Turned by the elected sign, a voice that agrees is positive; turning changes no other bit.
+        voice = (vectors[index] * weights[index]).mul_(elected).clamp_(min=0.0)
+        if mean:
+            divisor = divisor + torch.where(voice > 0, weights[index].abs(), 0.0)
+        agreed = agreed + voice
+    if mean:
+        agreed = agreed / torch.where(divisor > 0, divisor, 1.0)
+    return agreed * elected + 0.0
+
+
+_MAJORITY = Statistic("majority_sign", sign_balance, majority_sign)
+
+_COMBINE = ParameterInfo(
+    "combine",
+    "Combine by",
+    "choice",
+    "mean",
+    "Whether the agreeing changes are averaged, as in the paper, or added.",
+    choices=("mean", "sum"),
+)
+
+TIES = MethodInfo(
+    name="ties",
+    title="TIES",
+    formula="θ = θ₀ + λ·mean of wₜτ̂ₜ over the t whose sign is sign(Σ wₜτ̂ₜ); τ̂ₜ keeps the largest |τₜ|",
+    summary="Keeps each expert's largest changes, lets the experts vote on every sign, and averages those that agree.",
+    source=Source(
+        "Yadav et al.",
+        2023,
+        "TIES-Merging: Resolving Interference When Merging Models",
+        "https://arxiv.org/abs/2306.01708",
+        "algorithm 1",
+        "weights vote and divide the mean; λ is 1.0 by default, as is usual with the mean (about 0.3 suits the sum)",
+    ),
+    domain="task_vector",
+    group="sign consensus",
+    default_lambda=1.0,
+    combine=sign_consensus,
+    statistics=(_MAJORITY,),
+    owned_mask="magnitude",
+    parameters=(
+        density_parameter(0.2, "The fraction of each task vector's elements that is kept: the largest ones."),
+        scope_parameter("model"),
+        _COMBINE,
+    ),
+)
+
+DARE_TIES = MethodInfo(
+    name="dare_ties",
+    title="DARE TIES",
+    formula="θ = θ₀ + λ·mean of wₜτ̂ₜ over the t whose sign is sign(Σ wₜτ̂ₜ); τ̂ₜ = τₜ/density kept at random",
+    summary="Drops most of each expert's changes at random, then lets the experts vote on every sign.",
+    source=Source(
+        "Yu et al.",
+        2024,
+        "Language Models are Super Mario: Absorbing Abilities from Homologous Models as a Free Lunch",
+        "https://arxiv.org/abs/2311.03099",
+        "section 3.2, with TIES",
+        "density 0.5 by default (drop rates of 0.9 suit large language models); the coins come from an integer hash",
+    ),
+    domain="task_vector",
+    group="sign consensus",
+    default_lambda=0.5,
+    combine=sign_consensus,
+    statistics=(_MAJORITY,),
+    owned_mask="dare",
+    stochastic=True,
+    parameters=(
+        density_parameter(
+            0.5, "The probability with which an element is kept; 0.1 is usual for large language models."
+        ),
+        _COMBINE,
+    ),
+)
