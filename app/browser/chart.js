@@ -2,13 +2,16 @@
 
 const CONFIG = { displayModeBar: false, displaylogo: false, responsive: false, doubleClick: "reset", scrollZoom: false };
 
+const NARROW = 480;
+
 export function createChart(element, theme, { onDrawn = () => {} } = {}) {
   const { Plotly } = window;
   let figure = null;
 
   async function draw(next) {
     figure = next;
-    const { data, layout } = theme.dress(figure);
+    const { data, layout, narrow } = theme.dress(figure);
+    if (element.clientWidth < NARROW) for (const [path, value] of Object.entries(narrow ?? {})) assign(layout, path.split("."), value);
     await Plotly.react(element, data, { ...layout, width: element.clientWidth, height: element.clientHeight }, CONFIG);
     onDrawn();
   }
@@ -36,4 +39,9 @@ export function createChart(element, theme, { onDrawn = () => {} } = {}) {
   }
 
   return { draw, pixel, value, extent, element };
+}
+
+function assign(target, [key, ...rest], value) {
+  if (rest.length === 0) target[key] = value;
+  else assign((target[key] ??= {}), rest, value);
 }

@@ -21,10 +21,10 @@ export function createPathPanel(description, theme, store) {
   let family = null;
   let pickers = [];
 
-  const handles = ["xaxis", "xaxis2"].map((axis) => ({
+  const handles = [["xaxis", "λ on the loss chart"], ["xaxis2", "λ on the accuracy chart"]].map(([axis, label]) => ({
     axis,
     handle: createHandle(layer, {
-      label: axis === "xaxis" ? "λ on the loss chart" : "λ on the accuracy chart", kind: "column", step: 0.01,
+      label, kind: "column", step: 0.01,
       onMove: ({ x, value }) => move(value ?? chart.value(axis, x)),
       onEnd: () => store.endGesture(),
     }),
@@ -68,7 +68,7 @@ export function createPathPanel(description, theme, store) {
     const [low, high] = numbers.range;
     for (const { axis, handle } of handles) {
       const inside = visible && value >= low && value <= high;
-      const vertical = chart.extent("yaxis");
+      const vertical = chart.extent(axis.replace("x", "y"));
       handle.place({ x: inside ? chart.pixel(axis, value) : null, y: vertical ? vertical[0] : null, value, range: numbers.range, text: `λ ${number(value)}` });
       if (vertical) handle.element.style.height = `${vertical[1] - vertical[0]}px`;
     }

@@ -17,7 +17,9 @@ export function createRail(description, store, { edit, scoreOnTest }) {
     sections.forEach((section) => section.set(state));
   }
 
-  const numeric = (path) => ({ onInput: (value, group) => change(path, value, group), onEnd: () => store.endGesture() });
+  function numeric(path) {
+    return { onInput: (value, group) => change(path, value, group), onEnd: () => store.endGesture() };
+  }
 
   function heading(text, ...more) {
     return h("h2", {}, text, ...more);

@@ -58,7 +58,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "yaxis": fraction_axis(fixedrange=True),
         "margin": {"l": 46, "r": 10, "t": 8, "b": 28},
     }
-    return figure(traces, layout)
+    return figure(traces, layout, narrow={"xaxis.tickangle": -38, "margin.b": 58, "margin.l": 40})
 
 
 def _interval(rows: list[dict[str, Any]]) -> dict[str, Any]:

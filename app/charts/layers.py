@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.charts.roles import Figure, axis, colour, expert, figure, fraction_axis, inert
+from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
 
 __all__ = ["figure_of"]
 
@@ -59,6 +59,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
     span = [-0.6, len(depths) - 0.4]
     top = max([2.0, *(1.1 * value for value in numbers["factors"] if value is not None)])
     bottom = min([0.0, *(1.1 * value for value in numbers["factors"] if value is not None)])
+    factor = caption("factor λ(ℓ)", 0.0, font={"size": 12, "color": colour("merge")})
     layout = {
         "xaxis": axis("depth", domain=[0.0, 0.52], range=span, **ticks),
         "xaxis2": axis("depth", domain=[0.65, 1.0], anchor="y2", range=span, **ticks),
@@ -66,14 +67,25 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "yaxis2": axis("", anchor="x2", rangemode="tozero", fixedrange=True, nticks=5),
         "yaxis3": fraction_axis("", overlaying="y", side="right", showgrid=False, fixedrange=True),
         "annotations": [
-            {**_caption("factor λ(ℓ)", 0.0), "font": {"size": 12, "color": colour("merge")}},
-            {**_caption("sign conflict ▮  kept ┄", 0.52), "xanchor": "right"},
-            _caption("‖τ‖ per expert", 0.65),
+            factor,
+            caption("sign conflict ▮  kept ┄", 0.52, xanchor="right"),
+            caption("‖τ‖ per expert", 0.65),
         ],
         "bargap": 0.1,
         "margin": {"l": 46, "r": 12, "t": 24, "b": 34},
     }
-    return figure(traces, layout)
+    narrow = {
+        "xaxis.domain": [0.0, 0.92],
+        "xaxis2.domain": [0.0, 0.92],
+        "yaxis.domain": [0.58, 1.0],
+        "yaxis2.domain": [0.0, 0.42],
+        "annotations": [
+            factor,
+            caption("sign conflict ▮  kept ┄", 0.92, xanchor="right"),
+            caption("‖τ‖ per expert", 0.0, 0.42),
+        ],
+    }
+    return figure(traces, layout, narrow)
 
 
 def _kept(numbers: dict[str, Any], places: list[int]) -> list[dict[str, Any]]:
@@ -99,17 +111,3 @@ def _kept(numbers: dict[str, Any], places: list[int]) -> list[dict[str, Any]]:
 
 def _depth_label(depth: str) -> str:
     return {"before": "in", "after": "out"}.get(depth, depth)
-
-
-def _caption(text: str, x: float) -> dict[str, Any]:
-    return {
-        "text": text,
-        "x": x,
-        "y": 1.0,
-        "xref": "paper",
-        "yref": "paper",
-        "xanchor": "left",
-        "yanchor": "bottom",
-        "showarrow": False,
-        "font": {"size": 12, "color": colour("muted")},
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.charts.roles import Figure, axis, colour, expert, figure, fraction_axis, inert
+from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
 
 __all__ = ["figure_of"]
 
@@ -31,10 +31,17 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "yaxis": axis("", rangemode="tozero", fixedrange=True),
         "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
         "shapes": _current(numbers["current"]),
-        "annotations": [_caption("loss, mean over tasks", 0.0), _caption("accuracy", 0.535)],
+        "annotations": [caption("loss, mean over tasks", 0.0), caption("accuracy", 0.535)],
         "margin": {"l": 46, "r": 12, "t": 24, "b": 34},
     }
-    return figure(traces, layout)
+    narrow = {
+        "xaxis.domain": [0.0, 1.0],
+        "xaxis2.domain": [0.0, 1.0],
+        "yaxis.domain": [0.58, 1.0],
+        "yaxis2.domain": [0.0, 0.42],
+        "annotations": [caption("loss, mean over tasks", 0.0), caption("accuracy", 0.0, 0.42)],
+    }
+    return figure(traces, layout, narrow)
 
 
 def _curves(split: str, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -123,17 +130,3 @@ def _current(at: float | None) -> list[dict[str, Any]]:
         }
         for axis_ in ("", "2")
     ]
-
-
-def _caption(text: str, x: float) -> dict[str, Any]:
-    return {
-        "text": text,
-        "x": x,
-        "y": 1.0,
-        "xref": "paper",
-        "yref": "paper",
-        "xanchor": "left",
-        "yanchor": "bottom",
-        "showarrow": False,
-        "font": {"size": 12, "color": colour("muted")},
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Figure", "axis", "colour", "expert", "figure", "fraction_axis", "inert"]
+__all__ = ["Figure", "axis", "caption", "colour", "expert", "figure", "fraction_axis", "inert"]
 
 Figure = dict[str, Any]
 
@@ -57,10 +57,18 @@ def fraction_axis(title: str = "", **more: Any) -> dict[str, Any]:
     return axis(title, range=[0, 1], tickformat=".0%", tickvals=[0, 0.25, 0.5, 0.75, 1], **more)
 
 
-def figure(data: list[dict[str, Any]], layout: dict[str, Any]) -> Figure:
+def caption(text: str, x: float, y: float = 1.0, **more: Any) -> dict[str, Any]:
+    """Return a quiet title over a part of a figure; `x` and `y` in fractions of the plot."""
+    font = {"size": 12, "color": colour("muted")}
+    place = {"x": x, "y": y, "xref": "paper", "yref": "paper", "xanchor": "left", "yanchor": "bottom"}
+    return {"text": text, **place, "showarrow": False, "font": font, **more}
+
+
+def figure(data: list[dict[str, Any]], layout: dict[str, Any], narrow: dict[str, Any] | None = None) -> Figure:
     """Put traces into the frame that all charts share.
 
-    `uirevision` keeps the visitor's zoom and legend through every update.
+    `uirevision` keeps the visitor's zoom and legend through every update. `narrow` holds what a narrow screen sets
+    otherwise, by dotted names as in `Plotly.relayout`.
     """
     frame = {
         "paper_bgcolor": colour("paper"),
@@ -77,4 +85,4 @@ def figure(data: list[dict[str, Any]], layout: dict[str, Any]) -> Figure:
         "hovermode": "closest",
         "dragmode": "zoom",
     }
-    return {"data": data, "layout": {**frame, **layout}}
+    return {"data": data, "layout": {**frame, **layout}, "narrow": narrow or {}}
