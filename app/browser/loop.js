@@ -69,6 +69,7 @@ export function createLoop(ask, { onAnswer, onBusy, onLost }) {
     state = next;
     seq += 1;
     pump();
+    return seq;
   }
 
   return { push, page, again: () => push(state) };

@@ -57,16 +57,16 @@ export async function mount(root, server, base) {
     store.commit(answer.state, { cause: change.kind });
   }
 
-  function onAnswer(kind, answer, newest) {
+  async function onAnswer(kind, answer, newest) {
     if (!answer.ok) {
       if (newest) notice.problems(answer);
       return;
     }
     if (newest) notice.clear();
     const { figures, numbers } = answer;
-    if (kind === "preview" || kind === "settle") panels.accuracy.show(figures.accuracy, numbers);
-    if (kind === "path") panels.path.show(figures.path, numbers);
-    if (kind === "layers") panels.layers.show(figures.layers, numbers);
+    if (kind === "preview" || kind === "settle") await panels.accuracy.show(figures.accuracy, numbers);
+    if (kind === "path") await panels.path.show(figures.path, numbers);
+    if (kind === "layers") await panels.layers.show(figures.layers, numbers);
     if (kind === "settle") {
       history.show(answer.history, answer.hash);
       remember();
@@ -107,7 +107,7 @@ export async function mount(root, server, base) {
     panels.path.set(state);
     bar.set();
     test.stale();
-    loop.push(state);
+    root.dataset.asked = loop.push(state);
   });
   window.addEventListener("keydown", (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || event.target.matches?.("input[type=text],input[type=number]")) return;
@@ -121,6 +121,6 @@ export async function mount(root, server, base) {
   bar.set();
   history.show(hello.history ?? [], null);
   if (hello.notice) notice.show([hello.notice]);
-  loop.push(store.get());
+  root.dataset.asked = loop.push(store.get());
   root.dataset.ready = "true";
 }
