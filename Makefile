@@ -73,9 +73,9 @@ $(CREATED): $(BROKEN)
 $(RUN_STAMP): $(CREATED)
 	@echo "Installing what Basin needs into $(VENV); the first time takes a few minutes."
 	$(PIP_INSTALL) --requirement requirements.txt
-	@touch $@
+	@rm -f $(VENV)/.run-* $(VENV)/.test-* && touch $@
 
 $(TEST_STAMP): $(CREATED)
 	@echo "Installing what Basin and its tests need into $(VENV); the first time takes a few minutes."
 	$(PIP_INSTALL) --requirement requirements.txt --requirement tests/requirements.txt
-	@touch $(RUN_STAMP) $@
+	@rm -f $(VENV)/.run-* $(VENV)/.test-* && touch $(RUN_STAMP) $@

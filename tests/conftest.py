@@ -1,0 +1,60 @@
+"""What every test stands on: no outside request, no trace in the person's own folders, the same numbers each time."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings as hypothesis_settings
+
+from tests.ui.browser import find_browser
+
+_LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0")
+
+# Set before gradio or transformers is imported, and inherited by every process that a test starts.
+os.environ |= {
+    "GRADIO_ANALYTICS_ENABLED": "False",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "HF_HUB_OFFLINE": "1",
+    "GRADIO_TEMP_DIR": tempfile.mkdtemp(prefix="basin-tests-gradio-"),
+    "BASIN_DATA": tempfile.mkdtemp(prefix="basin-tests-data-"),
+}
+
+hypothesis_settings.register_profile("basin", deadline=None, derandomize=True)
+hypothesis_settings.load_profile("basin")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test under tests/ui as one that drives a browser."""
+    folder = Path(__file__).parent / "ui"
+    for item in items:
+        if isinstance(item, pytest.Function) and folder in item.path.parents:
+            item.add_marker(pytest.mark.ui)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_outside_request() -> Iterator[None]:
+    """Refuse every connection that leaves this machine."""
+    connect = socket.socket.connect
+
+    def connect_locally(self: socket.socket, address: object) -> None:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
+            host = address[0] if isinstance(address, tuple) else address
+            if host not in _LOCAL:
+                raise PermissionError(f"tests make no outside request, but one to {host} was tried")
+        connect(self, address)  # type: ignore[arg-type]
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(socket.socket, "connect", connect_locally)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def browser_executable() -> str:
+    """The Chromium that is driven; the tests fail with a sentence where there is none."""
+    return find_browser()

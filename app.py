@@ -1,0 +1,8 @@
+"""Open Basin: `python app.py`, in any environment that has requirements.txt. The settings are those of the environment."""
+
+import sys
+
+from app.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

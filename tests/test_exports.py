@@ -1,0 +1,44 @@
+"""The public names are those that are said to be, and each is explicit."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for path in (ROOT / "merging_core").rglob("*.py")
+    if path.name not in ("__init__.py", "__main__.py")
+)
+PACKAGES = sorted(
+    ".".join(path.parent.relative_to(ROOT).parts)
+    for path in (ROOT / "merging_core").rglob("__init__.py")
+    if "__all__" in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", [*PACKAGES, *MODULES])
+def test_everything_in_all_exists_once(name: str) -> None:
+    module = importlib.import_module(name)
+    exported: list[str] = list(getattr(module, "__all__", []))
+    assert len(set(exported)) == len(exported)
+    assert [missing for missing in exported if not hasattr(module, missing)] == []
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_package_exports_exactly_what_it_imports_under_the_same_name(name: str) -> None:
+    path = ROOT.joinpath(*name.split("."), "__init__.py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    aliases = [alias for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    reexported = {alias.name for alias in aliases if alias.asname == alias.name}
+    assert [alias.name for alias in aliases if alias.asname != alias.name] == [], "write `from x import y as y`"
+    public = {public for public in importlib.import_module(name).__all__ if public != "__version__"}
+    assert reexported == public
+
+
+def test_the_library_says_that_it_is_typed() -> None:
+    assert (ROOT / "merging_core" / "py.typed").is_file()
