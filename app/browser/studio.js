@@ -71,6 +71,7 @@ export async function mount(root, server, base) {
       history.show(answer.history, answer.hash);
       remember();
     }
+    if (!performance.getEntriesByName("basin-first-numbers").length) performance.mark("basin-first-numbers");
     root.dataset[kind] = answer.seq;
   }
 

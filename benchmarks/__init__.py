@@ -1,0 +1,1 @@
+"""Whole-program measurements, one command each; they print figures and judge nothing."""

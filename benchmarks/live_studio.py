@@ -1,0 +1,167 @@
+"""Measure the studio's latencies in a real browser, server and browser on the same machine.
+
+    python -m benchmarks.live_studio [--samples 35] [--json]
+
+Every figure is taken inside the page with `performance.now()`, from the moment an `input` event is dispatched on a
+slider to the animation frame after the chart was drawn:
+
+- preview: accuracy chart of the new merge on the preview subset
+- path, layers: the path (ends, middle, current) and the layer panel
+- settled: the full validation split of all tasks, after the slider stopped
+- drag: a pointer dragged for three seconds; how many different merges were drawn
+- first numbers: from navigation to the first accuracy chart, server already up
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+from tests.ui.browser import ensure_browser
+from tests.ui.studio import DESKTOP, StudioProcess, open_studio, settled, visitor
+
+TARGETS = {"preview": (120, 250), "path": (400, None), "layers": (400, None), "settled": (600, None)}
+
+MEASURE = """async ([name, value]) => {
+  const root = document.querySelector(".basin");
+  const slider = [...document.querySelectorAll(".rail input[type=range]")]
+    .find((one) => one.labels[0]?.textContent === name);
+  const frame = () => new Promise((done) => requestAnimationFrame(done));
+  const start = performance.now();
+  slider.value = value;
+  slider.dispatchEvent(new Event("input", { bubbles: true }));
+  const asked = Number(root.dataset.asked);
+  const reached = async (kind) => {
+    while (Number(root.dataset[kind] ?? 0) < asked) await new Promise((done) => {
+      const watch = new MutationObserver(() => { watch.disconnect(); done(); });
+      watch.observe(root, { attributes: true });
+    });
+    await frame();
+    return performance.now() - start;
+  };
+  const [preview, path, layers, settled] = await Promise.all(["preview", "path", "layers", "settle"].map(reached));
+  slider.dispatchEvent(new Event("change", { bubbles: true }));
+  return { preview, path, layers, settled };
+}"""
+
+FIRST = """() => {
+  const root = document.querySelector(".basin");
+  const entry = performance.getEntriesByName("basin-first-numbers")[0];
+  return entry ? entry.startTime : null;
+}"""
+
+WATCH = """() => {
+  const root = document.querySelector(".basin");
+  window.drawnMerges = new Set();
+  new MutationObserver(() => window.drawnMerges.add(root.dataset.preview))
+    .observe(root, { attributes: true, attributeFilter: ["data-preview"] });
+}"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=int, default=35)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    figures = measure(arguments.samples)
+    print(json.dumps(figures, indent=1) if arguments.json else as_text(figures))
+
+
+def measure(samples: int) -> dict[str, object]:
+    """Start a server and a browser, and take all figures."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        process = StudioProcess(Path(folder)).start()
+        browser = playwright.chromium.launch(
+            executable_path=ensure_browser(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        try:
+            with visitor(browser, process.url, DESKTOP) as (context, _):
+                open_studio(context, process.url).close()  # the server is warm and the browser has its files
+                page = open_studio(context, process.url)
+                first = page.evaluate(FIRST)
+                kinds = {
+                    "λ": [0.2 + 0.02 * i for i in range(samples)],
+                    first_expert(page): [0.3 + 0.03 * i for i in range(samples)],
+                }
+                controls = {name: series(page, name, values) for name, values in kinds.items()}
+                page.get_by_label("method", exact=True).select_option("ties")
+                settled(page)
+                density = page.locator(".rail input[type=range]").evaluate_all(
+                    "all => all.map(one => one.labels[0]?.textContent).find(text => /densit/i.test(text))"
+                )
+                controls["density (TIES)"] = series(page, density, [0.1 + 0.02 * i for i in range(samples)])
+                return {
+                    "machine": f"{platform.processor() or platform.machine()}, {browser.version}",
+                    "samples": samples,
+                    "first_numbers_ms": first,
+                    "controls": controls,
+                    "drag": drag(page),
+                }
+        finally:
+            browser.close()
+            process.stop()
+
+
+def first_expert(page: Page) -> str:
+    return page.locator(".experts label").first.inner_text()
+
+
+def series(page: Page, name: str, values: list[float]) -> dict[str, dict[str, float]]:
+    taken: dict[str, list[float]] = {}
+    for i, value in enumerate(values):
+        one = page.evaluate(MEASURE, [name, round(value, 2)])
+        settled(page)
+        if i >= 2:  # the first two fill caches
+            for kind, milliseconds in one.items():
+                taken.setdefault(kind, []).append(milliseconds)
+    return {kind: spread(numbers) for kind, numbers in taken.items()}
+
+
+def spread(numbers: list[float]) -> dict[str, float]:
+    ordered = sorted(numbers)
+    return {
+        "median": statistics.median(ordered),
+        "p95": ordered[min(len(ordered) - 1, round(0.95 * (len(ordered) - 1)))],
+        "n": len(ordered),
+    }
+
+
+def drag(page: Page) -> dict[str, float]:
+    """Drag λ for three seconds and count the merges that were drawn."""
+    page.evaluate(WATCH)
+    box = page.get_by_role("slider", name="λ", exact=True).bounding_box()
+    assert box is not None, "the λ slider is on the screen"
+    y, steps = box["y"] + box["height"] / 2, 180
+    page.mouse.move(box["x"] + 0.2 * box["width"], y)
+    page.mouse.down()
+    for step in range(steps):
+        page.mouse.move(box["x"] + (0.2 + 0.6 * step / steps) * box["width"], y)
+        page.wait_for_timeout(3000 / steps)
+    page.mouse.up()
+    settled(page)
+    return {"merges_drawn_in_3_s": page.evaluate("window.drawnMerges.size")}
+
+
+def as_text(figures: dict[str, object]) -> str:
+    lines = [f"{figures['machine']}; {figures['samples']} samples a control; milliseconds"]
+    lines.append(f"first numbers on the screen: {figures['first_numbers_ms']:.0f} (target 3000)")
+    lines.append(f"{'slider':<18}{'figure':<10}{'median':>8}{'p95':>8}   target")
+    controls = figures["controls"]
+    assert isinstance(controls, dict)
+    for name, kinds in controls.items():
+        for kind, numbers in kinds.items():
+            median, p95 = TARGETS[kind]
+            target = f"≤ {median}" + (f", p95 ≤ {p95}" if p95 else "")
+            lines.append(f"{name:<18}{kind:<10}{numbers['median']:>8.0f}{numbers['p95']:>8.0f}   {target}")
+    lines.append(f"three-second drag of λ: {figures['drag']['merges_drawn_in_3_s']} merges drawn")  # type: ignore[index]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
