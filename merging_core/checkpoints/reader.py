@@ -1,0 +1,217 @@
+"""Checkpoints: named tensors that are read one at a time, each into memory of its own.
+
+We read with plain reads from a descriptor that we opened ourselves, not with safetensors' memory map: a mapped file
+that shrinks ends the process (SIGBUS), a read that comes up short is an error like any other. It also lets us read a
+part of a leaf, and check before and after each read that the file is the one whose header was checked. Data are
+little-endian in the file and in memory: hosts of the other order are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+
+from merging_core.checkpoints.config import read_json_object
+from merging_core.checkpoints.content import content_digest
+from merging_core.checkpoints.dtypes import torch_dtype
+from merging_core.checkpoints.files import fingerprint, open_regular
+from merging_core.checkpoints.finite import check_finite
+from merging_core.checkpoints.header import FileHeader, LeafHeader, read_header
+from merging_core.checkpoints.index import INDEX_NAME, read_shards
+from merging_core.checkpoints.natural import natural_key
+from merging_core.checkpoints.ref import Ref
+from merging_core.errors import CheckpointError, Problem, closest
+
+__all__ = ["CONFIG_NAME", "MODEL_NAME", "Checkpoint", "open_checkpoint"]
+
+MODEL_NAME, CONFIG_NAME = "model.safetensors", "config.json"
+_HASHED_AT_ONCE = 4 << 20
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A checkpoint whose headers are checked and whose tensors are read when asked for.
+
+    Two threads may read at the same time. Nothing is cached but the content digest.
+    """
+
+    ref: Ref
+    label: str
+    """How messages call it; never a path that a visitor should not see."""
+    folder: Path
+    config: dict[str, Any] = field(repr=False)
+    """`config.json` as it was written, or empty; untrusted: never hand it to transformers as it is."""
+    leaves: dict[str, LeafHeader] = field(repr=False)
+    """By name, in natural order."""
+    files: dict[str, FileHeader] = field(repr=False)
+    root: Path | None = field(default=None, repr=False)
+    """The folder inside which symlinks may lead; None where links are refused."""
+    known_content: str | None = field(default=None, repr=False)
+    """The digest where somebody who can be trusted has computed it before."""
+
+    @property
+    def elements(self) -> int:
+        """The number of scalars in all leaves."""
+        return sum(leaf.elements for leaf in self.leaves.values())
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of the data of all leaves."""
+        return sum(leaf.nbytes for leaf in self.leaves.values())
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """The dtypes that occur, sorted."""
+        return tuple(sorted({leaf.dtype for leaf in self.leaves.values()}))
+
+    def read(self, name: str) -> torch.Tensor:
+        """Return one leaf in its stored dtype and shape, in memory of its own.
+
+        Raises CheckpointError when the file changed since it was opened, and NonFiniteError, with the counts, when a
+        floating leaf holds NaN or infinity. Stored booleans other than 0 are true.
+        """
+        leaf = self._leaf(name)
+        return self._read(leaf, 0, leaf.elements).view(leaf.shape)
+
+    def read_range(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Return the elements `start ≤ i < stop` of a leaf in row-major order, as a 1-D tensor in its stored dtype.
+
+        Raises as `read` does, and CheckpointError when the range is not inside the leaf.
+        """
+        leaf = self._leaf(name)
+        if not 0 <= start <= stop <= leaf.elements:
+            must = f"a range lies inside the {leaf.elements} elements"
+            raise CheckpointError(Problem(must, f"{start} to {stop}", f"{self.label}: {name}"))
+        return self._read(leaf, start, stop)
+
+    def content(self) -> str:
+        """Return the content digest, 64 hex digits; computed once, by reading every byte, unless it was known."""
+        return self.known_content if self.known_content is not None else self._computed_content
+
+    def compute_content(self) -> str:
+        """Read every byte and return the content digest, whatever was known before."""
+        return content_digest(self.leaves.values(), self._data_digest)
+
+    @cached_property
+    def _computed_content(self) -> str:
+        return self.compute_content()
+
+    def _leaf(self, name: str) -> LeafHeader:
+        leaf = self.leaves.get(name)
+        if leaf is None:
+            raise CheckpointError(Problem("the leaf exists", name, self.label, closest(name, self.leaves)))
+        return leaf
+
+    def _read(self, leaf: LeafHeader, start: int, stop: int) -> torch.Tensor:
+        dtype = torch_dtype(leaf.dtype)
+        count = (stop - start) * dtype.itemsize
+        buffer = torch.empty(count, dtype=torch.uint8)
+        with self._opened(leaf) as file:
+            file.seek(leaf.offset + start * dtype.itemsize)
+            self._fill(file, buffer.numpy().data, leaf)
+        tensor = buffer.ne(0) if dtype is torch.bool else buffer.view(dtype)
+        check_finite(tensor, f"{self.label}: {leaf.name}")
+        return tensor
+
+    def _data_digest(self, name: str) -> bytes:
+        leaf = self._leaf(name)
+        digest = hashlib.sha256()
+        buffer = bytearray(min(leaf.nbytes, _HASHED_AT_ONCE))
+        with self._opened(leaf) as file:
+            file.seek(leaf.offset)
+            for at in range(0, leaf.nbytes, _HASHED_AT_ONCE):
+                part = memoryview(buffer)[: min(_HASHED_AT_ONCE, leaf.nbytes - at)]
+                self._fill(file, part, leaf)
+                digest.update(part)
+        return digest.digest()
+
+    @contextmanager
+    def _opened(self, leaf: LeafHeader) -> Iterator[BinaryIO]:
+        """Open the leaf's file for one read, and check before and after that it is the file whose header was read."""
+        expected = self.files[leaf.file].fingerprint
+        with open_regular(self.folder / leaf.file, root=self.root) as file:
+            if fingerprint(file) != expected:
+                raise CheckpointError(self._changed(leaf))
+            yield file
+            if fingerprint(file) != expected:
+                raise CheckpointError(self._changed(leaf))
+
+    def _fill(self, file: BinaryIO, buffer: memoryview, leaf: LeafHeader) -> None:
+        filled = 0
+        while filled < len(buffer):
+            try:
+                count = file.readinto(buffer[filled:])  # type: ignore[attr-defined]
+            except OSError as error:
+                got = f"“{error.strerror}”"
+                raise CheckpointError(Problem("the file can be read", got, f"{self.label}: {leaf.file}")) from None
+            if not count:
+                raise CheckpointError(self._changed(leaf))
+            filled += count
+
+    def _changed(self, leaf: LeafHeader) -> Problem:
+        must = "the file stays as it was when it was opened"
+        return Problem(must, "a changed file", f"{self.label}: {leaf.file}", "open the checkpoint again")
+
+
+def open_checkpoint(
+    path: str | Path, ref: Ref, *, label: str = "", root: Path | None = None, known_content: str | None = None
+) -> Checkpoint:
+    """Open a folder or a single safetensors file, reading headers and `config.json` only.
+
+    A folder holds `model.safetensors`, or shards named by `model.safetensors.index.json`; where it has both, the single
+    file counts, as in transformers. `config.json` is optional and read beside `model.safetensors` or its index; a
+    single file of another name has no configuration. Symlinks are refused unless they resolve inside `root`. `label`
+    stands in messages; it defaults to the reference.
+    Raises CheckpointError, naming the label and the file.
+    """
+    path = Path(path)
+    label = label or str(ref.unpinned)
+    if sys.byteorder != "little":
+        raise CheckpointError(Problem("the host stores numbers little-endian", "another order", label))
+    try:
+        folder, files = _headers(path, root)
+        beside = path.is_dir() or path.name == MODEL_NAME
+        has_config = beside and _present(folder / CONFIG_NAME)
+        config = read_json_object(folder / CONFIG_NAME, root=root) if has_config else {}
+    except CheckpointError as error:
+        raise error.located(label) from None
+    leaves = {leaf.name: leaf for file in files for leaf in file.leaves}
+    ordered = {name: leaves[name] for name in sorted(leaves, key=natural_key)}
+    return Checkpoint(ref, label, folder, config, ordered, {file.file: file for file in files}, root, known_content)
+
+
+def _headers(path: Path, root: Path | None) -> tuple[Path, tuple[FileHeader, ...]]:
+    try:
+        is_folder = path.is_dir()
+    except (OSError, ValueError):
+        is_folder = False
+    if not is_folder:
+        return path.parent, (read_header(path, root=root),)
+    if _present(path / MODEL_NAME):
+        return path, (read_header(path / MODEL_NAME, root=root),)
+    if _present(path / INDEX_NAME):
+        return path, read_shards(path, root=root)
+    names = sorted(entry.name for entry in path.iterdir())[:1000]
+    pickles = [name for name in names if name.endswith(_PICKLES)]
+    others = [name for name in names if name.endswith(".safetensors")]
+    must = f"a checkpoint folder holds {MODEL_NAME} or {INDEX_NAME}"
+    if pickles:
+        fix = "pickles can run code and are never loaded: save the model as safetensors"
+        raise CheckpointError(Problem(must, f"only {pickles[0]}", "", fix))
+    if others:
+        raise CheckpointError(Problem(must, f"a folder with {others[0]}", "", "name that file in the reference"))
+    raise CheckpointError(Problem(must, "a folder without them"))
+
+
+def _present(path: Path) -> bool:
+    """Say whether the name is taken, by whatever: a dangling link or a pipe is refused later, by name."""
+    return path.is_symlink() or path.exists()
