@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from merging_core.errors import Problem, RecipeError, closest
 from merging_core.scaling.info import LayerScalingSpec, Profile, ScalingInfo
 from merging_core.scaling.profiles import CONSTANT, CURVE, LINES, LINES_GAMMA
-
-if TYPE_CHECKING:
-    from merging_core.space.depth import Depth
+from merging_core.space.depth import Depth
 
 __all__ = ["factors", "scaling", "scalings"]
 
@@ -43,6 +40,11 @@ def factors(spec: LayerScalingSpec, depths: Iterable[Depth]) -> tuple[float, ...
     A leaf in block ℓ of a stack of L blocks has relative depth ℓ/(L−1), or 1 if L = 1.
 
     Raises ValueError if α is still to be computed (`spec.needs_alpha`), RecipeError for an unknown kind.
+
+    >>> from merging_core.methods.info import Parameters
+    >>> spec = LayerScalingSpec("lines", Parameters(alpha=0.5, beta=1.0, outside="alpha"))
+    >>> factors(spec, [Depth("vision", None, 3, "before"), Depth("vision", 1, 3, "inside")])
+    (0.5, 1.0)
     """
     if spec.needs_alpha:
         raise ValueError("α must be computed from norms before the factors")
@@ -51,6 +53,6 @@ def factors(spec: LayerScalingSpec, depths: Iterable[Depth]) -> tuple[float, ...
 
 
 def _factor(profile: Profile, depth: Depth) -> float:
-    if depth.index is None:
-        return profile.before if depth.side == "before" else profile.after
-    return profile.inside(depth.index / (depth.count - 1) if depth.count > 1 else 1.0)
+    if depth.side == "inside":
+        return profile.inside(depth.position)
+    return profile.before if depth.side == "before" else profile.after

@@ -1,0 +1,69 @@
+"""The one text of a merge, and the hash that is its identity."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from merging_core.errors import Problem, RecipeError
+from merging_core.masks.registry import mask
+from merging_core.methods.info import Parameters
+from merging_core.methods.registry import method
+from merging_core.recipes.recipe import ModelEntry, Recipe
+
+__all__ = ["canonical", "recipe_hash"]
+
+_LARGEST_PLAIN = 1e16
+
+
+def canonical(recipe: Recipe, pins: Mapping[str, str]) -> str:
+    """Return the canonical JSON of a recipe: two recipes that give the same weights by their settings have one text.
+
+    Defaults are filled in, references pinned by `pins` (reference → pinned reference), keys sorted, numbers short
+    (`1`, not `1.0`), text in ASCII. Left out is what cannot matter: the seed of a merge without randomness, and what
+    a model overrides with the value that it would have anyway.
+
+    Raises RecipeError naming every reference that `pins` lacks.
+
+    >>> from merging_core.recipes.parse import parse_recipe
+    >>> recipe = parse_recipe({"version": 1, "models": [{"ref": "zoo:a"}], "method": {"name": "linear"}})
+    >>> canonical(recipe, {"zoo:a": "zoo:a@0123456789abcdef"})[:64]
+    '{"base":null,"dtype":"float32","lambda":1,"layer_scaling":{"kind'
+    """
+    places = [("base", recipe.base)] if recipe.base is not None else []
+    places += [(f"models[{index}].ref", entry.ref) for index, entry in enumerate(recipe.models)]
+    missing = [(where, ref) for where, ref in places if ref not in pins]
+    if missing:
+        fix = "open the checkpoint first"
+        raise RecipeError(*(Problem("every reference is pinned", str(ref), where, fix) for where, ref in missing))
+    content = recipe.as_json()
+    content["base"] = pins[recipe.base] if recipe.base is not None else None
+    common = Parameters({**recipe.mask.params, **recipe.method.params})
+    content["models"] = [_entry(entry, pins, common) for entry in recipe.models]
+    if not (method(recipe.method.name).stochastic or mask(recipe.mask.kind).stochastic):
+        del content["seed"]
+    return _text(content)
+
+
+def recipe_hash(recipe: Recipe, pins: Mapping[str, str]) -> str:
+    """Return the sha256 of the canonical text as 64 hex digits.
+
+    Raises RecipeError naming every reference that `pins` lacks.
+    """
+    return hashlib.sha256(canonical(recipe, pins).encode()).hexdigest()
+
+
+def _entry(entry: ModelEntry, pins: Mapping[str, str], common: Parameters) -> dict[str, object]:
+    own = {name: value for name, value in entry.params.items() if common.get(name) != value}
+    return {"ref": pins[entry.ref], "weight": entry.weight, "params": Parameters(own).as_json()}
+
+
+def _text(value: object) -> str:
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{json.dumps(name)}:{_text(value[name])}" for name in sorted(value)) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(_text(item) for item in value) + "]"
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_PLAIN:
+        return str(int(value))
+    return json.dumps(value, allow_nan=False)

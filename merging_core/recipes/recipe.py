@@ -1,0 +1,115 @@
+"""The recipe: the complete, versioned, serialisable description of a merge.
+
+A recipe is a value. It is made by `parse_recipe` (which checks everything) and changed by
+`merging_core.recipes.changes`, which returns the next one; so a recipe in hand is a valid recipe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from merging_core.masks.info import MaskSpec
+from merging_core.methods.info import ParameterInfo, Parameters
+from merging_core.scaling.info import LayerScalingSpec
+
+__all__ = [
+    "DTYPE",
+    "RESERVED",
+    "SEED",
+    "VERSION",
+    "WEIGHT",
+    "LayerScalingSpec",
+    "MaskSpec",
+    "MethodSpec",
+    "ModelEntry",
+    "Recipe",
+    "lambda_parameter",
+]
+
+VERSION = 1
+RESERVED = ("slices", "tokenizer", "tensors", "before", "after")
+"""Names that later versions will use."""
+
+WEIGHT = ParameterInfo(
+    "weight", "Weight", "number", 1.0, "How much of this expert goes into the merge.", -1e6, 1e6, slider=(-1.0, 2.0)
+)
+SEED = ParameterInfo(
+    "seed", "Seed", "integer", 0, "Names the coins of random masks; the same seed gives the same merge.", 0, 2**53 - 1
+)
+DTYPE = ParameterInfo(
+    "dtype",
+    "Stored as",
+    "choice",
+    "float32",
+    "The number format that the merged weights are rounded to, once, at the end.",
+    choices=("float32", "bfloat16", "float16"),
+)
+
+
+def lambda_parameter(default: float) -> ParameterInfo:
+    """Return the control of λ with a method's default.
+
+    >>> lambda_parameter(0.3).default
+    0.3
+    """
+    return ParameterInfo(
+        "lambda", "λ", "number", default, "Scales the whole merged vector.", -100.0, 100.0, slider=(0.0, 1.5)
+    )
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One expert: where it is, how much of it, and what it overrides of the mask or the method."""
+
+    ref: str
+    weight: float = 1.0
+    params: Parameters = field(default_factory=Parameters)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the form that a recipe holds; `params` only where there are any."""
+        entry: dict[str, object] = {"ref": self.ref, "weight": self.weight}
+        return {**entry, "params": self.params.as_json()} if self.params else entry
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """The name of a method and its parameters, complete and checked."""
+
+    name: str
+    params: Parameters = field(default_factory=Parameters)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the form that a recipe holds."""
+        return {"name": self.name, "params": self.params.as_json()}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A merge in words and numbers, with every default filled in.
+
+    `lambda_` is the recipe's `lambda`, which Python keeps for itself.
+    """
+
+    base: str | None
+    models: tuple[ModelEntry, ...]
+    method: MethodSpec
+    lambda_: float
+    mask: MaskSpec = MaskSpec()
+    layer_scaling: LayerScalingSpec = LayerScalingSpec()
+    dtype: str = "float32"
+    seed: int = 0
+    version: int = VERSION
+
+    def as_json(self) -> dict[str, object]:
+        """Return the recipe as JSON values, in the order in which people read it; `parse_recipe` reads it back."""
+        return {
+            "version": self.version,
+            "base": self.base,
+            "models": [entry.as_json() for entry in self.models],
+            "mask": self.mask.as_json(),
+            "method": self.method.as_json(),
+            "layer_scaling": self.layer_scaling.as_json(),
+            "lambda": self.lambda_,
+            "dtype": self.dtype,
+            "seed": self.seed,
+        }

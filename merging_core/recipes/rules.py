@@ -1,0 +1,83 @@
+"""What goes together in a recipe: the rules between its parts, all of which hold before any checkpoint is opened."""
+
+from __future__ import annotations
+
+from merging_core.errors import Problem
+from merging_core.masks.info import MaskInfo
+from merging_core.methods.contract import MethodInfo
+from merging_core.recipes.recipe import Recipe
+from merging_core.scaling.info import ScalingInfo
+
+__all__ = ["rules"]
+
+
+def rules(
+    recipe: Recipe,
+    method_info: MethodInfo,
+    mask_info: MaskInfo,
+    scaling_info: ScalingInfo,
+    listed: int,
+    *,
+    base_is_given: bool,
+) -> list[Problem]:
+    """Return every rule between parts that a recipe breaks; `listed` counts the models that it names, valid or not."""
+    problems = [
+        *_how_many(method_info.title, method_info.models, listed),
+        *_how_many(scaling_info.title, scaling_info.models, listed),
+        *_mask_rules(method_info, mask_info),
+    ]
+    if not base_is_given:
+        problems += _base_rules(recipe, method_info)
+    applies_to = "layer_scaling.applies_to"
+    if recipe.layer_scaling.applies_to == "each" and method_info.domain == "weight":
+        must = f"{method_info.title} has no task vectors to scale one by one"
+        problems.append(Problem(must, "each", applies_to, "write merged"))
+    elif recipe.layer_scaling.applies_to == "each" and recipe.layer_scaling.alpha_rule != "value":
+        must = "an α that follows from the merged vector applies to the merged vector"
+        problems.append(Problem(must, "each", applies_to, "write merged, or give alpha a value"))
+    if method_info.weights_problem is not None and len(recipe.models) == listed > 0:
+        weights = tuple(entry.weight for entry in recipe.models)
+        broken = method_info.weights_problem(weights, recipe.method.params)
+        if broken is not None:
+            must, fix = broken
+            problems.append(Problem(must, ", ".join(f"{weight:g}" for weight in weights[:8]), "models", fix))
+    return problems
+
+
+def _how_many(title: str, models: tuple[int, int | None], listed: int) -> list[Problem]:
+    fewest, most = models
+    if listed == 0 or (listed >= fewest and (most is None or listed <= most)):
+        return []
+    exactly = f"exactly {fewest}" if most == fewest else f"{fewest} to {most}"
+    wanted = f"at least {fewest}" if most is None else exactly
+    noun = "model" if wanted.endswith(" 1") else "models"
+    fix = "add models" if listed < fewest else "remove models, or choose another"
+    return [Problem(f"{title} takes {wanted} {noun}", str(listed), "models", fix)]
+
+
+def _mask_rules(method_info: MethodInfo, mask_info: MaskInfo) -> list[Problem]:
+    if mask_info.name == "none":
+        return []
+    if method_info.owned_mask:
+        names = " and ".join(parameter.name for parameter in mask_info.parameters)
+        fix = f"leave mask out and set {names} in method.params"
+        return [Problem(f"{method_info.title} brings its own mask", mask_info.name, "mask.kind", fix)]
+    if method_info.domain == "weight":
+        fix = "leave mask out, or use task_arithmetic"
+        return [Problem(f"{method_info.title} has no task vectors to mask", mask_info.name, "mask.kind", fix)]
+    return []
+
+
+def _base_rules(recipe: Recipe, method_info: MethodInfo) -> list[Problem]:
+    if method_info.needs_base:
+        must = f"{method_info.title} needs the base that its experts started from"
+        return [Problem(must, "nothing", "base", "write base: zoo:tiny/base")]
+    problems = []
+    if recipe.lambda_ != 1.0:
+        must = "λ other than 1 needs a base, because it scales the difference to it"
+        problems.append(Problem(must, f"{recipe.lambda_:g} without a base", "lambda", "name a base, or write 1"))
+    if recipe.layer_scaling.kind != "constant":
+        must = "layer scaling needs a base, because it scales the difference to it"
+        got = f"{recipe.layer_scaling.kind} without a base"
+        problems.append(Problem(must, got, "layer_scaling.kind", "name a base, or write constant"))
+    return problems
