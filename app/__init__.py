@@ -1,0 +1,1 @@
+"""Basin's Gradio shell: the studio around `merging_core`."""

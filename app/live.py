@@ -1,0 +1,214 @@
+"""The scheduler of live requests: bounded, fair between visitors, newest request wins.
+
+Server functions pass by Gradio's queue, so this is what keeps one visitor's slider from starving the others:
+
+- *Fair*: waiting visitors take turns, whatever number of requests each has waiting. Within a visitor, the more urgent
+  kind goes first, then the older request.
+- *Newest wins*: a request takes the place of those of the same visitor and page that were sent before it and are of its
+  own kind or a less urgent one. The ones that wait are answered at once; one that runs is told through `cancelled()`,
+  which it asks between two batches, and its answer is dropped.
+- *Bounded*: at most `waiting_limit` requests wait, at most `per_visitor` of one visitor. When all places are taken,
+  a visitor with fewer waiting requests takes the place of the visitor with the most.
+
+No gradio here; work is any function of `cancelled`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from merging_core.errors import BasinError, CancelledError, Problem
+
+__all__ = ["URGENCY", "BusyError", "Cancelled", "Scheduler"]
+
+T = TypeVar("T")
+Cancelled = Callable[[], bool]
+"""True when the work should stop; asked between two batches."""
+
+URGENCY = ("preview", "path", "layers", "settle", "fine path")
+"""Kinds of live work, most urgent first. Other kinds (such as a test score) come last and are never superseded."""
+
+
+class BusyError(BasinError):
+    """Every place is taken; the visitor may ask again."""
+
+
+@dataclass(eq=False)
+class _Job(Generic[T]):
+    visitor: str
+    page: str
+    kind: str
+    sequence: int
+    arrival: int
+    work: Callable[[Cancelled], T]
+    future: Future[T] = field(default_factory=Future)
+    cancelled: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def rank(self) -> int:
+        return URGENCY.index(self.kind) if self.kind in URGENCY else len(URGENCY)
+
+    def yields_to(self, newer: _Job[Any]) -> bool:
+        """Whether `newer` makes this job's answer worthless."""
+        same_page = self.visitor == newer.visitor and self.page == newer.page
+        live = self.rank < len(URGENCY) and newer.rank <= self.rank
+        later = newer.sequence > self.sequence or (newer.sequence == self.sequence and newer.kind == self.kind)
+        return same_page and live and later
+
+    def answer(self, *, result: Any = None, error: Exception | None = None) -> None:
+        """Give the answer, unless one was given or nobody waits for it any more."""
+        try:
+            if error is not None:
+                self.future.set_exception(error)
+            else:
+                self.future.set_result(result)
+        except InvalidStateError:
+            return
+
+
+class Scheduler:
+    """Runs live work on a few threads.
+
+    >>> scheduler = Scheduler()
+    >>> scheduler.submit("ann", "page", "preview", 1, lambda cancelled: 40 + 2).result(timeout=10)
+    42
+    >>> scheduler.close()
+    """
+
+    def __init__(self, *, workers: int = 1, waiting_limit: int = 64, per_visitor: int = 12) -> None:
+        if min(workers, waiting_limit, per_visitor) < 1:
+            raise ValueError("workers and limits are at least 1")
+        self._waiting_limit = waiting_limit
+        self._per_visitor = per_visitor
+        self._changed = threading.Condition()
+        self._arrivals = itertools.count()
+        self._waiting: OrderedDict[str, list[_Job[Any]]] = OrderedDict()
+        self._running: set[_Job[Any]] = set()
+        self._closed = False
+        names = (f"basin-live-{index}" for index in range(workers))
+        self._threads = [threading.Thread(target=self._serve, name=name, daemon=True) for name in names]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, visitor: str, page: str, kind: str, sequence: int, work: Callable[[Cancelled], T]) -> Future[T]:
+        """Take one request and return the future of its answer.
+
+        The future raises `CancelledError` if a newer request took its place, or whatever `work` raised.
+
+        Raises: `BusyError` if there is no place for it.
+        """
+        job: _Job[T] = _Job(visitor, page, kind, sequence, next(self._arrivals), work)
+        with self._changed:
+            if self._closed:
+                raise BusyError(Problem("the server is running", "the end of it", "", "try again in a moment"))
+            dropped = self._supersede(job)
+            if self._outrun(job):
+                dropped.append((job, _superseded()))
+            else:
+                dropped += self._make_place(job)
+                self._waiting.setdefault(visitor, []).append(job)
+                self._changed.notify()
+        for other, error in dropped:
+            other.answer(error=error)
+        return job.future
+
+    def waiting(self) -> int:
+        """Return how many requests wait."""
+        with self._changed:
+            return self._count()
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Stop taking requests, tell the running ones to stop, and answer the waiting ones."""
+        with self._changed:
+            self._closed = True
+            left = [job for jobs in self._waiting.values() for job in jobs]
+            self._waiting.clear()
+            for job in self._running:
+                job.cancelled.set()
+            self._changed.notify_all()
+        for job in left:
+            job.answer(error=_superseded())
+        for thread in self._threads:
+            thread.join(timeout)
+
+    def _supersede(self, newer: _Job[Any]) -> list[tuple[_Job[Any], Exception]]:
+        """Take out what `newer` replaces; a running job is told to stop and answered at once all the same."""
+        waiting = self._waiting.get(newer.visitor, [])
+        replaced = [job for job in waiting if job.yields_to(newer)]
+        for job in replaced:
+            self._remove(job)
+        for job in self._running:
+            if job.yields_to(newer):
+                job.cancelled.set()
+                replaced.append(job)
+        return [(job, _superseded()) for job in replaced]
+
+    def _outrun(self, job: _Job[Any]) -> bool:
+        """Whether a request that was sent later has arrived earlier and already takes this one's place."""
+        others = [*self._waiting.get(job.visitor, []), *self._running]
+        return any(job.yields_to(other) and other.sequence > job.sequence for other in others)
+
+    def _make_place(self, job: _Job[Any]) -> list[tuple[_Job[Any], Exception]]:
+        """Check the limits; at the common one, the visitor with the most waiting requests loses the last of them."""
+        own = len(self._waiting.get(job.visitor, []))
+        if own >= self._per_visitor:
+            raise _busy(f"at most {self._per_visitor} requests of one visitor wait", own)
+        count = self._count()
+        if count < self._waiting_limit:
+            return []
+        heaviest = max(self._waiting.values(), key=len)
+        if len(heaviest) <= own + 1:
+            raise _busy(f"at most {self._waiting_limit} requests wait", count)
+        last = max(heaviest, key=lambda other: (other.rank, other.arrival))
+        self._remove(last)
+        return [(last, _busy(f"at most {self._waiting_limit} requests wait", count))]
+
+    def _count(self) -> int:
+        return sum(len(jobs) for jobs in self._waiting.values())
+
+    def _remove(self, job: _Job[Any]) -> None:
+        jobs = self._waiting[job.visitor]
+        jobs.remove(job)
+        if not jobs:
+            del self._waiting[job.visitor]
+
+    def _next(self) -> _Job[Any] | None:
+        """Take the next job: the visitor whose turn it is, its most urgent kind, its oldest request."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            if self._closed:
+                return None
+            visitor, jobs = next(iter(self._waiting.items()))
+            job = min(jobs, key=lambda other: (other.rank, other.arrival))
+            self._remove(job)
+            if visitor in self._waiting:
+                self._waiting.move_to_end(visitor)
+            self._running.add(job)
+            return job
+
+    def _serve(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                if job.future.done():
+                    continue
+                job.answer(result=job.work(job.cancelled.is_set))
+            except Exception as error:
+                job.answer(error=error)
+            finally:
+                with self._changed:
+                    self._running.discard(job)
+
+
+def _superseded() -> CancelledError:
+    return CancelledError(Problem("the newest request of a page is answered", "a newer one"))
+
+
+def _busy(must: str, count: int) -> BusyError:
+    return BusyError(Problem(must, f"number {count + 1}", "", "wait a moment and move on"))

@@ -1,0 +1,109 @@
+"""Build the app, and launch it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from app.ledger import Ledger
+from app.live import Scheduler
+from app.serving import BrowserFiles
+from app.settings import Settings, SettingsError
+from app.studio.service import Studio
+from app.studio.workbench import Workbench
+from app.views import studio as studio_view
+from app.visitors import Cookie, VisitorMiddleware
+
+__all__ = ["Basin", "create_app", "launch", "main"]
+
+_CSS = """
+.gradio-container, .gradio-container > main, .gradio-container .main, .gradio-container .wrap,
+.gradio-container .contain { max-width: none !important; padding: 0 !important; margin: 0 !important; gap: 0 !important }
+#basin-studio, #basin-studio > div { padding: 0; border: 0; background: none; overflow: visible }
+#basin-studio > .wrap, footer { display: none !important }
+"""
+
+
+class Basin(gr.Blocks):
+    """The page, with what works behind it; `start` is `launch` with everything that Basin wants of Gradio."""
+
+    def __init__(self, settings: Settings, studio: Studio, files: BrowserFiles) -> None:
+        super().__init__(title="Basin", analytics_enabled=False, fill_width=True, fill_height=True)
+        self.settings = settings
+        self.studio = studio
+        self.browser_files = files
+
+    def start(self, *, block: bool = True, quiet: bool = False) -> str:
+        """Start the server and return its local address; with `block`, return when it is stopped."""
+        settings = self.settings
+        cookie = Cookie(settings.secret, framed=settings.space)
+        middleware: Any = Middleware(VisitorMiddleware, cookie=cookie)
+        self.studio.warm()
+        self.browser_files.pack()
+        _, url, _ = self.launch(
+            server_name=settings.host,
+            server_port=settings.port,
+            root_path=settings.root_path or None,
+            css=_CSS,
+            footer_links=[],
+            run_history=False,
+            show_error=False,
+            share=False,
+            pwa=False,
+            ssr_mode=False,
+            mcp_server=False,
+            enable_monitoring=False,
+            max_file_size="1mb",
+            prevent_thread_lock=True,
+            quiet=True,
+            app_kwargs={"routes": [self.browser_files.route()], "middleware": [middleware]},
+        )
+        if not quiet:
+            print(f"Basin is open at {url}", flush=True)
+        if block:
+            self.block_thread()
+        return str(url)
+
+    def stop(self) -> None:
+        """Stop the server and what works for it."""
+        self.close(verbose=False)
+        self.studio.close()
+
+
+def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
+    """Build the page and what works behind it; `workbench` is the zoo's unless another is given."""
+    if workbench is None:
+        from app.studio.bench import ZooBench
+
+        workbench = ZooBench(settings)
+    ledger = Ledger(settings.data, shared_disk=settings.space)
+    studio = Studio(workbench, ledger, Scheduler(workers=settings.workers))
+    files = BrowserFiles.collect()
+    with Basin(settings, studio, files) as basin:
+        studio_view.build(studio, files)
+    return basin
+
+
+def launch(settings: Settings, *, block: bool = True, quiet: bool = False) -> Basin:
+    """Build and start."""
+    basin = create_app(settings)
+    basin.start(block=block, quiet=quiet)
+    return basin
+
+
+def main() -> int:
+    """Start Basin as the environment says; 2 if it says something impossible."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    launch(settings)
+    return 0

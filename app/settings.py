@@ -1,0 +1,159 @@
+"""Everything the outside decides: where to listen, where to keep things, what the machine may spend.
+
+`Settings.from_env` is the only reader of the environment. A value that cannot be used raises `SettingsError`, whose
+problems are one sentence each; `app.main` prints them and exits with status 2.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from merging_core.errors import BasinError, Problem, closest
+
+__all__ = ["DEVICES", "Settings", "SettingsError"]
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+_REPOSITORY = Path(__file__).resolve().parent.parent
+_SHORTEST_SECRET = 16
+
+
+class SettingsError(BasinError):
+    """The environment holds a value that Basin cannot use."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How this server runs; nothing in it changes while it runs.
+
+    >>> Settings.from_env({"BASIN_PORT": "8000", "BASIN_DATA": ""}, make_folder=False).port
+    8000
+    """
+
+    host: str
+    port: int
+    data: Path | None
+    """Where the ledger and the secret are kept; `None` if no folder can be written, then both live in memory."""
+    secret: bytes
+    """Signs the visitor cookie."""
+    device: str
+    """`auto`, `cpu`, `cuda` or `mps`."""
+    memory_budget: int
+    """Bytes that resident task vectors and cached stages may take."""
+    threads: int
+    """Threads of one tensor operation; 0 leaves the choice to torch."""
+    workers: int
+    """Live requests computed at the same time."""
+    zoo: Path
+    """The embedded checkpoints."""
+    space: bool
+    """Whether this is a Hugging Face Space: the page then stands in a frame of another site."""
+    root_path: str
+    """The public path if a proxy serves Basin below one, such as `/basin`; else empty."""
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str] | None = None, *, make_folder: bool = True) -> Settings:
+        """Read the environment and check all of it.
+
+        Raises: `SettingsError` with every problem.
+        """
+        env = dict(os.environ if environment is None else environment)
+        problems: list[Problem] = []
+        space = bool(env.get("SPACE_ID"))
+        port_name = next((name for name in ("BASIN_PORT", "GRADIO_SERVER_PORT", "PORT") if env.get(name)), "BASIN_PORT")
+        port = _whole(env, port_name, 7860, 1, 65535, problems)
+        megabytes = _whole(env, "BASIN_MEMORY_MB", 1024, 64, 1_048_576, problems)
+        threads = _whole(env, "BASIN_THREADS", 0, 0, 256, problems)
+        workers = _whole(env, "BASIN_WORKERS", 1, 1, 16, problems)
+        device = env.get("BASIN_DEVICE") or "auto"
+        if device not in DEVICES:
+            must = "the device is auto, cpu, cuda or mps"
+            problems.append(Problem(must, device, "BASIN_DEVICE", closest(device, DEVICES)))
+        zoo = Path(env.get("BASIN_ZOO") or _REPOSITORY / "assets" / "zoo")
+        if env.get("BASIN_ZOO") and not (zoo / "manifest.json").is_file():
+            problems.append(
+                Problem("the zoo is a folder that holds manifest.json", str(zoo), "BASIN_ZOO", "leave it unset")
+            )
+        root_path = env.get("GRADIO_ROOT_PATH", "")
+        given_secret = env.get("BASIN_SECRET", "").encode()
+        if given_secret and len(given_secret) < _SHORTEST_SECRET:
+            advice = "leave it unset and one is made"
+            must = f"the secret has at least {_SHORTEST_SECRET} bytes"
+            problems.append(Problem(must, f"one of {len(given_secret)}", "BASIN_SECRET", advice))
+        if problems:
+            raise SettingsError(*problems)
+        data = _data_folder(env) if make_folder else None
+        return cls(
+            host=env.get("BASIN_HOST") or ("0.0.0.0" if space else "127.0.0.1"),
+            port=port,
+            data=data,
+            secret=given_secret or _stored_secret(data),
+            device=device,
+            memory_budget=megabytes * 1024 * 1024,
+            threads=threads,
+            workers=workers,
+            zoo=zoo,
+            space=space,
+            root_path=root_path,
+        )
+
+
+def _whole(env: Mapping[str, str], name: str, default: int, low: int, high: int, problems: list[Problem]) -> int:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    if text.isascii() and text.isdigit() and len(text) <= len(str(high)) and low <= int(text) <= high:
+        return int(text)
+    must = f"{name} is a whole number from {low} to {high}"
+    problems.append(Problem(must, repr(text[:40]), name, f"the default is {default}"))
+    return default
+
+
+def _data_folder(env: Mapping[str, str]) -> Path | None:
+    """Make the data folder, readable by its owner only; `None` if that is not possible and none was asked for."""
+    asked = env.get("BASIN_DATA")
+    folder = Path(asked).expanduser() if asked else _platform_folder(env)
+    try:
+        folder.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
+        probe = folder / f".probe-{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        if asked:
+            must = "the data folder can be written"
+            raise SettingsError(Problem(must, f"{folder} ({error.strerror})", "BASIN_DATA", "name another")) from None
+        return None
+    return folder
+
+
+def _platform_folder(env: Mapping[str, str]) -> Path:
+    home = Path(env.get("HOME") or Path.home())
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "Basin"
+    if sys.platform == "win32":
+        return Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local") / "Basin"
+    return Path(env.get("XDG_DATA_HOME") or home / ".local" / "share") / "basin"
+
+
+def _stored_secret(folder: Path | None) -> bytes:
+    """Read the secret of this data folder, or make one that only its owner can read."""
+    if folder is None:
+        return secrets.token_bytes(32)
+    path = folder / "secret"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
+    except FileExistsError:
+        stored = path.read_bytes()
+        if len(stored) >= _SHORTEST_SECRET:
+            return stored
+        must = f"the secret file has at least {_SHORTEST_SECRET} bytes"
+        raise SettingsError(Problem(must, f"one of {len(stored)}", str(path), "delete it and one is made")) from None
+    secret = secrets.token_hex(32).encode()
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+    return secret

@@ -1,0 +1,1 @@
+"""What the studio's server functions do, without gradio."""

@@ -1,0 +1,69 @@
+"""The history's rows, and what is said of two of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.families import Family, family_named
+from app.state import StudioState
+from app.studio.workbench import Numbers
+from merging_core.methods.registry import method as method_info
+
+__all__ = ["history_row", "label_of", "with_pinned", "words_of"]
+
+_NAMED = 3
+
+
+def label_of(state: StudioState, families: tuple[Family, ...]) -> str:
+    """Name a merge in a few words: method, its density, λ, experts, and the layer profile if there is one."""
+    recipe = state.recipe.as_json()
+    family = family_named(families, state.family)
+    words = [method_info(recipe["method"]["name"]).title]
+    density = recipe["mask"].get("density", recipe["method"].get("params", {}).get("density"))
+    if density is not None:
+        words.append(f"density {density:g}")
+    words.append(f"λ {recipe['lambda']:g}")
+    titles = [family.title_of(model["ref"]) for model in recipe["models"]]
+    everyone = len(titles) == len(family.experts)
+    few = " + ".join(titles) if len(titles) <= _NAMED else f"{len(titles)} experts"
+    words.append("all experts" if everyone and len(titles) > _NAMED else few)
+    if recipe["layer_scaling"]["kind"] != "constant":
+        words.append(recipe["layer_scaling"]["kind"].replace("_", " "))
+    return ", ".join(words)
+
+
+def history_row(hash_: str, label: str, numbers: Numbers) -> Numbers:
+    """Return what the history keeps of full accuracy numbers."""
+    return {
+        "hash": hash_,
+        "label": label,
+        "average": numbers["average"]["accuracy"],
+        "interval": numbers["average"]["interval"],
+        "n": numbers["n"],
+        "tasks": [{"task": task["task"], "accuracy": task["accuracy"]} for task in numbers["tasks"]],
+    }
+
+
+def with_pinned(numbers: Numbers, row: Numbers | None) -> Numbers:
+    """Return accuracy numbers with those of the pinned merge beside each task's, where it has that task."""
+    if row is None:
+        return numbers
+    pinned: dict[str, Any] = {task["task"]: task["accuracy"] for task in row["tasks"]}
+    tasks = [{**task, "pinned": pinned.get(task["task"])} for task in numbers["tasks"]]
+    same = all(task["pinned"] is not None for task in tasks)
+    average = {**numbers["average"], "pinned": row["average"] if same else None}
+    return {**numbers, "tasks": tasks, "average": average}
+
+
+def words_of(differences: Numbers) -> str:
+    """Say whether the paired interval leaves room for no difference.
+
+    >>> words_of({"average": {"difference": 0.02, "interval": [0.01, 0.03], "n": 900}})
+    'The interval lies above zero: the second is better on these examples.'
+    """
+    low, high = differences["average"]["interval"]
+    if low > 0:
+        return "The interval lies above zero: the second is better on these examples."
+    if high < 0:
+        return "The interval lies below zero: the second is worse on these examples."
+    return "The interval holds zero: these examples do not tell the two apart."

@@ -1,0 +1,227 @@
+"""What the studio's server functions do: read a message, do the work, answer; the protocol of docs/architecture.md."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from app.charts import accuracy as accuracy_chart
+from app.charts import layers as layers_chart
+from app.charts import path as path_chart
+from app.families import family_named
+from app.ledger import Ledger, Merge
+from app.live import BusyError, Cancelled, Scheduler
+from app.notices import Answer, answer_for
+from app.sharing import link
+from app.state import StudioState, default_state, parse_state
+from app.studio import pairs
+from app.studio.edits import edited
+from app.studio.messages import LiveMessage, MessageError, is_text, live_message, message_of
+from app.studio.rows import history_row, label_of, with_pinned, words_of
+from app.studio.workbench import Numbers, Workbench
+from merging_core.errors import BasinError, LinkError, Problem
+
+__all__ = ["Studio"]
+
+_PATIENCE = 120.0
+"""Seconds after which a live request is answered as busy."""
+_LOG = logging.getLogger("basin")
+
+
+class Studio:
+    """The server side of the studio's page.
+
+    Every method takes a visitor's id and a message, and returns an answer; none raises.
+    """
+
+    def __init__(self, workbench: Workbench, ledger: Ledger, scheduler: Scheduler) -> None:
+        self._workbench = workbench
+        self._ledger = ledger
+        self._scheduler = scheduler
+        self._warming: threading.Thread | None = None
+
+    def warm(self) -> None:
+        """Begin to compute what the first page needs, beside everything else."""
+        self._warming = threading.Thread(target=self._warm, name="basin-warm", daemon=True)
+        self._warming.start()
+
+    def close(self) -> None:
+        """Stop working and close the ledger."""
+        self._scheduler.close()
+        if self._warming is not None:
+            self._warming.join(timeout=5)
+        self._ledger.close()
+
+    def hello(self, visitor: str, message: object) -> Answer:
+        """Describe what there is, and open the state of a link; a damaged link opens the default with a notice."""
+        return _answered(lambda: self._hello(visitor, message))
+
+    def edit(self, visitor: str, message: object) -> Answer:
+        """Make a structural change whose defaults the registry knows."""
+
+        def work() -> Answer:
+            fields = message_of(message, {"state": _NEEDED_STATE, "change": (True, "change is an object", _is_object)})
+            state = parse_state(fields["state"], self._workbench.families)
+            return {"state": edited(state, fields["change"], self._workbench.families).as_json()}
+
+        return _answered(work)
+
+    async def live(self, visitor: str, message: object) -> Answer:
+        """Answer one live request, in its turn."""
+        try:
+            request = live_message(message)
+            state = parse_state(request.state, self._workbench.families)
+            kind = "fine path" if request.want == "path" and request.fine else request.want
+
+            def work(cancelled: Cancelled) -> Answer:
+                return self._live(visitor, request, state, cancelled)
+
+            return await self._turn(visitor, request.page, kind, request.sequence, work)
+        except Exception as error:
+            return answer_for(error)
+
+    async def score_on_test(self, visitor: str, message: object) -> Answer:
+        """Measure on the test split; counted, and recorded under the visitor."""
+        try:
+            fields = message_of(message, {"state": _NEEDED_STATE})
+            state = parse_state(fields["state"], self._workbench.families)
+
+            def work(cancelled: Cancelled) -> Answer:
+                return self._score_on_test(visitor, state, cancelled)
+
+            return await self._turn(visitor, "test score", "test score", 0, work)
+        except Exception as error:
+            return answer_for(error)
+
+    def share(self, visitor: str, message: object) -> Answer:
+        """Write the state as a query that reproduces it."""
+
+        def work() -> Answer:
+            fields = message_of(message, {"state": _NEEDED_STATE})
+            state = parse_state(fields["state"], self._workbench.families)
+            return {"query": f"s={link.encode(state.as_json())}"}
+
+        return _answered(work)
+
+    def compare(self, visitor: str, message: object) -> Answer:
+        """Compare two merges of this visitor's history on the same examples."""
+
+        def work() -> Answer:
+            hash_text = is_text(64)
+            fields = message_of(message, {"a": (True, "a is a hash", hash_text), "b": (True, "b is a hash", hash_text)})
+            a, b = (self._own_merge(visitor, fields[name], name) for name in ("a", "b"))
+            if a.state["family"] != b.state["family"]:
+                raise MessageError(Problem("two merges of one family are compared", "two families", "message"))
+            differences = self._workbench.difference(pairs.unpack(a.correct), pairs.unpack(b.correct))
+            return {"differences": differences, "words": words_of(differences)}
+
+        return _answered(work)
+
+    def _hello(self, visitor: str, message: object) -> Answer:
+        fields = message_of(message, {"link": (False, "link is text", lambda value: isinstance(value, str))})
+        state, notice = default_state(self._workbench.families[0]), self._ledger.notice
+        if fields["link"]:
+            try:
+                state = parse_state(link.decode(fields["link"]), self._workbench.families)
+            except LinkError as error:
+                notice = str(error)
+            except BasinError as error:
+                notice = f"The link holds a state that this Basin cannot show; its default is shown instead. {error}"
+        tasks = family_named(self._workbench.families, state.family).tasks
+        answer = {
+            "description": {**self._workbench.description(), "storage": self._ledger.kind},
+            "state": state.as_json(),
+            "history": self._history(visitor),
+            "test_scores": self._ledger.scores_taken(visitor, tasks),
+        }
+        return {**answer, "notice": notice} if notice else answer
+
+    def _live(self, visitor: str, request: LiveMessage, state: StudioState, cancelled: Cancelled) -> Answer:
+        begun = time.monotonic()
+        answer: Answer = {"seq": request.sequence, "want": request.want, "hash": self._workbench.identity(state)}
+        if request.want == "path":
+            numbers = self._workbench.path(state, request.fine, cancelled)
+            figures = {"path": path_chart.figure_of(numbers)}
+        elif request.want == "layers":
+            numbers = self._workbench.layers(state)
+            figures = {"layers": layers_chart.figure_of(numbers)}
+        else:
+            subset = "preview" if request.want == "preview" else "full"
+            scored = self._workbench.accuracy(state, "validation", subset, cancelled)
+            if request.want == "settle":
+                row = history_row(answer["hash"], label_of(state, self._workbench.families), scored.numbers)
+                self._ledger.keep(visitor, answer["hash"], row, state.as_json(), pairs.pack(scored.correct))
+                answer["history"] = self._history(visitor)
+            pinned = self._ledger.merge(visitor, request.pinned) if request.pinned else None
+            numbers = with_pinned(scored.numbers, pinned.row if pinned else None)
+            figures = {"accuracy": accuracy_chart.figure_of(numbers)}
+        return {**answer, "numbers": numbers, "figures": figures, "milliseconds": _milliseconds(begun)}
+
+    def _score_on_test(self, visitor: str, state: StudioState, cancelled: Cancelled) -> Answer:
+        family = family_named(self._workbench.families, state.family)
+        hash_, evaluation = self._workbench.identity(state), self._workbench.evaluation(family)
+        numbers: Numbers | None = self._ledger.recorded(visitor, hash_, evaluation)
+        if numbers is None:
+            numbers = self._workbench.accuracy(state, "test", "full", cancelled).numbers
+        taken = self._ledger.score(visitor, hash_, evaluation, family.tasks, numbers)
+        return {
+            "hash": hash_,
+            "numbers": numbers,
+            "figure": accuracy_chart.figure_of(numbers),
+            "test_scores": taken,
+        }
+
+    async def _turn(
+        self, visitor: str, page: str, kind: str, sequence: int, work: Callable[[Cancelled], Answer]
+    ) -> Answer:
+        """Wait for the scheduler to do the work."""
+        future = self._scheduler.submit(visitor, page, kind, sequence, work)
+        try:
+            answer = await asyncio.wait_for(asyncio.wrap_future(future), _PATIENCE)
+        except TimeoutError:
+            must = f"an answer comes within {_PATIENCE:.0f} seconds"
+            raise BusyError(Problem(must, "none", "", "try again in a moment")) from None
+        return {"ok": True, **answer}
+
+    def _history(self, visitor: str) -> list[Numbers]:
+        merges = self._ledger.merges(visitor)
+        known = {family.name for family in self._workbench.families}
+        kept = [merge for merge in merges if merge.state.get("family") in known]
+        return [{**merge.row, "when": merge.at, "state": merge.state} for merge in kept]
+
+    def _own_merge(self, visitor: str, hash_: str, where: str) -> Merge:
+        merge = self._ledger.merge(visitor, hash_)
+        if merge is None:
+            advice = "let the merge settle first"
+            raise MessageError(
+                Problem("a merge of your history is compared", "another one", f"message.{where}", advice)
+            )
+        return merge
+
+    def _warm(self) -> None:
+        try:
+            self._workbench.warm()
+        except Exception as error:
+            answer_for(error)
+
+
+def _answered(work: Callable[[], Answer]) -> Answer:
+    try:
+        return {"ok": True, **work()}
+    except Exception as error:
+        return answer_for(error)
+
+
+def _milliseconds(begun: float) -> float:
+    return round(1000 * (time.monotonic() - begun), 1)
+
+
+def _is_object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+_NEEDED_STATE = (True, "state is an object", _is_object)

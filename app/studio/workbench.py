@@ -1,0 +1,61 @@
+"""What the studio needs from the core, as one seam: the real one stands in `app.studio.bench`, tests may bring another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.families import Family
+from app.state import StudioState
+
+__all__ = ["Cancelled", "Correct", "Numbers", "Scored", "Workbench"]
+
+Cancelled = Callable[[], bool]
+Numbers = dict[str, Any]
+"""Plain JSON, of the shapes that docs/architecture.md lists."""
+Correct = Mapping[str, NDArray[np.bool_]]
+"""Per task, which examples were right."""
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Accuracy numbers of one merge, and the examples behind them."""
+
+    numbers: Numbers
+    correct: Correct
+
+
+class Workbench(Protocol):
+    """Merges and measures. Everything may be called from several threads at once."""
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The families that can be looked at."""
+
+    def description(self) -> Numbers:
+        """Version, device, families, tasks, registry and limits, for the page."""
+
+    def identity(self, state: StudioState) -> str:
+        """The hash of the state's recipe."""
+
+    def evaluation(self, family: Family) -> str:
+        """A digest of what a test score depends on beside the recipe."""
+
+    def accuracy(self, state: StudioState, split: str, subset: str, cancelled: Cancelled) -> Scored:
+        """Merge and measure; raises `CancelledError` when it was stopped."""
+
+    def path(self, state: StudioState, fine: bool, cancelled: Cancelled) -> Numbers:
+        """Measure along the state's path."""
+
+    def layers(self, state: StudioState) -> Numbers:
+        """Look at the weights, layer by layer."""
+
+    def difference(self, a: Correct, b: Correct) -> Numbers:
+        """Compare two merges on the same examples: `{average: {difference, interval, n}, tasks: [...]}`."""
+
+    def warm(self) -> None:
+        """Compute what the first page needs."""

@@ -1,0 +1,154 @@
+"""Who is asking: a random id in a signed cookie.
+
+Ownership of histories, scores and jobs hangs on this id alone. Gradio's session hash is chosen by the browser and
+proves nothing. The cookie is `v1.<32 hex digits>.<HMAC-SHA256>`; whoever sends none, or a forged one, is somebody new.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+from http.cookies import CookieError, SimpleCookie
+from typing import TYPE_CHECKING
+
+import orjson
+
+from merging_core.errors import Problem
+
+from .notices import problems_answer
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["LARGEST_MESSAGE", "SCOPE_KEY", "Cookie", "VisitorMiddleware"]
+
+SCOPE_KEY = "basin.visitor"
+"""Where the visitor's id stands in the ASGI scope of a request."""
+LARGEST_MESSAGE = 64 * 1024
+"""Bytes that a message to a server function may have."""
+
+_YEAR = 365 * 24 * 3600
+_VALUE = re.compile(r"v1\.([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"same-origin"),
+)
+
+
+class Cookie:
+    """Makes and checks the cookie's value.
+
+    The name holds a digest of the secret, so that two Basins on one host do not overwrite each other's cookie.
+
+    >>> cookie = Cookie(b"0123456789abcdef")
+    >>> visitor = cookie.new()
+    >>> cookie.read(f"{cookie.name}={cookie.value(visitor)}") == visitor
+    True
+    >>> cookie.read(f"{cookie.name}=v1.{visitor}.forged") is None
+    True
+    """
+
+    def __init__(self, secret: bytes, *, framed: bool = False) -> None:
+        self._key = hashlib.sha256(b"basin visitor" + secret).digest()
+        self._framed = framed
+        self.name = "basin_" + hmac.digest(self._key, b"name", "sha256").hex()[:8]
+
+    def new(self) -> str:
+        """Return a new visitor's id: 128 random bits as 32 hex digits."""
+        return secrets.token_hex(16)
+
+    def value(self, visitor: str) -> str:
+        """Return the signed value for `visitor`."""
+        mark = hmac.digest(self._key, visitor.encode(), "sha256")
+        return f"v1.{visitor}.{base64.urlsafe_b64encode(mark).rstrip(b'=').decode()}"
+
+    def read(self, header: str) -> str | None:
+        """Return the visitor whom a `Cookie` header names, or nothing if it names none or is forged."""
+        try:
+            morsel = SimpleCookie(header).get(self.name)
+        except CookieError:
+            return None
+        match = _VALUE.fullmatch(morsel.value) if morsel is not None else None
+        if match is None or morsel is None:
+            return None
+        visitor = match.group(1)
+        return visitor if hmac.compare_digest(self.value(visitor), morsel.value) else None
+
+    def header(self, visitor: str, *, secure: bool) -> str:
+        """Return the `Set-Cookie` header; inside another site's frame it must be Secure and is kept per site."""
+        rules = (
+            "SameSite=None; Secure; Partitioned" if self._framed else "SameSite=Lax" + ("; Secure" if secure else "")
+        )
+        return f"{self.name}={self.value(visitor)}; Path=/; Max-Age={_YEAR}; HttpOnly; {rules}"
+
+
+class VisitorMiddleware:
+    """Puts the visitor's id into each request, keeps messages small, and adds the headers that every answer needs."""
+
+    def __init__(self, app: ASGIApp, cookie: Cookie) -> None:
+        self._app = app
+        self._cookie = cookie
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = dict(scope["headers"])
+        known = self._cookie.read(headers.get(b"cookie", b"").decode("latin-1"))
+        visitor = known or self._cookie.new()
+        scope[SCOPE_KEY] = visitor
+        page = b"text/html" in headers.get(b"accept", b"")
+        message = scope["method"] == "POST" and "/component_server" in scope["path"]
+        secure = scope.get("scheme") == "https" or headers.get(b"x-forwarded-proto", b"").startswith(b"https")
+        new_cookie = self._cookie.header(visitor, secure=secure) if page or (message and known is None) else None
+
+        async def send_with_headers(event: Message) -> None:
+            if event["type"] == "http.response.start":
+                added = [*_HEADERS, *([(b"set-cookie", new_cookie.encode())] if new_cookie else [])]
+                event = {**event, "headers": [*event.get("headers", []), *added]}
+            await send(event)
+
+        if message:
+            body = await _read_body(receive)
+            if body is None:
+                await _too_large(send_with_headers)
+                return
+            receive = _replay(body, receive)
+        await self._app(scope, receive, send_with_headers)
+
+
+async def _read_body(receive: Receive) -> bytes | None:
+    """Read a whole message, or nothing if it is larger than `LARGEST_MESSAGE`."""
+    body = b""
+    while True:
+        event = await receive()
+        if event["type"] != "http.request":
+            return body
+        body += event.get("body", b"")
+        if len(body) > LARGEST_MESSAGE:
+            return None
+        if not event.get("more_body", False):
+            return body
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    pending = [body]
+
+    async def replay() -> Message:
+        if pending:
+            return {"type": "http.request", "body": pending.pop(), "more_body": False}
+        return await receive()
+
+    return replay
+
+
+async def _too_large(send: Send) -> None:
+    problem = Problem(f"a message has at most {LARGEST_MESSAGE} bytes", "a larger one", "", "send one state at a time")
+    content = orjson.dumps(problems_answer([problem]))
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
+    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.body", "body": content})

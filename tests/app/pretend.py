@@ -1,0 +1,199 @@
+"""A workbench that measures nothing: numbers follow from the recipe by a formula, so that the page and the protocol can
+be tested without checkpoints. Also a server: `python -m tests.app.pretend [port]`."""
+
+from __future__ import annotations
+
+import math
+import sys
+import tempfile
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from app.families import Expert, Family
+from app.main import Basin, create_app
+from app.settings import Settings
+from app.state import StudioState
+from app.studio.description import describe_family, registry
+from app.studio.workbench import Cancelled, Correct, Numbers, Scored
+from merging_core.errors import CancelledError, Problem
+from merging_core.recipes import recipe_hash
+
+NAMES = ("digits", "letters", "shapes", "counting", "styles", "greek")
+
+
+def family() -> Family:
+    experts = tuple(Expert(f"zoo:tiny/{name}", name.title(), place, f"tiny/{name}") for place, name in enumerate(NAMES))
+    start = {
+        "version": 1,
+        "base": "zoo:tiny/base",
+        "models": [{"ref": expert.ref} for expert in experts],
+        "method": {"name": "task_arithmetic"},
+    }
+    tasks = tuple(f"tiny/{name}" for name in NAMES)
+    return Family("tiny", "Tiny vision transformer", "Six experts of one base.", "zoo:tiny/base", experts, tasks, start)
+
+
+def pair() -> Family:
+    experts = tuple(Expert(f"zoo:basins/{name}", name.upper(), place, None) for place, name in enumerate("ab"))
+    start = {"version": 1, "models": [{"ref": expert.ref} for expert in experts], "method": {"name": "linear"}}
+    return Family("basins", "Basins", "Two networks from different starts.", None, experts, ("basins/digits",), start)
+
+
+class PretendBench:
+    """Accuracy of a task rises with its expert's share and falls with the size of the whole."""
+
+    def __init__(self) -> None:
+        self.families = (family(), pair())
+        self.computed: list[tuple[str, str]] = []
+        self.hold: threading.Event | None = None
+        """While set and not fired, accuracies wait for it (or for being cancelled)."""
+        self.fail: Exception | None = None
+
+    def description(self) -> Numbers:
+        families = [describe_family(one) for one in self.families]
+        return {"version": "0", "device": "pretend", "families": families, "registry": registry()}
+
+    def identity(self, state: StudioState) -> str:
+        refs = [entry.ref for entry in state.recipe.models] + ([state.recipe.base] if state.recipe.base else [])
+        return recipe_hash(state.recipe, {ref: "0" * 64 for ref in refs})
+
+    def evaluation(self, family: Family) -> str:
+        return f"pretend {family.name}"
+
+    def accuracy(self, state: StudioState, split: str, subset: str, cancelled: Cancelled) -> Scored:
+        while self.hold is not None and not self.hold.wait(0.01):
+            if cancelled():
+                raise CancelledError(Problem("work goes on", "a newer request"))
+        if self.fail is not None:
+            raise self.fail
+        self.computed.append((split, subset))
+        current = self._family(state)
+        n = 32 if subset == "preview" else 250
+        shares = self._shares(state)
+        tasks, correct = [], {}
+        for place, name in enumerate(current.tasks):
+            right = round(n * self._accuracy(shares[place % len(shares)], sum(map(abs, shares))))
+            correct[name] = np.arange(n) < right
+            half = 1.96 * math.sqrt(max(right / n * (1 - right / n), 0.01) / n)
+            tasks.append(
+                {
+                    "task": name,
+                    "title": name.partition("/")[2].title(),
+                    "colour": place if current.base else None,
+                    "accuracy": right / n,
+                    "interval": [max(0.0, right / n - half), min(1.0, right / n + half)],
+                    "loss": 1.5 - right / n,
+                    "n": n,
+                    "references": {"base": 0.45, "expert": 0.95, "average": 0.7, "ensemble": 0.78},
+                    "pinned": None,
+                }
+            )
+        mean = sum(task["accuracy"] for task in tasks) / len(tasks)
+        numbers: Numbers = {
+            "split": split,
+            "subset": subset,
+            "n": n * len(tasks),
+            "partial": subset == "preview",
+            "tasks": tasks,
+            "average": {
+                "accuracy": mean,
+                "interval": [mean - 0.03, mean + 0.03],
+                "loss": 1.5 - mean,
+                "references": {"base": 0.45, "expert": 0.95, "average": 0.7, "ensemble": 0.78},
+                "pinned": None,
+            },
+            "normalised": {"value": mean / 0.95, "interval": [mean / 0.95 - 0.03, mean / 0.95 + 0.03]},
+            "transductive": False,
+        }
+        return Scored(numbers, correct)
+
+    def path(self, state: StudioState, fine: bool, cancelled: Cancelled) -> Numbers:
+        end = 1.5 if state.path.kind == "lambda" else 1.0
+        count = 25 if fine else 5
+        shares = self._shares(state)
+
+        def point(t: float, bias: float) -> dict[str, Any]:
+            scale = t / max(state.recipe.lambda_, 1e-6)
+            values = [self._accuracy(share * scale, sum(map(abs, shares)) * scale) - bias for share in shares]
+            tasks = [{"loss": 1.5 - value, "accuracy": value} for value in values]
+            mean = sum(values) / len(values)
+            return {"t": t, "loss": 1.5 - mean, "accuracy": mean, "tasks": tasks}
+
+        positions = [end * step / (count - 1) for step in range(count)]
+        barrier = {"height": 0.1, "at": end / 2, "midpoint_gap": 0.05}
+        experts = self._family(state).experts
+        return {
+            "kind": state.path.kind,
+            "a": "base" if state.path.kind == "lambda" else state.path.a,
+            "b": "λ = 1.5" if state.path.kind == "lambda" else state.path.b,
+            "range": [0.0, end],
+            "current": state.recipe.lambda_ if state.path.kind == "lambda" else None,
+            "complete": fine,
+            "splits": {
+                split: {"n": 192, "points": [point(t, bias) for t in positions]}
+                for split, bias in (("validation", 0.0), ("train", -0.02))
+            },
+            "tasks": [{"task": e.task, "title": e.title, "colour": e.colour} for e in experts],
+            "barrier": {split: {"loss": barrier, "error": barrier} for split in ("validation", "train")},
+        }
+
+    def layers(self, state: StudioState) -> Numbers:
+        used = [entry.ref for entry in state.recipe.models]
+        experts = [expert for expert in self._family(state).experts if expert.ref in used]
+        depths = ["before", "0", "1", "2", "3", "4", "5", "after"]
+        norms = [[0.4 + 0.1 * depth + 0.05 * place for depth in range(8)] for place in range(len(experts))]
+        return {
+            "depths": depths,
+            "factors": [1.0] * 8,
+            "kept": None,
+            "conflict": [0.3] * 8,
+            "merged_norms": [sum(column) / 3 for column in zip(*norms, strict=True)],
+            "experts": [
+                {"ref": e.ref, "title": e.title, "colour": e.colour, "norms": row}
+                for e, row in zip(experts, norms, strict=True)
+            ],
+            "cosines": [[1.0 if a is b else 0.02 for a in experts] for b in experts],
+            "scaling": {
+                "kind": state.recipe.layer_scaling.kind,
+                "points": [{"index": place, "value": 1.0} for place in range(1, 7)],
+                "draggable": True,
+            },
+            "alpha": None,
+        }
+
+    def difference(self, a: Correct, b: Correct) -> Numbers:
+        tasks = [
+            {"task": name, "difference": float(b[name].mean() - a[name].mean()), "interval": [-0.1, 0.1]} for name in a
+        ]
+        mean = sum(task["difference"] for task in tasks) / len(tasks)
+        n = sum(values.size for values in a.values())
+        return {"tasks": tasks, "average": {"difference": mean, "interval": [mean - 0.02, mean + 0.02], "n": n}}
+
+    def warm(self) -> None:
+        return
+
+    def _family(self, state: StudioState) -> Family:
+        return next(one for one in self.families if one.name == state.family)
+
+    def _shares(self, state: StudioState) -> list[float]:
+        weights = {entry.ref: entry.weight for entry in state.recipe.models}
+        return [weights.get(expert.ref, 0.0) * state.recipe.lambda_ for expert in self._family(state).experts]
+
+    @staticmethod
+    def _accuracy(share: float, whole: float) -> float:
+        return float(np.clip(0.45 + 0.5 * math.tanh(2.5 * share) - 0.03 * max(whole - 1.5, 0.0), 0.02, 0.98))
+
+
+def pretend_app(folder: Path, *, port: int = 0, **changes: Any) -> tuple[Basin, PretendBench]:
+    """Build the app on a pretended workbench, keeping its data in `folder`."""
+    settings = replace(Settings.from_env({"BASIN_DATA": str(folder), "BASIN_PORT": str(port or 7860)}), **changes)
+    bench = PretendBench()
+    return create_app(settings, bench), bench
+
+
+if __name__ == "__main__":
+    app, _ = pretend_app(Path(tempfile.mkdtemp()), port=int(sys.argv[1]) if len(sys.argv) > 1 else 7870)
+    app.start()

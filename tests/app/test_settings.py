@@ -1,0 +1,93 @@
+"""Settings: one reader of the environment; what cannot be used is said, all at once."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+from app.settings import Settings, SettingsError
+
+
+def read(tmp_path: Path, **environment: str) -> Settings:
+    return Settings.from_env({"BASIN_DATA": str(tmp_path / "data"), **environment})
+
+
+def test_with_an_empty_environment_it_listens_at_home(tmp_path: Path) -> None:
+    settings = Settings.from_env({"HOME": str(tmp_path)})
+    assert (settings.host, settings.port, settings.device, settings.space) == ("127.0.0.1", 7860, "auto", False)
+    assert settings.data is not None and tmp_path in settings.data.parents
+    assert settings.zoo.name == "zoo"
+
+
+def test_on_a_space_it_listens_to_everybody(tmp_path: Path) -> None:
+    settings = read(tmp_path, SPACE_ID="owner/basin")
+    assert (settings.host, settings.space) == ("0.0.0.0", True)
+
+
+@pytest.mark.parametrize(
+    ("environment", "port"),
+    [
+        ({"BASIN_PORT": "1", "GRADIO_SERVER_PORT": "2", "PORT": "3"}, 1),
+        ({"GRADIO_SERVER_PORT": "2", "PORT": "3"}, 2),
+        ({"PORT": "3"}, 3),
+        ({"BASIN_PORT": ""}, 7860),
+    ],
+)
+def test_the_first_port_that_is_named_wins(tmp_path: Path, environment: dict[str, str], port: int) -> None:
+    assert read(tmp_path, **environment).port == port
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "abc", "-1", "7860.0", "٣", "9" * 5000, "1e3"])
+def test_a_port_that_is_none_gets_one_sentence(tmp_path: Path, port: str) -> None:
+    with pytest.raises(SettingsError, match="BASIN_PORT is a whole number from 1 to 65535") as caught:
+        read(tmp_path, BASIN_PORT=port)
+    assert len(str(caught.value)) < 200
+
+
+def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read(
+            tmp_path, BASIN_PORT="x", BASIN_DEVICE="cudo", BASIN_MEMORY_MB="1", BASIN_SECRET="short", BASIN_ZOO="/none"
+        )
+    places = {problem.where for problem in caught.value.problems}
+    assert places == {"BASIN_PORT", "BASIN_DEVICE", "BASIN_MEMORY_MB", "BASIN_SECRET", "BASIN_ZOO"}
+    assert "did you mean “cuda”?" in str(caught.value)
+
+
+def test_the_data_folder_and_the_secret_are_their_owners(tmp_path: Path) -> None:
+    settings = read(tmp_path)
+    assert settings.data == tmp_path / "data"
+    assert stat.S_IMODE(settings.data.stat().st_mode) == 0o700
+    assert stat.S_IMODE((settings.data / "secret").stat().st_mode) == 0o600
+    assert (settings.data / "secret").read_bytes() == settings.secret
+    assert len(settings.secret) >= 32
+
+
+def test_the_secret_stays_the_same_over_restarts(tmp_path: Path) -> None:
+    assert read(tmp_path).secret == read(tmp_path).secret
+
+
+def test_a_given_secret_is_used_and_not_written(tmp_path: Path) -> None:
+    assert read(tmp_path, BASIN_SECRET="a secret from outside").secret == b"a secret from outside"
+    assert not (tmp_path / "data" / "secret").exists()
+
+
+def test_an_emptied_secret_file_is_said(tmp_path: Path) -> None:
+    read(tmp_path)
+    (tmp_path / "data" / "secret").write_bytes(b"")
+    with pytest.raises(SettingsError, match="delete it and one is made"):
+        read(tmp_path)
+
+
+def test_a_data_folder_that_was_asked_for_must_be_writable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match="the data folder can be written"):
+        Settings.from_env({"BASIN_DATA": str(tmp_path / "file" / "below")})
+
+
+def test_without_a_writable_home_everything_lives_in_memory(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = Settings.from_env({"XDG_DATA_HOME": str(tmp_path / "file"), "HOME": str(tmp_path / "file")})
+    assert settings.data is None
+    assert len(settings.secret) == 32
