@@ -1,0 +1,50 @@
+"""The output ensemble: what the experts answer together, at the price of running them all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from merging_core.errors import EvaluationError, Problem
+from merging_core.evaluation.architectures import Weights
+from merging_core.evaluation.evaluator import Answers, Evaluator, parts_of, scores
+from merging_core.evaluation.report import Report, Subset, TaskScore, make_report
+from merging_core.evaluation.tasks import Task
+
+__all__ = ["ensemble"]
+
+
+def ensemble(
+    evaluator: Evaluator,
+    config: Mapping[str, Any],
+    members: Sequence[Weights],
+    tasks: Sequence[Task],
+    split: str = "validation",
+    subset: Subset = "full",
+    cancelled: Callable[[], bool] | None = None,
+    *,
+    experts: Mapping[str, TaskScore] | None = None,
+) -> Report:
+    """Return the report of the mean of the members' class probabilities: p = (1/M) Σₘ softmax(logitsₘ).
+
+    A reference line for merges: the same models, not merged but all run. Its loss is −log p[label].
+    `members`: weights of one architecture, at least one. Raises as `Evaluator.evaluate` does.
+
+    Source: Lakshminarayanan et al. 2017, arXiv:1612.01474, section 2.4 (uniformly weighted mixture).
+    """
+    if not members:
+        raise EvaluationError(Problem("an ensemble has at least one member", "none", "members"))
+    parts = parts_of(tasks, split, subset)
+    answered = [evaluator.answers(config, member, parts, cancelled) for member in members]
+    return make_report(scores([_mean(same) for same in zip(*answered, strict=True)]), subset, experts)
+
+
+def _mean(answers: tuple[Answers, ...]) -> Answers:
+    """Return the logarithm of the mean probability as logits; softmax of them is that mean again."""
+    with torch.inference_mode():
+        logs = torch.stack([answer.logits.log_softmax(dim=-1) for answer in answers])
+        mean = logs.logsumexp(dim=0) - torch.log(torch.tensor(float(len(answers)), device=logs.device))
+    return replace(answers[0], logits=mean)

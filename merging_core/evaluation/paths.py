@@ -1,0 +1,253 @@
+"""Loss and accuracy along a path through weight space, coarse to fine, and the barrier on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from merging_core.errors import EvaluationError, Problem
+from merging_core.evaluation.architectures import Weights
+from merging_core.evaluation.evaluator import Evaluator, Part, parts_of, scores
+from merging_core.evaluation.report import Subset, TaskScore
+from merging_core.evaluation.tasks import Task
+
+__all__ = ["POINTS", "Barrier", "Path", "Point", "TaskPoint", "barrier", "coarse_to_fine", "trace"]
+
+POINTS = 25
+"""Points of a finished path, as in Ainsworth et al. 2023 (`linspace(0, 1, 25)`)."""
+
+
+@dataclass(frozen=True)
+class TaskPoint:
+    """Mean loss (nats) and accuracy of one task at one point."""
+
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """The path at `t`, in units of its range: means over tasks, and each task, in the order of `Path.tasks`."""
+
+    t: float
+    loss: float
+    accuracy: float
+    tasks: tuple[TaskPoint, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values; a loss that is not finite is null."""
+        rows = [{"loss": _finite(row.loss), "accuracy": row.accuracy} for row in self.tasks]
+        return {"t": self.t, "loss": _finite(self.loss), "accuracy": self.accuracy, "tasks": rows}
+
+
+@dataclass(frozen=True)
+class Path:
+    """What is known of a path so far.
+
+    `splits`: points by split, ordered by t, the same t in each. `n`: examples by split, of all tasks together; `of`:
+    the size of those splits. `range`: t at the ends. `complete`: whether all points of the grid are there.
+    """
+
+    tasks: tuple[str, ...]
+    range: tuple[float, float]
+    splits: Mapping[str, tuple[Point, ...]]
+    n: Mapping[str, int]
+    of: Mapping[str, int]
+    current: float | None
+    complete: bool
+
+    @property
+    def partial(self) -> bool:
+        """Whether points are missing or were measured on less than the whole split."""
+        return not self.complete or any(self.n[split] < self.of[split] for split in self.n)
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values, barriers included."""
+        return {
+            "range": list(self.range),
+            "current": self.current,
+            "complete": self.complete,
+            "partial": self.partial,
+            "tasks": list(self.tasks),
+            "splits": {
+                split: {"n": self.n[split], "of": self.of[split], "points": [point.as_json() for point in points]}
+                for split, points in self.splits.items()
+            },
+            "barrier": {
+                split: {metric: barrier(self, split, metric).as_json() for metric in ("loss", "error")}
+                for split in self.splits
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Barrier:
+    """How far a path rises above the chord between its ends.
+
+    `height` ≥ 0; `at`: the t of the maximum in units of the range, `share` the same t scaled to [0, 1]; `midpoint_gap`:
+    value − chord in the middle, negative where the middle beats the chord, None if the middle was not measured;
+    `ends`: the values at both ends. Units: nats for loss, a fraction for error.
+    """
+
+    height: float
+    at: float
+    share: float
+    midpoint_gap: float | None
+    ends: tuple[float, float]
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values; what is not finite is null."""
+        gap = None if self.midpoint_gap is None else _finite(self.midpoint_gap)
+        ends = [_finite(end) for end in self.ends]
+        return {
+            "height": _finite(self.height),
+            "at": self.at,
+            "share": self.share,
+            "midpoint_gap": gap,
+            "ends": ends,
+        }
+
+
+def coarse_to_fine(points: int = POINTS) -> tuple[int, ...]:
+    """Return the indices 0 … points − 1 in the order of evaluation: ends, middle, then ever finer halves.
+
+    Raises EvaluationError for fewer than two points.
+
+    >>> coarse_to_fine(9)
+    (0, 8, 4, 2, 6, 1, 3, 5, 7)
+    >>> coarse_to_fine(4)
+    (0, 3, 1, 2)
+    """
+    if points < 2:
+        raise EvaluationError(Problem("a path has at least two points", str(points), "points"))
+    order, gaps = [0, points - 1], [(0, points - 1)]
+    while gaps:
+        finer = []
+        for low, high in gaps:
+            middle = (low + high) // 2
+            if low < middle < high:
+                order.append(middle)
+                finer += [(low, middle), (middle, high)]
+        gaps = finer
+    return tuple(order)
+
+
+def trace(
+    evaluator: Evaluator,
+    config: Mapping[str, Any],
+    weights_at: Callable[[float], Weights],
+    tasks: Sequence[Task],
+    *,
+    ends: tuple[float, float] = (0.0, 1.0),
+    current: float | None = None,
+    points: int = POINTS,
+    splits: Sequence[str] = ("validation", "train"),
+    subset: Subset = "preview",
+    cancelled: Callable[[], bool] | None = None,
+    known: Path | None = None,
+) -> Iterator[Path]:
+    """Yield a path as it becomes known: ends, middle and current together, then one more point at a time.
+
+    `weights_at(t)`: the weights at t; `ends`: the range of t, low before high; `current`: one more t, evaluated with
+    the first ones (refused outside the range). All splits are evaluated together at each point. `known`: an earlier
+    path over the same weights, range, tasks, splits and subset, whose points are not measured again.
+    Raises EvaluationError and CancelledError.
+
+    Source: Ainsworth et al. 2023, arXiv:2209.04836 (even grid of 25). Deviation: not from left to right but coarse to
+    fine, so that the shape is seen at once.
+    """
+    low, high = ends
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise EvaluationError(Problem("a path runs from a lower to a higher t", f"{low} to {high}", "ends"))
+    if current is not None and not low <= current <= high:
+        raise EvaluationError(Problem(f"the current t lies in [{low:g}, {high:g}]", f"{current:g}", "current"))
+    if not splits:
+        raise EvaluationError(Problem("a path is measured on a split", "none", "splits"))
+    grid = [low + (high - low) * (index / (points - 1)) for index in coarse_to_fine(points)]
+    grid[1] = high
+    first = grid[:3] + ([current] if current is not None and current not in grid[:3] else [])
+    later = [t for t in grid[3:] if t not in first]
+    parts = [part for split in splits for part in parts_of(tasks, split, subset)]
+    names = tuple(task.name for task in tasks)
+    n = {split: sum(part.stop for part in parts if part.split == split) for split in splits}
+    of = {split: sum(len(task.splits[split]) for task in tasks) for split in splits}
+    found = _known_points(known, names, (low, high), n)
+    for step in [first, *([t] for t in later)]:
+        fresh = [t for t in step if t not in found]
+        for t in fresh:
+            found[t] = _point(evaluator, config, weights_at(t), t, parts, cancelled)
+        if not fresh and step is not first:
+            continue
+        shown = [t for t in sorted(found) if t in grid or t == current]
+        rows = {split: tuple(found[t][split] for t in shown) for split in splits}
+        yield Path(names, (low, high), rows, n, of, current, all(t in found for t in grid))
+
+
+def barrier(path: Path, split: str = "validation", metric: str = "loss") -> Barrier:
+    """Return the barrier of the mean over tasks, on the points measured so far.
+
+    B = max over t in [0, 1] of L(t) − [(1 − t)·L(0) + t·L(1)]; never negative, as it is 0 at both ends. For a path over
+    another range than [0, 1], as along λ, t is first scaled to [0, 1]: (t − low) / (high − low). `metric` `error` takes
+    1 − accuracy for L. A value that is not finite makes the height infinite. Raises EvaluationError if an end is
+    missing or the name of split or metric is not known.
+
+    Source: Entezari et al. 2022, arXiv:2110.06296, definition 1; Frankle et al. 2020, arXiv:1912.05671 for error.
+    Deviation: the maximum is over a grid, so it is a lower bound.
+    """
+    if split not in path.splits or metric not in ("loss", "error"):
+        must = f"a barrier is of loss or error on {' or '.join(path.splits)}"
+        raise EvaluationError(Problem(must, f"{metric} on {split}", "barrier"))
+    points, (low, high) = path.splits[split], path.range
+    if len(points) < 2 or points[0].t != low or points[-1].t != high:
+        raise EvaluationError(Problem("a barrier needs both ends of the path", f"{len(points)} points", "barrier"))
+    values = [point.loss if metric == "loss" else 1.0 - point.accuracy for point in points]
+    shares = [(point.t - low) / (high - low) for point in points]
+    first, last = values[0], values[-1]
+    gaps = [_gap(value, (1.0 - share) * first + share * last) for value, share in zip(values, shares, strict=True)]
+    gaps[0] = gaps[-1] = 0.0
+    top = max(range(len(gaps)), key=gaps.__getitem__)
+    middle = next((gap for gap, share in zip(gaps, shares, strict=True) if abs(share - 0.5) < 1e-9), None)
+    return Barrier(gaps[top], points[top].t, shares[top], middle, (first, last))
+
+
+def _gap(value: float, chord: float) -> float:
+    gap = value - chord
+    return gap if math.isfinite(gap) else math.inf
+
+
+def _known_points(
+    known: Path | None, names: tuple[str, ...], ends: tuple[float, float], n: Mapping[str, int]
+) -> dict[float, dict[str, Point]]:
+    if known is None:
+        return {}
+    if (known.tasks, known.range, dict(known.n)) != (names, ends, dict(n)):
+        got = f"one over {list(known.range)} of {', '.join(known.tasks)}"
+        raise EvaluationError(Problem("a known path has the same range, tasks, splits and subset", got, "known"))
+    columns = zip(*known.splits.values(), strict=True)
+    return {column[0].t: dict(zip(known.splits, column, strict=True)) for column in columns}
+
+
+def _point(
+    evaluator: Evaluator,
+    config: Mapping[str, Any],
+    weights: Weights,
+    t: float,
+    parts: Sequence[Part],
+    cancelled: Callable[[], bool] | None,
+) -> dict[str, Point]:
+    rows: dict[str, list[TaskScore]] = {}
+    for score in scores(evaluator.answers(config, weights, parts, cancelled)):
+        rows.setdefault(score.split, []).append(score)
+    return {split: _mean(t, found) for split, found in rows.items()}
+
+
+def _mean(t: float, found: Sequence[TaskScore]) -> Point:
+    loss = sum(score.loss for score in found) / len(found)
+    accuracy = math.fsum(score.accuracy for score in found) / len(found)
+    return Point(t, loss, accuracy, tuple(TaskPoint(score.loss, score.accuracy) for score in found))
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
