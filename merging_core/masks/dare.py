@@ -83,7 +83,7 @@ def drop_and_rescale(vector: torch.Tensor, context: MaskContext) -> torch.Tensor
 
     Shapes: vector [n] float32 → [n]; `context.start` is the index of its first element within the leaf.
 
-    Source: Yu et al. (2024), arXiv 2311.03099, equation 1 with drop rate p = 1 − density. The coins come from an
+    Source: Yu et al. (2024), arXiv 2311.03099, drop and rescale with drop rate p = 1 − density. The coins come from an
     integer hash instead of a generator.
 
     >>> from merging_core.methods.info import Parameters
@@ -120,7 +120,7 @@ DARE = MaskInfo(
         2024,
         "Language Models are Super Mario: Absorbing Abilities from Homologous Models as a Free Lunch",
         "https://arxiv.org/abs/2311.03099",
-        "equation 1",
+        "drop and rescale",
         "the coins come from an integer hash, so that they are the same on every device",
     ),
     parameters=(

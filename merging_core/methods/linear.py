@@ -62,7 +62,8 @@ LINEAR = MethodInfo(
     source=Source(
         "Wortsman et al.",
         2022,
-        "Model soups: averaging weights of multiple fine-tuned models improves accuracy",
+        "Model soups: averaging weights of multiple fine-tuned models "
+        "improves accuracy without increasing inference time",
         "https://arxiv.org/abs/2203.05482",
         "uniform soup",
     ),

@@ -20,9 +20,9 @@ _INTRODUCTION = """\
 
 <!-- Written by `python -m merging_core.methods.table`; a test fails when it is stale. -->
 
-θ₀ is the base, θₜ an expert, τₜ = θₜ − θ₀ its task vector, wₜ its weight, τ̂ₜ a task vector after its mask, ℓ the block of a
-leaf among L. A task-vector method goes τₜ → mask → weight → combine → layer scaling → λ → + θ₀. A weight-domain method combines
-the θₜ themselves; with a base, its result − θ₀ is what layer scaling and λ scale.
+θ₀ is the base, θₜ an expert, τₜ = θₜ − θ₀ its task vector, wₜ its weight, τ̂ₜ a task vector after its mask, ℓ the block
+of a leaf among L. A task-vector method goes τₜ → mask → weight → combine → layer scaling → λ → + θ₀. A weight-domain
+method combines the θₜ themselves; with a base, its result − θ₀ is what layer scaling and λ scale.
 """
 
 
@@ -31,8 +31,8 @@ def markdown(
 ) -> str:
     """Return the page as Markdown: one table for each kind, then each entry with its parameters and source.
 
-    >>> print(markdown((), masks()[:1], ()).splitlines()[-1])
-    Source: Ilharco et al. (2023), [Editing Models with Task Arithmetic](https://arxiv.org/abs/2212.04089), section 2.
+    >>> [line for line in markdown((), masks()[:1], ()).splitlines() if line.startswith("###")]
+    ['### No mask (`none`)']
     """
     parts = [_INTRODUCTION, "## Methods\n", _method_table(method_infos)]
     parts += [_entry(info) for info in method_infos]
@@ -52,13 +52,17 @@ def _method_table(infos: Sequence[MethodInfo]) -> str:
             f"its own: `{info.owned_mask}`" if info.owned_mask else "any" if info.domain == "task_vector" else "none",
             _models(info.models),
             f"{info.default_lambda:g}",
-            " and ".join(name for name, needed in (("base", info.needs_base), ("data", info.needs_data)) if needed)
-            or "—",
+            _needs(info),
             "yes" if info.stochastic else "no",
         )
         for info in infos
     ]
     return _rows(head, rows)
+
+
+def _needs(info: MethodInfo) -> str:
+    needs = (("base", info.needs_base), ("data", info.needs_data))
+    return " and ".join(name for name, needed in needs if needed) or "—"
 
 
 def _table(infos: Sequence[Description]) -> str:

@@ -49,7 +49,7 @@ DARE_LINEAR = MethodInfo(
         2024,
         "Language Models are Super Mario: Absorbing Abilities from Homologous Models as a Free Lunch",
         "https://arxiv.org/abs/2311.03099",
-        "section 3.2, with task arithmetic",
+        "drop and rescale, then task arithmetic",
         "density 0.5 by default (drop rates of 0.9 suit large language models); the coins come from an integer hash",
     ),
     domain="task_vector",

@@ -118,7 +118,7 @@ DARE_TIES = MethodInfo(
         2024,
         "Language Models are Super Mario: Absorbing Abilities from Homologous Models as a Free Lunch",
         "https://arxiv.org/abs/2311.03099",
-        "section 3.2, with TIES",
+        "drop and rescale, then TIES",
         "density 0.5 by default (drop rates of 0.9 suit large language models); the coins come from an integer hash",
     ),
     domain="task_vector",

@@ -12,7 +12,7 @@ _LINES = Source(
     2025,
     "LiNeS: Post-training Layer Scaling Prevents Forgetting and Enhances Model Merging",
     "https://arxiv.org/abs/2410.17146",
-    "equation 3",
+    "layer scaling",
     "blocks are found by the architecture's names, encoder and decoder each from 0 to L−1; L = 1 gives α + β",
 )
 _LIMIT = 100.0
