@@ -10,6 +10,7 @@ PORT ?= 7860
 checksum = $(shell cat $(1) | cksum | cut -d ' ' -f 1)
 CREATED := $(VENV)/.created
 RUN_STAMP := $(VENV)/.run-$(call checksum,requirements.txt constraints.txt)
+ZOO_STAMP := $(VENV)/.zoo-$(call checksum,requirements.txt assets/build/requirements.txt constraints.txt)
 TEST_STAMP := $(VENV)/.test-$(call checksum,requirements.txt tests/requirements.txt constraints.txt)
 BROKEN := $(if $(shell $(PYTHON_IN_VENV) -c '' 2>/dev/null && echo whole),,FORCE)
 PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install --disable-pip-version-check --constraint constraints.txt
@@ -44,11 +45,18 @@ test-ui: $(TEST_STAMP) browser  ## Only the tests that drive a browser
 test-slow: $(TEST_STAMP) browser  ## Only the slow tests
 	$(PYTHON_IN_VENV) -m pytest -m slow
 
+zoo: $(ZOO_STAMP)  ## Build the embedded zoo again: draw, train, score (about an hour)
+	$(PYTHON_IN_VENV) -m assets.build
+
 zoo-verify: $(RUN_STAMP)  ## Compare the embedded zoo with its checksums
 	$(PYTHON_IN_VENV) -m merging_core zoo verify
 
 bench-live: $(TEST_STAMP) browser  ## Measure the studio's latencies in a real browser
 	$(PYTHON_IN_VENV) -m benchmarks.live_studio
+
+docs: $(TEST_STAMP)  ## Write the generated pages again
+	$(PYTHON_IN_VENV) -m merging_core.methods.table > docs/methods.md
+	$(PYTHON_IN_VENV) -m merging_core.cli.manual > docs/cli.md
 
 browser: $(TEST_STAMP)
 	@$(PYTHON_IN_VENV) -m tests.ui.browser --ensure
@@ -79,3 +87,7 @@ $(TEST_STAMP): $(CREATED)
 	@echo "Installing what Basin and its tests need into $(VENV); the first time takes a few minutes."
 	$(PIP_INSTALL) --requirement requirements.txt --requirement tests/requirements.txt
 	@rm -f $(VENV)/.run-* $(VENV)/.test-* && touch $(RUN_STAMP) $@
+
+$(ZOO_STAMP): $(RUN_STAMP)
+	$(PIP_INSTALL) --requirement requirements.txt --requirement assets/build/requirements.txt
+	@rm -f $(VENV)/.zoo-* && touch $@

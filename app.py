@@ -1,4 +1,4 @@
-"""Open Basin: `python app.py`, in any environment that has requirements.txt. The settings are those of the environment."""
+"""Open Basin: `python app.py`, in any environment that has requirements.txt."""
 
 import sys
 

@@ -6,12 +6,9 @@ import os
 import socket
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
-
-from tests.ui.browser import find_browser
 
 _LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0")
 
@@ -26,14 +23,6 @@ os.environ |= {
 
 hypothesis_settings.register_profile("basin", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("basin")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test under tests/ui as one that drives a browser."""
-    folder = Path(__file__).parent / "ui"
-    for item in items:
-        if isinstance(item, pytest.Function) and folder in item.path.parents:
-            item.add_marker(pytest.mark.ui)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -52,9 +41,3 @@ def no_outside_request() -> Iterator[None]:
     patch.setattr(socket.socket, "connect", connect_locally)
     yield
     patch.undo()
-
-
-@pytest.fixture(scope="session")
-def browser_executable() -> str:
-    """The Chromium that is driven; the tests fail with a sentence where there is none."""
-    return find_browser()

@@ -93,7 +93,8 @@ def test_only_the_top_of_the_app_imports_its_views_and_its_main() -> None:
         (module_name(path), name)
         for path in sources("app")
         for name in imports(path)
-        if name.startswith(("app.views", "app.main")) and module_name(path).split(".")[:2] not in (["app", "main"], ["app", "views"])
+        if name.startswith(("app.views", "app.main"))
+        and module_name(path).split(".")[:2] not in (["app", "main"], ["app", "views"])
     ]
     assert upward == []
 

@@ -1,0 +1,11 @@
+"""`python -m merging_core`: the command line."""
+
+import sys
+
+if __name__ == "__main__":
+    try:
+        from merging_core.cli.main import main
+
+        sys.exit(main())
+    except KeyboardInterrupt:  # while the command line itself was still being imported
+        sys.exit(130)

@@ -1,0 +1,62 @@
+"""From arguments to an exit status: 0 done, 2 bad input with one message on stderr, 130 interrupted."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+
+import typer
+from typer.main import get_command
+
+from merging_core.errors import BasinError
+
+__all__ = ["PROGRAM", "build", "main"]
+
+PROGRAM = "python -m merging_core"
+
+
+def build() -> typer.Typer:
+    """Return the command line with all its commands."""
+    from merging_core.cli import listing, making, measuring
+
+    line = typer.Typer(
+        help="See a merge before you make it: plan, merge, evaluate and interpolate checkpoints.",
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    line.command("methods")(listing.methods)
+    line.command("zoo")(listing.zoo)
+    line.command("plan")(making.plan)
+    line.command("merge")(making.merge)
+    line.command("evaluate")(measuring.evaluate)
+    line.command("interpolate")(measuring.interpolate)
+    return line
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status; no arguments are a request for help.
+
+    What libraries warn of is for developers and is kept off the terminal.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            status = get_command(build()).main(given, prog_name=PROGRAM, standalone_mode=False)
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        where = context.command_path if context is not None else PROGRAM
+        message = error.format_message().replace("Value error, ", "")
+        return _refuse(f"{message} See {where} --help")
+    except BasinError as error:
+        return _refuse(str(error))
+    except KeyboardInterrupt:
+        return 130
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(message: str) -> int:
+    sys.stderr.write(message + "\n")
+    return 2

@@ -1,0 +1,56 @@
+"""What becomes of a recipe: `plan` and `merge`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from merging_core.cli.options import AsJson
+from merging_core.cli.output import answer
+from merging_core.cli.progress import ProgressLine
+
+__all__ = ["merge", "plan"]
+
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: a JSON or YAML file.")]
+
+
+def plan(recipe: RecipeFile, as_json: AsJson = False) -> None:
+    """Check and price a recipe from headers alone."""
+    from merging_core.cli.targets import open_bench
+    from merging_core.engines import make_plan
+    from merging_core.recipes import load_recipe
+
+    made = make_plan(load_recipe(recipe), open_bench().catalog)
+    answer(made.table(), made.as_json(), as_json=as_json)
+
+
+def merge(
+    recipe: RecipeFile,
+    out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="A new folder for the merged checkpoint.")],
+    as_json: AsJson = False,
+) -> None:
+    """Merge, and write the checkpoint: all or nothing."""
+    from merging_core.cli.targets import open_bench
+    from merging_core.engines import make_plan, stream_merge
+    from merging_core.engines.pricing import amount
+    from merging_core.recipes import load_recipe
+
+    start = time.perf_counter()
+    catalog = open_bench().catalog
+    made = make_plan(load_recipe(recipe), catalog)
+    with ProgressLine() as progress:
+        folder = stream_merge(made, catalog, out_dir, progress=progress)
+    took = time.perf_counter() - start
+    document = {
+        "folder": str(folder),
+        "ref": f"file:{folder}",
+        "hash": made.hash,
+        "leaves": len(made.outputs),
+        "bytes": made.output_bytes,
+        "seconds": round(took, 3),
+    }
+    sentence = f"{folder}: {len(made.outputs)} leaves, {amount(made.output_bytes)}, in {took:.1f} s\nhash {made.hash}"
+    answer(sentence, document, as_json=as_json)

@@ -1,0 +1,46 @@
+"""The page about the command line, written from its own help: `python -m merging_core.cli.manual > docs/cli.md`."""
+
+from __future__ import annotations
+
+import sys
+
+from typer.main import get_command
+
+from merging_core.cli.main import PROGRAM, build
+
+__all__ = ["markdown"]
+
+_INTRODUCTION = f"""\
+# Command line
+
+<!-- Written by `python -m merging_core.cli.manual`; a test fails when it is stale. -->
+
+`{PROGRAM}` does what the studio does, without a page. A checkpoint is named as in a recipe:
+`zoo:tiny/digits` for the embedded zoo, `file:/models/expert` for a folder or a file of this machine. A
+[recipe](recipe.md) is a JSON or YAML file.
+
+- Answers go to stdout: aligned text, or one JSON document with `--json`. Accuracies carry n and a 95 % interval.
+- Status 0: done. Status 2: bad input, with one message on stderr and nothing else; it names every problem that could be
+  found, one a line. Status 130: interrupted; nothing half-written stays.
+- `merge` shows its progress on stderr if that is a terminal. Everything runs on the CPU.
+- A checkpoint from outside the zoo is scored on the tasks of the family that has the same leaves, or of `--family`.
+"""
+
+
+def markdown() -> str:
+    """Return the page as Markdown."""
+    line = build()
+    names = [command.name for command in line.registered_commands if command.name is not None]
+    return "\n".join([_INTRODUCTION, *(f"## {name}\n\n```text\n{_help(name)}\n```\n" for name in names)])
+
+
+def _help(name: str) -> str:
+    group = get_command(build())
+    with group.make_context(PROGRAM, [name], terminal_width=100, max_content_width=100) as outer:
+        command = group.get_command(outer, name)  # type: ignore[attr-defined]
+        with command.make_context(name, [], parent=outer, resilient_parsing=True) as context:
+            return str(command.get_help(context)).rstrip()
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())

@@ -1,0 +1,145 @@
+"""What weights can do: `evaluate` and `interpolate`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from merging_core.cli.options import AsJson, Family
+from merging_core.cli.output import answer
+from merging_core.cli.tables import aligned, interval, percent
+
+if TYPE_CHECKING:
+    from merging_core.evaluation.intervals import Interval
+    from merging_core.evaluation.paths import Path, Point
+    from merging_core.evaluation.report import Report
+    from merging_core.evaluation.tasks import Task
+
+__all__ = ["evaluate", "interpolate"]
+
+TaskNames = Annotated[
+    list[str] | None, typer.Option("--task", help="A task of the family, such as digits; may be given again.")
+]
+
+
+def evaluate(
+    target: Annotated[
+        str,
+        typer.Argument(metavar="RECIPE_OR_CHECKPOINT", help="A recipe's file, or zoo:… or file:… for a checkpoint."),
+    ],
+    split: Annotated[
+        Literal["validation", "test"], typer.Option(help="validation is for choosing, test for reporting.")
+    ] = "validation",
+    task: TaskNames = None,
+    family: Family = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a merge or a checkpoint on the zoo's tasks."""
+    from merging_core.cli.targets import is_reference, open_bench, weights_of
+    from merging_core.engines import make_plan
+    from merging_core.evaluation.evaluator import Evaluator
+    from merging_core.recipes import load_recipe
+
+    bench = open_bench()
+    identity: dict[str, Any]
+    if is_reference(target):
+        checkpoint = bench.catalog.open(target)
+        identity = {"checkpoint": target, "hash": None}
+    else:
+        recipe = load_recipe(target)
+        made = make_plan(recipe, bench.catalog)
+        checkpoint = made.survey.reference
+        identity = {"recipe": recipe.as_json(), "hash": made.hash}
+    chosen = bench.family(checkpoint, family)
+    tasks = bench.tasks(chosen, task or ())
+    weights = weights_of(checkpoint) if is_reference(target) else bench.engine().merge(recipe).weights
+    evaluator = Evaluator("cpu")
+    report = evaluator.evaluate(checkpoint.config, weights, tasks, split)
+    report = report.against(bench.experts(chosen, tasks, evaluator, split))
+    answer(_report_table(report), {**identity, "family": chosen.name, **report.as_json()}, as_json=as_json)
+
+
+def _report_table(report: Report) -> str:
+    header = ("task", "accuracy %", "95 % interval", "loss", "n")
+    rows = [
+        (score.task, percent(score.accuracy), interval(score.interval), f"{score.loss:.3f}", str(score.n))
+        for score in report.tasks
+    ]
+    average = (
+        "average",
+        percent(report.average),
+        interval(report.average_interval),
+        f"{report.loss:.3f}",
+        str(report.n),
+    )
+    lines = [aligned(header, [*rows, average], right=("accuracy %", "loss", "n")), f"split: {report.split}"]
+    if report.normalised is not None and report.normalised_interval is not None:
+        bounds = interval(report.normalised_interval, scale=1.0, digits=3)
+        over = len(report.normalised_tasks)
+        lines.append(f"normalised (÷ expert, {over} of {len(report.tasks)} tasks): {report.normalised:.3f} ({bounds})")
+    if report.transductive:
+        lines.append("transductive: the method adapted on test inputs")
+    return "\n".join(lines)
+
+
+def interpolate(
+    a: Annotated[str, typer.Argument(metavar="A", help="A checkpoint (zoo:… or file:…) or a recipe's file.")],
+    b: Annotated[str, typer.Argument(metavar="B", help="Another with the same leaves.")],
+    points: Annotated[int, typer.Option(min=2, max=201, help="Points on the line, both ends included.")] = 25,
+    split: Annotated[
+        Literal["train", "validation", "test"], typer.Option(help="The examples that are measured on.")
+    ] = "validation",
+    task: TaskNames = None,
+    family: Family = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the line between two models, and its barrier."""
+    from merging_core.cli.targets import open_bench
+    from merging_core.evaluation.evaluator import Evaluator
+    from merging_core.evaluation.paths import trace
+
+    bench = open_bench()
+    (start, reference), (end, _) = bench.end(a), bench.end(b)
+    chosen = bench.family(reference, family)
+    tasks = bench.tasks(chosen, task or ())
+    engine = bench.engine()
+    *_, path = trace(
+        Evaluator("cpu"),
+        reference.config,
+        lambda t: engine.between(start, end, t),
+        tasks,
+        points=points,
+        splits=(split,),
+        subset="full",
+    )
+    document: dict[str, Any] = {"a": a, "b": b, "family": chosen.name, **path.as_json()}
+    for point, row in zip(path.splits[split], document["splits"][split]["points"], strict=True):
+        row["interval"] = _interval(point, tasks, split)
+    answer(_path_table(path, tasks, split), document, as_json=as_json)
+
+
+def _interval(point: Point, tasks: tuple[Task, ...], split: str) -> Interval:
+    from merging_core.evaluation.intervals import average_interval
+
+    sizes = [len(task.splits[split]) for task in tasks]
+    return average_interval([round(row.accuracy * n) for row, n in zip(point.tasks, sizes, strict=True)], sizes)
+
+
+def _path_table(path: Path, tasks: tuple[Task, ...], split: str) -> str:
+    from merging_core.evaluation.paths import barrier
+
+    rows = [
+        (f"{point.t:.3f}", f"{point.loss:.4f}", percent(point.accuracy), interval(_interval(point, tasks, split)))
+        for point in path.splits[split]
+    ]
+    loss, error = barrier(path, split, "loss"), barrier(path, split, "error")
+    gap = "" if loss.midpoint_gap is None else f"; in the middle {loss.midpoint_gap:+.4f} against the chord"
+    return "\n".join(
+        (
+            aligned(("t", "loss", "accuracy %", "95 % interval"), rows, right=("t", "loss", "accuracy %")),
+            f"split: {split}, n {path.n[split]}, mean over {', '.join(path.tasks)}",
+            f"loss barrier {loss.height:.4f} at t {loss.at:.3f}{gap}",
+            f"error barrier {100 * error.height:.1f} points at t {error.at:.3f}",
+        )
+    )
