@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from merging_core.errors import Problem, RecipeError, closest
@@ -35,6 +35,8 @@ class Family:
     tasks: tuple[str, ...]
     start: dict[str, Any]
     """The recipe that the studio opens with, as JSON."""
+    start_path: dict[str, Any] = field(default_factory=lambda: {"kind": "lambda"})
+    """The path that it opens with."""
 
     @property
     def refs(self) -> tuple[str, ...]:
@@ -45,6 +47,11 @@ class Family:
         """Return the title of a checkpoint of this family."""
         plain = ref.partition("@")[0]
         return next((expert.title for expert in self.experts if expert.ref == plain), "base")
+
+    def colour_of(self, ref: str) -> int | None:
+        """Return the colour of an expert, or nothing for another checkpoint."""
+        plain = ref.partition("@")[0]
+        return next((expert.colour for expert in self.experts if expert.ref == plain), None)
 
     def colour_of_task(self, task: str) -> int | None:
         """Return the colour of the expert of a task, or nothing if no expert, or more than one, belongs to it."""

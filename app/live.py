@@ -7,6 +7,8 @@ Server functions pass by Gradio's queue, so this is what keeps one visitor's sli
 - *Newest wins*: a request takes the place of those of the same visitor and page that were sent before it and are of its
   own kind or a less urgent one. The ones that wait are answered at once; one that runs is told through `cancelled()`,
   which it asks between two batches, and its answer is dropped.
+- *Sliced*: a kind that keeps what it has done (`fine path`) steps aside for whoever waits once it has run for a tenth
+  of a second, and takes its next turn like everybody else.
 - *Bounded*: at most `waiting_limit` requests wait, at most `per_visitor` of one visitor. When all places are taken,
   a visitor with fewer waiting requests takes the place of the visitor with the most.
 
@@ -17,6 +19,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
@@ -30,6 +33,10 @@ __all__ = ["URGENCY", "BusyError", "Cancelled", "Scheduler"]
 T = TypeVar("T")
 Cancelled = Callable[[], bool]
 """True when the work should stop; asked between two batches."""
+
+_RESUMABLE = frozenset({"fine path"})
+_SLICE = 0.1
+"""Seconds that resumable work runs while others wait."""
 
 URGENCY = ("preview", "path", "layers", "settle", "fine path")
 """Kinds of live work, most urgent first. Other kinds (such as a test score) come last and are never superseded."""
@@ -91,6 +98,7 @@ class Scheduler:
         self._waiting: OrderedDict[str, list[_Job[Any]]] = OrderedDict()
         self._running: set[_Job[Any]] = set()
         self._closed = False
+        self._clock = time.monotonic
         names = (f"basin-live-{index}" for index in range(workers))
         self._threads = [threading.Thread(target=self._serve, name=name, daemon=True) for name in names]
         for thread in self._threads:
@@ -193,12 +201,32 @@ class Scheduler:
             self._running.add(job)
             return job
 
+    def _asked_to_stop(self, job: _Job[Any]) -> Cancelled:
+        """Return the question that the job's work asks between two batches."""
+        if job.kind not in _RESUMABLE:
+            return job.cancelled.is_set
+        end = self._clock() + _SLICE
+        return lambda: job.cancelled.is_set() or (bool(self._waiting) and self._clock() > end)
+
+    def _put_back(self, job: _Job[Any]) -> bool:
+        """Let resumable work that only stepped aside wait for its next turn."""
+        with self._changed:
+            if job.kind not in _RESUMABLE or job.cancelled.is_set() or self._closed:
+                return False
+            self._running.discard(job)
+            self._waiting.setdefault(job.visitor, []).append(job)
+            self._changed.notify()
+            return True
+
     def _serve(self) -> None:
         while (job := self._next()) is not None:
             try:
                 if job.future.done():
                     continue
-                job.answer(result=job.work(job.cancelled.is_set))
+                job.answer(result=job.work(self._asked_to_stop(job)))
+            except CancelledError as error:
+                if not self._put_back(job):
+                    job.answer(error=error)
             except Exception as error:
                 job.answer(error=error)
             finally:

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import gradio as gr
+import torch
 from starlette.middleware import Middleware
 
 from app.ledger import Ledger
@@ -18,12 +19,15 @@ from app.studio.service import Studio
 from app.studio.workbench import Workbench
 from app.views import studio as studio_view
 from app.visitors import Cookie, VisitorMiddleware
+from merging_core.errors import BasinError
 
 __all__ = ["Basin", "create_app", "launch", "main"]
 
 _CSS = """
 .gradio-container, .gradio-container > main, .gradio-container .main, .gradio-container .wrap,
-.gradio-container .contain { max-width: none !important; padding: 0 !important; margin: 0 !important; gap: 0 !important }
+.gradio-container .contain {
+  max-width: none !important; padding: 0 !important; margin: 0 !important; gap: 0 !important;
+}
 #basin-studio, #basin-studio > div { padding: 0; border: 0; background: none; overflow: visible }
 #basin-studio > .wrap, footer { display: none !important }
 """
@@ -84,7 +88,8 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     ledger = Ledger(settings.data, shared_disk=settings.space)
     studio = Studio(workbench, ledger, Scheduler(workers=settings.workers))
     files = BrowserFiles.collect()
-    with Basin(settings, studio, files) as basin:
+    basin = Basin(settings, studio, files)
+    with basin:
         studio_view.build(studio, files)
     return basin
 
@@ -105,5 +110,11 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 2
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    launch(settings)
+    if settings.threads:
+        torch.set_num_threads(settings.threads)
+    try:
+        launch(settings)
+    except (BasinError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
     return 0

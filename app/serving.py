@@ -87,7 +87,7 @@ class BrowserFiles:
         return Route("/basin/{version}/{name:path}", serve, methods=["GET", "HEAD"])
 
     def _pack(self) -> None:
-        import brotli
+        import brotli  # type: ignore[import-untyped]
 
         for name, path in self.files.items():
             data = path.read_bytes()

@@ -116,7 +116,7 @@ def parse_state(value: object, families: tuple[Family, ...]) -> StudioState:
 
 def default_state(family: Family) -> StudioState:
     """Return the state that the studio opens with: a merge of the family's experts."""
-    return StudioState(family.name, parse_recipe(family.start))
+    return StudioState(family.name, parse_recipe(family.start), _parse_path(family.start_path, family))
 
 
 def reset(state: StudioState, families: tuple[Family, ...]) -> StudioState:
@@ -159,7 +159,7 @@ def choose_scaling(state: StudioState, kind: object) -> StudioState:
 
     Raises: `RecipeError` if the kind is unknown or does not fit the number of models.
     """
-    old = state.recipe.layer_scaling.params
+    old: Mapping[str, Any] = state.recipe.layer_scaling.params
     info = scaling_info(_text(kind, "layer scaling"))
     kept = _kept(old, info.parameters)
     if info.name == "curve" and "points" not in kept:

@@ -123,16 +123,16 @@ class VisitorMiddleware:
 
 async def _read_body(receive: Receive) -> bytes | None:
     """Read a whole message, or nothing if it is larger than `LARGEST_MESSAGE`."""
-    body = b""
+    body = bytearray()
     while True:
         event = await receive()
         if event["type"] != "http.request":
-            return body
+            return bytes(body)
         body += event.get("body", b"")
         if len(body) > LARGEST_MESSAGE:
             return None
         if not event.get("more_body", False):
-            return body
+            return bytes(body)
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -1,7 +1,7 @@
 """A share link: the studio's whole state in the address, readable without any store.
 
-`?s=1.<payload>` where 1 is the version of this form and the payload is urlsafe base64, without padding, of four bytes of
-sha256 over the text followed by the text, zlib-compressed. The text is canonical JSON (sorted keys, no spaces, UTF-8).
+`?s=1.<payload>` where 1 is the version of this form and the payload is urlsafe base64, without padding, of the
+zlib-compressed text with four bytes of its sha256 in front. The text is canonical JSON (sorted keys, no spaces, UTF-8).
 A link comes from anybody: each layer is checked before the next is opened, nothing is decompressed beyond its cap.
 """
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
+
 from app.families import Family
+from merging_core.evaluation.tasks import Task
 from merging_core.masks.registry import masks
 from merging_core.methods.registry import methods
 from merging_core.recipes.recipe import DTYPE, SEED, WEIGHT, lambda_parameter
 from merging_core.scaling.registry import scalings
 
-__all__ = ["describe_family", "registry"]
+__all__ = ["describe_family", "describe_task", "device_name", "registry"]
 
 
 def registry() -> dict[str, Any]:
@@ -26,6 +29,30 @@ def registry() -> dict[str, Any]:
             "dtype": DTYPE.as_json(),
         },
     }
+
+
+def describe_task(task: Task) -> dict[str, Any]:
+    """Return what the page shows of a task: classes, and how many examples each split holds."""
+    return {
+        "name": task.name,
+        "title": task.title,
+        "description": task.description,
+        "classes": list(task.classes),
+        "splits": {name: len(split) for name, split in task.splits.items()},
+        "source": task.source,
+        "licence": task.licence,
+    }
+
+
+def device_name(device: torch.device) -> str:
+    """Return what the header says of the device.
+
+    >>> device_name(torch.device("cpu"))[:3]
+    'CPU'
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "Apple GPU" if device.type == "mps" else f"CPU, {torch.get_num_threads()} threads"
 
 
 def describe_family(family: Family) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from app.families import Family, family_named
 from app.state import StudioState
 from app.studio.workbench import Numbers
 from merging_core.methods.registry import method as method_info
+from merging_core.scaling.registry import scaling as scaling_info
 
 __all__ = ["history_row", "label_of", "with_pinned", "words_of"]
 
@@ -16,19 +17,19 @@ _NAMED = 3
 
 def label_of(state: StudioState, families: tuple[Family, ...]) -> str:
     """Name a merge in a few words: method, its density, λ, experts, and the layer profile if there is one."""
-    recipe = state.recipe.as_json()
+    recipe = state.recipe
     family = family_named(families, state.family)
-    words = [method_info(recipe["method"]["name"]).title]
-    density = recipe["mask"].get("density", recipe["method"].get("params", {}).get("density"))
+    words = [method_info(recipe.method.name).title]
+    density = recipe.mask.params.get("density", recipe.method.params.get("density"))
     if density is not None:
         words.append(f"density {density:g}")
-    words.append(f"λ {recipe['lambda']:g}")
-    titles = [family.title_of(model["ref"]) for model in recipe["models"]]
+    words.append(f"λ {recipe.lambda_:g}")
+    titles = [family.title_of(entry.ref) for entry in recipe.models]
     everyone = len(titles) == len(family.experts)
     few = " + ".join(titles) if len(titles) <= _NAMED else f"{len(titles)} experts"
     words.append("all experts" if everyone and len(titles) > _NAMED else few)
-    if recipe["layer_scaling"]["kind"] != "constant":
-        words.append(recipe["layer_scaling"]["kind"].replace("_", " "))
+    if recipe.layer_scaling.kind != "constant":
+        words.append(scaling_info(recipe.layer_scaling.kind).title)
     return ", ".join(words)
 
 

@@ -7,7 +7,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 from app.charts import accuracy as accuracy_chart
 from app.charts import layers as layers_chart

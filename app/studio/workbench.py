@@ -1,4 +1,4 @@
-"""What the studio needs from the core, as one seam: the real one stands in `app.studio.bench`, tests may bring another."""
+"""What the studio needs from the core, as one seam: `app.studio.bench` has the real one, tests may bring another."""
 
 from __future__ import annotations
 

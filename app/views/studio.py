@@ -28,7 +28,7 @@ try {{
   await page.mount(element, server, base);
 }} catch (error) {{
   console.error(error);
-  element.textContent = "The studio could not be loaded. Reload the page; if that does not help, the server may have been updated or stopped.";
+  element.textContent = "The studio could not be loaded. Reload the page; the server may have been stopped or updated.";
 }}
 """
 
@@ -77,10 +77,12 @@ def _server_functions(studio: Studio) -> list[Callable[..., Any]]:
     return functions
 
 
-def _visitor(request: Request | gr.Request) -> str:
-    """Return the id that the middleware found in the signed cookie."""
-    scope = request.scope if isinstance(request, Request) else request.request.scope
-    visitor: str = scope[SCOPE_KEY]
+def _visitor(request: gr.Request | Request) -> str:
+    """Return the id that the middleware found in the signed cookie; Gradio hands over either kind of request."""
+    plain = request.request if isinstance(request, gr.Request) else request
+    if plain is None:
+        raise RuntimeError("a server function was called without a request")
+    visitor: str = plain.scope[SCOPE_KEY]
     return visitor
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from app.families import Expert, Family
 from app.main import Basin, create_app
 from app.settings import Settings

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
 import pytest
+
 from app.live import BusyError, Cancelled, Scheduler
-from merging_core.errors import CancelledError
+from merging_core.errors import CancelledError, Problem
 
 WAIT = 10.0
 
@@ -259,3 +261,46 @@ def test_many_threads_get_their_own_answers() -> None:
 def test_limits_are_at_least_one(limits: dict[str, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Scheduler(**limits)
+
+
+def test_resumable_work_steps_aside_for_whoever_waits_and_goes_on_later(scheduler: Scheduler) -> None:
+    order: list[str] = []
+    entered = threading.Event()
+    done = 0
+
+    def path(cancelled: Cancelled) -> str:
+        nonlocal done
+        order.append(f"path from {done}")
+        entered.set()
+        deadline = time.monotonic() + WAIT
+        while done < 1 and time.monotonic() < deadline:
+            if cancelled():
+                done += 1
+                raise CancelledError(Problem("work goes on", "a cancellation"))
+            time.sleep(0.005)
+        return "path"
+
+    fine = scheduler.submit("ann", "p", "fine path", 1, path)
+    assert entered.wait(WAIT)
+    other = scheduler.submit("bob", "p", "settle", 1, lambda cancelled: order.append("bob"))
+    other.result(WAIT)
+    assert fine.result(WAIT) == "path"
+    assert order == ["path from 0", "bob", "path from 1"]
+
+
+def test_resumable_work_that_is_replaced_does_not_come_back(scheduler: Scheduler) -> None:
+    entered, runs = threading.Event(), []
+
+    def path(cancelled: Cancelled) -> str:
+        runs.append(1)
+        entered.set()
+        while not cancelled():
+            time.sleep(0.005)
+        raise CancelledError(Problem("work goes on", "a cancellation"))
+
+    fine = scheduler.submit("ann", "p", "fine path", 1, path)
+    assert entered.wait(WAIT)
+    assert scheduler.submit("ann", "p", "preview", 2, answer("new")).result(WAIT) == "new"
+    assert isinstance(fine.exception(WAIT), CancelledError)
+    assert scheduler.submit("ann", "p", "settle", 2, answer("later")).result(WAIT) == "later"
+    assert len(runs) == 1

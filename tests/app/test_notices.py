@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+
 from app.notices import answer_for, redact
 from merging_core.errors import CancelledError, Problem, RecipeError
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import brotli
 import httpx
 import pytest
-from app.serving import BrowserFiles
 from starlette.applications import Starlette
+
+from app.serving import BrowserFiles
 
 
 @pytest.fixture

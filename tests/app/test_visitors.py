@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
-from app.visitors import LARGEST_MESSAGE, SCOPE_KEY, Cookie, VisitorMiddleware
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+
+from app.visitors import LARGEST_MESSAGE, SCOPE_KEY, Cookie, VisitorMiddleware
 
 SECRET = b"a secret of the tests"
 

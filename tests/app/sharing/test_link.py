@@ -9,9 +9,10 @@ import zlib
 from typing import Any
 
 import pytest
-from app.sharing.link import DEEPEST, LARGEST_TEXT, LONGEST_LINK, decode, encode
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from app.sharing.link import DEEPEST, LARGEST_TEXT, LONGEST_LINK, decode, encode
 from merging_core.errors import LinkError
 
 STATE: dict[str, Any] = {

@@ -1,0 +1,208 @@
+"""The workbench over the embedded zoo: the live engine merges, the evaluator measures, and measurements are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+
+from app.families import Family, family_named
+from app.settings import Settings
+from app.state import StudioState
+from app.studio.description import describe_family, describe_task, device_name, registry
+from app.studio.families_of_zoo import families_of
+from app.studio.memo import Memo
+from app.studio.numbers import (
+    References,
+    accuracy_numbers,
+    correct_of,
+    difference_numbers,
+    layer_numbers,
+    path_numbers,
+)
+from app.studio.workbench import Cancelled, Correct, Numbers, Scored
+from merging_core import __version__
+from merging_core.checkpoints import Catalog
+from merging_core.checkpoints.zoo import load_zoo
+from merging_core.engines.live import LiveEngine
+from merging_core.evaluation.architectures import Weights
+from merging_core.evaluation.ensemble import ensemble
+from merging_core.evaluation.evaluator import Evaluator
+from merging_core.evaluation.loading import load_task
+from merging_core.evaluation.paths import Path, trace
+from merging_core.evaluation.report import Report, Subset, TaskScore, make_report
+from merging_core.evaluation.subsets import PREVIEW
+from merging_core.evaluation.tasks import Task
+from merging_core.recipes import Recipe, recipe_hash
+from merging_core.recipes.changes import with_lambda
+
+__all__ = ["ZooBench"]
+
+_LAMBDA_END = 1.5
+_REPORTS = 256
+_PATHS = 64
+_PATH_SPLITS = ("validation", "train")
+
+
+class ZooBench:
+    """Merges and measures the zoo's checkpoints; safe to use from several threads.
+
+    Raises: `CheckpointError` if the zoo cannot be read.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._zoo = load_zoo(settings.zoo)
+        self._catalog = Catalog(self._zoo, allow_files=False)
+        self._engine = LiveEngine(self._catalog, settings.device, settings.memory_budget)
+        self._evaluator = Evaluator(self._engine.device)
+        self._budget = settings.memory_budget
+        self.families = families_of(self._zoo)
+        self._tasks: Memo[tuple[Task, ...]] = Memo(len(self.families))
+        self._pins: Memo[str] = Memo(512)
+        self._reports: Memo[Report] = Memo(_REPORTS)
+        self._references: Memo[References] = Memo(6 * len(self.families))
+        self._paths: Memo[Path] = Memo(_PATHS)
+
+    def description(self) -> Numbers:
+        """Return version, device, families, tasks, registry and limits."""
+        tasks = [task for family in self.families for task in self._tasks_of(family)]
+        return {
+            "version": __version__,
+            "device": device_name(self._engine.device),
+            "families": [describe_family(family) for family in self.families],
+            "tasks": [describe_task(task) for task in tasks],
+            "registry": registry(),
+            "limits": {"memory": self._budget, "preview": PREVIEW, "lambda": [0.0, _LAMBDA_END]},
+        }
+
+    def identity(self, state: StudioState) -> str:
+        """Return the recipe's hash."""
+        return self._hash(state.recipe)
+
+    def evaluation(self, family: Family) -> str:
+        """Return a digest of the tasks' files and the library's version."""
+        folders = tuple(f"tasks/{task}/" for task in family.tasks)
+        files = {path: file.sha256 for path, file in self._zoo.files.items() if path.startswith(folders)}
+        text = json.dumps([__version__, sorted(files.items())])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def accuracy(self, state: StudioState, split: str, subset: str, cancelled: Cancelled) -> Scored:
+        """Merge and measure, or remember.
+
+        Raises: whatever the engine says of the recipe; `CancelledError` when it was stopped.
+        """
+        family = self._family(state)
+        wanted: Subset = "preview" if subset == "preview" else "full"
+        identity = self._hash(state.recipe)
+        report = self._reports.known((identity, split, wanted)) or self._preview_of_full(identity, split, wanted)
+        references = self._references_of(family, split, wanted)
+        if report is None:
+            merged = self._engine.merge(state.recipe)
+            config = merged.plan.survey.reference.config
+            tasks = self._tasks_of(family)
+            report = self._evaluator.evaluate(config, merged.weights, tasks, split, wanted, cancelled)
+            self._reports.keep((identity, split, wanted), report)
+        numbers = accuracy_numbers(report.against(references.experts), references, family)
+        return Scored(numbers, correct_of(report))
+
+    def path(self, state: StudioState, fine: bool, cancelled: Cancelled) -> Numbers:
+        """Measure the ends, the middle and the current place, or with `fine` all 25 points, keeping what is known."""
+        family, recipe = self._family(state), state.recipe
+        tasks = self._tasks_of(family)
+        config = self._engine.plan(recipe).survey.reference.config
+        if state.path.kind == "lambda":
+            key: tuple[str, ...] = (family.name, self._hash(with_lambda(recipe, 1.0)))
+            end, current = _LAMBDA_END, recipe.lambda_ if 0.0 <= recipe.lambda_ <= _LAMBDA_END else None
+            weights_at: Callable[[float], Weights] = lambda t: self._engine.along_lambda(recipe, t).weights  # noqa: E731
+        else:
+            a, b = str(state.path.a), str(state.path.b)
+            key = (family.name, self._pin(a), self._pin(b))
+            end, current = 1.0, None
+            config = self._catalog.open(a).config
+            weights_at = lambda t: self._engine.between(a, b, t)  # noqa: E731
+        known = self._paths.known(key)
+        steps = trace(
+            self._evaluator,
+            config,
+            weights_at,
+            tasks,
+            ends=(0.0, end),
+            current=current,
+            splits=_PATH_SPLITS,
+            cancelled=cancelled,
+            known=known,
+        )
+        path = next(steps)
+        self._paths.keep(key, path)
+        if fine:
+            for path in steps:
+                self._paths.keep(key, path)
+        return path_numbers(path, state, family, tasks)
+
+    def layers(self, state: StudioState) -> Numbers:
+        """Look at the weights, layer by layer."""
+        return layer_numbers(self._engine.layers(state.recipe), state, self._family(state))
+
+    def difference(self, a: Correct, b: Correct) -> Numbers:
+        """Compare two merges on the same examples: second − first."""
+        titles = {task.name: task.title for family in self.families for task in self._tasks_of(family)}
+        return difference_numbers(a, b, titles)
+
+    def warm(self) -> None:
+        """Read the first family and measure what every merge of it is held against."""
+        for family in self.families:
+            self._references_of(family, "validation", "preview")
+        for family in self.families:
+            self._references_of(family, "validation", "full")
+
+    def _family(self, state: StudioState) -> Family:
+        return family_named(self.families, state.family)
+
+    def _tasks_of(self, family: Family) -> tuple[Task, ...]:
+        folders = [self._zoo.task_folder(name) for name in family.tasks]
+        return self._tasks.get(family.name, lambda: tuple(load_task(folder) for folder in folders))
+
+    def _pin(self, ref: str) -> str:
+        return self._pins.get(ref, lambda: str(self._catalog.pin(ref)))
+
+    def _hash(self, recipe: Recipe) -> str:
+        refs = [entry.ref for entry in recipe.models] + ([recipe.base] if recipe.base is not None else [])
+        return recipe_hash(recipe, {ref: self._pin(ref) for ref in refs})
+
+    def _preview_of_full(self, identity: str, split: str, subset: Subset) -> Report | None:
+        """Return the preview's report out of the whole split's, if that was measured."""
+        full = self._reports.known((identity, split, "full")) if subset == "preview" else None
+        return make_report(_previews(full.tasks), "preview") if full is not None else None
+
+    def _references_of(self, family: Family, split: str, subset: Subset) -> References:
+        return self._references.get((family.name, split, subset), lambda: self._measured(family, split, subset))
+
+    def _measured(self, family: Family, split: str, subset: Subset) -> References:
+        """Measure base, simple average, ensemble, and each task's own expert."""
+        full = self._references.known((family.name, split, "full"))
+        if subset == "preview" and full is not None:
+            base, average, mixture = (
+                make_report(_previews(one.tasks), "preview") for one in (full.base, full.average, full.ensemble)
+            )
+            experts = {task: _previews([score])[0] for task, score in full.experts.items()}
+            return References(base, average, mixture, experts)
+        tasks, refs = self._tasks_of(family), [expert.ref for expert in family.experts]
+        origin = family.base or refs[0]
+        config = self._catalog.open(origin).config
+        weights = [self._engine.checkpoint(ref) for ref in refs]
+        own: dict[str, TaskScore] = {}
+        for expert, found in zip(family.experts, weights, strict=True):
+            if expert.task is not None and expert.task not in own:
+                task = [one for one in tasks if one.name == expert.task]
+                own[expert.task] = self._evaluator.evaluate(config, found, task, split, subset).tasks[0]
+        mean = self._engine.simple_average(refs)
+        return References(
+            base=self._evaluator.evaluate(config, self._engine.checkpoint(origin), tasks, split, subset),
+            average=self._evaluator.evaluate(config, mean, tasks, split, subset),
+            ensemble=ensemble(self._evaluator, config, weights, tasks, split, subset),
+            experts=own,
+        )
+
+
+def _previews(scores: Sequence[TaskScore]) -> list[TaskScore]:
+    return [score.first(min(PREVIEW, score.n)) for score in scores]
