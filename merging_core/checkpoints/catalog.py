@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from merging_core.checkpoints.content import PIN_DIGITS
 from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
 from merging_core.checkpoints.ref import Ref, parse_ref
-from merging_core.errors import CheckpointError, Problem, closest
+from merging_core.checkpoints.zoo import Zoo
+from merging_core.errors import CheckpointError, Problem
 
-__all__ = ["Catalog", "CatalogEntry", "ZooLike", "ZooRecord"]
-
-
-class ZooRecord(Protocol):
-    """What the catalog asks of one checkpoint of the zoo."""
-
-    @property
-    def title(self) -> str: ...
-    @property
-    def family(self) -> str: ...
-    @property
-    def role(self) -> Literal["base", "expert"]: ...
-    @property
-    def parameters(self) -> int: ...
-    @property
-    def description(self) -> str: ...
-
-
-class ZooLike(Protocol):
-    """What the catalog asks of a zoo: its checkpoints by path, their folders and their content digests."""
-
-    @property
-    def checkpoints(self) -> Mapping[str, ZooRecord]: ...
-    def folder(self, path: str, /) -> Path: ...
-    def content(self, path: str, /) -> str: ...
+__all__ = ["Catalog", "CatalogEntry"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +36,7 @@ class Catalog:
     Opening reads headers, never data, so it is not cached; the digest of a file is computed when it is asked for.
     """
 
-    zoo: ZooLike
+    zoo: Zoo
     allow_files: bool = False
 
     def open(self, ref: Ref | str) -> Checkpoint:
@@ -72,17 +48,13 @@ class Catalog:
         """
         ref = parse_ref(ref) if isinstance(ref, str) else ref
         if ref.scheme == "zoo":
-            if ref.path not in self.zoo.checkpoints:
-                fix = closest(ref.path, self.zoo.checkpoints)
-                raise CheckpointError(Problem("the zoo holds the checkpoint", ref.path, "zoo", fix))
             content = self.zoo.content(ref.path)
             checkpoint = open_checkpoint(self.zoo.folder(ref.path), ref, known_content=content)
         else:
             if not self.allow_files:
                 fix = "pick a checkpoint of the zoo, or use the command line"
                 raise CheckpointError(Problem("references to files are allowed here", "file:", "reference", fix))
-            path = Path(ref.path)
-            checkpoint = open_checkpoint(path, ref, label=f"file:{path.name or ref.path}", root=None)
+            checkpoint = open_checkpoint(Path(ref.path), ref)
         if ref.pin is not None and not checkpoint.content().startswith(ref.pin):
             found = checkpoint.content()[: len(ref.pin)]
             fix = "its content changed since it was pinned; leave the pin out to take what is there now"
@@ -101,6 +73,6 @@ class Catalog:
     def list(self) -> tuple[CatalogEntry, ...]:
         """Return what the zoo offers, in its order."""
         return tuple(
-            CatalogEntry(Ref("zoo", path), zoo.title, zoo.family, zoo.role, zoo.parameters, zoo.description)
-            for path, zoo in self.zoo.checkpoints.items()
+            CatalogEntry(Ref("zoo", path), info.title, info.family, info.role, info.parameters, info.description)
+            for path, info in self.zoo.checkpoints.items()
         )

@@ -77,6 +77,6 @@ def _disagreements(weight_map: dict[str, str], shards: list[FileHeader]) -> list
             problems.append(Problem(must, got, f"{shard.file}: {leaf.name}"))
     for name, shard_name in weight_map.items():
         if name not in held:
-            where = f"{shard_name}: {ascii(name)[1:81]}"
+            where = f"{shard_name}: {ascii(name)[1:-1][:80]}"
             problems.append(Problem("the shard holds every leaf that the index lists", "none of that name", where))
     return problems

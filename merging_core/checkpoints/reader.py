@@ -170,11 +170,11 @@ def open_checkpoint(
     A folder holds `model.safetensors`, or shards named by `model.safetensors.index.json`; where it has both, the single
     file counts, as in transformers. `config.json` is optional and read beside `model.safetensors` or its index; a
     single file of another name has no configuration. Symlinks are refused unless they resolve inside `root`. `label`
-    stands in messages; it defaults to the reference.
+    stands in messages; it defaults to the reference's own.
     Raises CheckpointError, naming the label and the file.
     """
     path = Path(path)
-    label = label or str(ref.unpinned)
+    label = label or ref.label
     if sys.byteorder != "little":
         raise CheckpointError(Problem("the host stores numbers little-endian", "another order", label))
     try:

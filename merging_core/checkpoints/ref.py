@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 
 from merging_core.errors import CheckpointError, Problem, closest
 
@@ -39,6 +40,15 @@ class Ref:
 
     def __str__(self) -> str:
         return f"{self.scheme}:{self.path}" + (f"@{self.pin}" if self.pin else "")
+
+    @property
+    def label(self) -> str:
+        """How messages call the checkpoint: of a file only the last part of its path, which a visitor may see.
+
+        >>> Ref("file", "/home/ada/experts/digits").label
+        'file:digits'
+        """
+        return f"{self.scheme}:{self.path if self.scheme == 'zoo' else PurePath(self.path).name or self.path}"
 
     @property
     def unpinned(self) -> Ref:

@@ -148,6 +148,8 @@ def _labels(prefixes: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
 
 
 def _stated_count(stack: str, config: Mapping[str, Any]) -> int | None:
+    if config.get("model_type") == "basin_mlp" and isinstance(config.get("hidden_sizes"), list):
+        return len(config["hidden_sizes"]) + 1  # the linear layers of the zoo's own perceptrons
     nested = {"vision": ("vision_config", "vision_cfg"), "text": ("text_config", "text_cfg")}.get(stack, ())
     for key in nested:
         if isinstance(config.get(key), Mapping):
