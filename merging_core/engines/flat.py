@@ -1,0 +1,90 @@
+"""Whole stages over resident flat vectors, piece by piece through the kernel.
+
+The pieces are as large as suits the device; the kernel's functions are elementwise, so that choice is not in the bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_
+from merging_core.engines.masking import PreparedMask
+from merging_core.engines.reductions import l1_norm
+from merging_core.methods.contract import CombineContext, MethodInfo, gather
+from merging_core.methods.info import Parameters
+from merging_core.methods.sums import weighted_sum
+
+__all__ = ["combine_flat", "finish_flat", "mask_flat", "merged_pieces", "norms_for_alpha", "piece_size"]
+
+_ACCELERATOR_PIECE = 1 << 24
+
+
+def piece_size(device: torch.device) -> int:
+    """Return how many elements of each vector are worked on at once: what fits the cache, or what fills an accelerator.
+
+    >>> piece_size(torch.device("cpu"))
+    65536
+    """
+    return PIECE if device.type == "cpu" else _ACCELERATOR_PIECE
+
+
+def mask_flat(vector: torch.Tensor, prepared: PreparedMask, spans: Sequence[tuple[int, int]]) -> torch.Tensor:
+    """Return a new flat vector: the task vector after layer scaling of each, and its mask."""
+    out = torch.empty_like(vector)
+    step = piece_size(vector.device)
+    for group in prepared.groups(spans):
+        part, target = vector[group.start : group.stop], out[group.start : group.stop]
+        for start, stop in cuts(part.numel(), step):
+            target[start:stop] = prepared.apply(group.leaf, start, part[start:stop])
+    return out
+
+
+def combine_flat(
+    vectors: Sequence[torch.Tensor], weights: torch.Tensor, info: MethodInfo, params: Parameters
+) -> torch.Tensor:
+    """Return what the method makes of all models, statistics of the whole model first where it has any."""
+    stacked = (torch.stack(pieces) for pieces in _pieces(vectors)) if info.statistics else iter(())
+    context = CombineContext(params, gather(info, stacked, weights, params))
+    out = torch.empty_like(vectors[0])
+    start = 0
+    for pieces in _pieces(vectors):
+        stop = start + pieces[0].numel()
+        out[start:stop] = combine_piece(pieces, weights, info, context)
+        start = stop
+    return out
+
+
+def finish_flat(
+    combined: torch.Tensor, base: torch.Tensor | None, coefficients: Sequence[Run], domain: str
+) -> torch.Tensor:
+    """Return a new flat vector: the merged weights in float32, not rounded to a dtype yet."""
+    out = torch.empty_like(combined)
+    for run in coefficients:
+        part = slice(run.start, run.stop)
+        finish_(out[part], combined[part], base[part] if base is not None else None, run.coefficient, domain)
+    return out
+
+
+def merged_pieces(combined: torch.Tensor, base: torch.Tensor, domain: str) -> Iterator[torch.Tensor]:
+    """Yield the merged vector before layer scaling and λ: what was combined, less the base in the weight domain."""
+    for piece, origin in _pieces((combined, base)):
+        yield piece - origin if domain == "weight" else piece
+
+
+def norms_for_alpha(
+    vectors: Sequence[torch.Tensor], weights: torch.Tensor, combined: torch.Tensor, base: torch.Tensor, domain: str
+) -> tuple[float, float]:
+    """Return ‖Σ wₜτₜ‖₁ and ‖merged vector‖₁, from which LiNeS's α follows.
+
+    `vectors` are the task vectors before any mask.
+    """
+    summed = (weighted_sum(torch.stack(pieces), weights) for pieces in _pieces(vectors))
+    return l1_norm(summed), l1_norm(merged_pieces(combined, base, domain))
+
+
+def _pieces(vectors: Sequence[torch.Tensor]) -> Iterator[tuple[torch.Tensor, ...]]:
+    step = piece_size(vectors[0].device)
+    for start, stop in cuts(vectors[0].numel(), step):
+        yield tuple(vector[start:stop] for vector in vectors)

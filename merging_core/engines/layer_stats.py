@@ -1,0 +1,168 @@
+"""What a merge does at each depth: how far the experts moved, what their masks kept, where their signs disagree.
+
+Sums run over pieces that start anew at each range of the flat vector, in float64, and are added in order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from merging_core.engines.flat import piece_size
+from merging_core.space.depth import Depth
+from merging_core.space.parameter_space import DepthSegment
+from merging_core.space.reductions import block_sum_of_squares
+
+__all__ = ["LayerStats", "MaskStats", "gram", "label_of", "layer_stats", "mask_stats", "squares"]
+
+
+@dataclass(frozen=True)
+class LayerStats:
+    """Numbers per depth (D) and expert (T), depths in the order of `ParameterSpace.segments_by_depth`."""
+
+    depths: tuple[Depth, ...]
+    labels: tuple[str, ...]
+    """How a chart calls them: `before`, `0`, `1`, …, `after`; with the stack's name where there are several."""
+    elements: tuple[int, ...]
+    norms: tuple[tuple[float, ...], ...]
+    """‖τₜ‖ of the raw task vectors: T × D."""
+    density: tuple[tuple[float, ...], ...]
+    """The share of elements that are not zero after the mask: T × D, in [0, 1]."""
+    sign_conflict: tuple[float, ...]
+    """Among elements where two or more masked vectors are not zero, the share whose signs disagree; 0 without any."""
+    factors: tuple[float, ...]
+    """λ(ℓ)·λ, wherever it is applied."""
+    merged_norms: tuple[float, ...]
+    """‖what is added to θ₀‖, after layer scaling and λ."""
+    cosines: tuple[tuple[float, ...], ...]
+    """Between raw task vectors over the whole model: T × T; 0 beside a zero vector."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "labels": list(self.labels),
+            "elements": list(self.elements),
+            "norms": [list(row) for row in self.norms],
+            "density": [list(row) for row in self.density],
+            "sign_conflict": list(self.sign_conflict),
+            "factors": list(self.factors),
+            "merged_norms": list(self.merged_norms),
+            "cosines": [list(row) for row in self.cosines],
+        }
+
+
+@dataclass(frozen=True)
+class MaskStats:
+    """Counts after the mask: not-zero elements T × D, and per depth the shared and the conflicting elements."""
+
+    kept: tuple[tuple[int, ...], ...]
+    shared: tuple[int, ...]
+    conflicting: tuple[int, ...]
+
+
+def gram(vectors: Sequence[torch.Tensor], segments: Sequence[DepthSegment]) -> torch.Tensor:
+    """Return the inner products of task vectors at each depth, in float64 on the CPU: [D, T, T].
+
+    >>> from merging_core.space.depth import Depth
+    >>> whole = DepthSegment(Depth("", None, 0, "after"), ((0, 2),))
+    >>> gram([torch.tensor([3.0, 4.0]), torch.tensor([1.0, 0.0])], [whole]).tolist()
+    [[[25.0, 3.0], [3.0, 1.0]]]
+    """
+    result = torch.zeros(len(segments), len(vectors), len(vectors), dtype=torch.float64)
+    for depth, segment in enumerate(segments):
+        for stack in _stacks(vectors, segment):
+            wide = (stack.cpu() if stack.device.type == "mps" else stack).double()
+            result[depth] += (wide @ wide.T).cpu()
+    return result
+
+
+def mask_stats(masked: Sequence[torch.Tensor], segments: Sequence[DepthSegment]) -> MaskStats:
+    """Count what masks kept and where the signs of what they kept disagree."""
+    kept, shared, conflicting = [], [], []
+    for segment in segments:
+        counts = torch.zeros(len(masked), dtype=torch.int64)
+        both = disagree = 0
+        for stack in _stacks(masked, segment):
+            up, down = stack > 0, stack < 0
+            voices = up | down
+            counts += voices.sum(1).cpu()
+            both += int((voices.sum(0) >= 2).sum())
+            disagree += int((up.any(0) & down.any(0)).sum())
+        kept.append(counts.tolist())
+        shared.append(both)
+        conflicting.append(disagree)
+    return MaskStats(
+        tuple(tuple(row[t] for row in kept) for t in range(len(masked))), tuple(shared), tuple(conflicting)
+    )
+
+
+def squares(combined: torch.Tensor, base: torch.Tensor | None, segments: Sequence[DepthSegment]) -> torch.Tensor:
+    """Return Σx² of the merged vector at each depth, before layer scaling and λ: [D] float64."""
+    sums = []
+    for segment in segments:
+        total = 0.0
+        for start, stop in segment.spans:
+            part = combined[start:stop]
+            total += block_sum_of_squares(part if base is None else part - base[start:stop])
+        sums.append(total)
+    return torch.tensor(sums, dtype=torch.float64)
+
+
+def layer_stats(  # noqa: PLR0913
+    segments: Sequence[DepthSegment],
+    grams: torch.Tensor,
+    kept: MaskStats,
+    merged_squares: torch.Tensor,
+    factors: Sequence[float],
+    scales: Sequence[float],
+) -> LayerStats:
+    """Put the counts and sums together; `scales` is what the merged vector is multiplied by at each depth."""
+    elements = tuple(segment.elements for segment in segments)
+    total = grams.sum(0)
+    lengths = total.diagonal().sqrt()
+    products = lengths[:, None] * lengths[None, :]
+    cosines = torch.where(products > 0, total / torch.where(products > 0, products, 1.0), 0.0).clamp(-1.0, 1.0)
+    stacks = {segment.depth.stack for segment in segments}
+    return LayerStats(
+        depths=tuple(segment.depth for segment in segments),
+        labels=tuple(label_of(segment.depth, len(stacks) > 1) for segment in segments),
+        elements=elements,
+        norms=_rows(grams.diagonal(dim1=1, dim2=2).sqrt().T),
+        density=tuple(
+            tuple(count / size if size else 0.0 for count, size in zip(row, elements, strict=True)) for row in kept.kept
+        ),
+        sign_conflict=tuple(
+            found / among if among else 0.0 for found, among in zip(kept.conflicting, kept.shared, strict=True)
+        ),
+        factors=tuple(factors),
+        merged_norms=tuple(
+            abs(scale) * math.sqrt(value) for scale, value in zip(scales, merged_squares.tolist(), strict=True)
+        ),
+        cosines=_rows(cosines),
+    )
+
+
+def label_of(depth: Depth, several: bool) -> str:
+    """Return how a chart calls a depth.
+
+    >>> label_of(Depth("vision", 3, 12, "inside"), several=False), label_of(Depth("vision", None, 12, "after"), True)
+    ('3', 'vision after')
+    """
+    name = depth.side if depth.index is None else str(depth.index)
+    return f"{depth.stack} {name}" if several and depth.stack else name
+
+
+def _stacks(vectors: Sequence[torch.Tensor], segment: DepthSegment) -> Iterator[torch.Tensor]:
+    step = piece_size(vectors[0].device)
+    for start, stop in segment.spans:
+        for at in range(start, stop, step):
+            end = min(at + step, stop)
+            yield torch.stack([vector[at:end] for vector in vectors])
+
+
+def _rows(matrix: torch.Tensor) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row) for row in matrix.tolist())

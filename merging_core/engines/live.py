@@ -1,0 +1,290 @@
+"""The live engine: task vectors resident on the device, and only what is downstream of a change recomputed.
+
+    resident: θ₀, τₜ            by content                  shared, evicted least recently used
+    mask:     τ̂ₜ                by τₜ, mask, seed, scaling  one vector per expert
+    combine:  m                 by all τ̂ₜ, weights, method
+    finish:   θ₀ + λ(ℓ)·λ·m     every request               the request's own, rounded through the recipe's dtype
+
+So λ and the layer profile cost one multiplication and one addition, a weight costs the combination too, a density the
+mask too. The numbers are those that the streaming engine writes, bit for bit on a CPU.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from merging_core.engines.coefficients import after_combine, before_mask, profile, weight_tensor
+from merging_core.engines.flat import combine_flat, finish_flat, mask_flat, norms_for_alpha
+from merging_core.engines.kernel import PIECE, cuts, non_finite, round_, runs
+from merging_core.engines.layer_stats import LayerStats, MaskStats, gram, layer_stats, mask_stats, squares
+from merging_core.engines.masking import is_identity, prepare_mask
+from merging_core.engines.plan import DTYPE_NAMES, Opens, Plan, Survey, price
+from merging_core.engines.pricing import amount
+from merging_core.engines.residency import Residency
+from merging_core.engines.residents import Residents
+from merging_core.errors import PlanError, Problem
+from merging_core.recipes.parse import parse_recipe
+from merging_core.recipes.recipe import Recipe
+from merging_core.scaling.profiles import alpha_from_norms
+from merging_core.space.depth import Depth
+from merging_core.space.parameter_space import ParameterSpace, build_space
+
+__all__ = ["LiveEngine", "Merged", "choose_device"]
+
+_TORCH = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """One merge: the request's own weights, and how they came about."""
+
+    weights: dict[str, torch.Tensor]
+    """Every leaf; merged ones are views of `flat`, copied ones are shared and must not be written to."""
+    flat: torch.Tensor
+    """[N] float32, rounded through the recipe's dtype."""
+    plan: Plan
+    timings: dict[str, float] = field(default_factory=dict)
+    """Milliseconds per stage that had to be computed."""
+
+    @property
+    def hash(self) -> str:
+        """The identity of the merge."""
+        return self.plan.hash
+
+
+@dataclass(frozen=True, eq=False)
+class _Stage:
+    """What a request has of the stages before layer scaling of the merged vector and λ."""
+
+    vectors: tuple[torch.Tensor, ...]
+    masked: tuple[torch.Tensor, ...]
+    mask_keys: tuple[Hashable, ...]
+    combined: torch.Tensor
+    combined_key: Hashable
+    base: torch.Tensor | None
+    alpha: float | None
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """Return the device of a name; `auto` prefers CUDA, then Apple's MPS, then the CPU.
+
+    >>> choose_device("cpu")
+    device(type='cpu')
+    """
+    if name != "auto":
+        return torch.device(name)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+class LiveEngine:
+    """Merge again and again, quickly; safe to use from several threads.
+
+    `memory_budget` bounds, in bytes, what stays resident between requests: one half for weights and task vectors, one
+    half for stages. A request's own weights are not counted; they are gone when the request lets go of them.
+    """
+
+    def __init__(self, catalog: Opens, device: str = "auto", memory_budget: int = 4 << 30) -> None:
+        self.device = choose_device(device)
+        self.memory_budget = memory_budget
+        self._residents = Residents(catalog, self.device, memory_budget // 2)
+        self._stages = Residency(memory_budget // 2)
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes held between requests now."""
+        return self._residents.store.used + self._stages.used
+
+    def plan(self, recipe: Recipe) -> Plan:
+        """Plan a recipe as `make_plan` does, remembering what was opened.
+
+        Raises PlanError also where base and experts do not fit the memory budget together.
+        """
+        plan = price(recipe, self._residents.survey(recipe))
+        needed = 4 * plan.space.size * len(plan.survey.checkpoints)
+        if needed > self.memory_budget // 2:
+            must = f"base and experts fit the {amount(self.memory_budget // 2)} for resident vectors"
+            raise PlanError(Problem(must, amount(needed), "memory", "use fewer experts, or merge to a folder"))
+        return plan
+
+    def merge(self, recipe: Recipe) -> Merged:
+        """Carry out a recipe and return weights that belong to the caller.
+
+        Raises as `plan` does, NonFiniteError when a leaf that is read is not finite, and PlanError naming the leaves
+        whose merged numbers do not fit the recipe's dtype.
+        """
+        timings: dict[str, float] = {}
+        with self._timed(timings, "plan"):
+            plan = self.plan(recipe)
+        stage = self._until_combined(plan, timings)
+        with self._timed(timings, "finish"):
+            space, found = plan.space, plan.stages
+            coefficients = after_combine(found, _depths(space), stage.alpha)
+            flat = finish_flat(stage.combined, stage.base, runs(_spans(space), coefficients), found.method.domain)
+            flat = round_(flat, _TORCH[dict(DTYPE_NAMES)[recipe.dtype]])
+            self._check(flat, space, recipe.dtype)
+        return Merged(self._all_leaves(flat, plan.survey), flat, plan, timings)
+
+    def along_lambda(self, recipe: Recipe, lambda_: float) -> Merged:
+        """Carry out a recipe at another λ: one multiplication and one addition once its stages are cached."""
+        return self.merge(replace(recipe, lambda_=float(lambda_)))
+
+    def between(self, a: Recipe | str, b: Recipe | str, t: float) -> dict[str, torch.Tensor]:
+        """Return (1−t)·A + t·B in float32, each of A and B a recipe or a reference; the ends are exact.
+
+        Raises SpaceError when A and B share no parameter space.
+        """
+        (flat_a, survey_a), (flat_b, survey_b) = self._end(a), self._end(b)
+        build_space(survey_a.reference, [survey_b.reference])
+        if t in (0.0, 1.0):
+            flat = (flat_b if t else flat_a).clone()
+        else:
+            flat = torch.mul(flat_a, 1.0 - t).add_(torch.mul(flat_b, t))
+        return self._all_leaves(flat, survey_a)
+
+    def checkpoint(self, ref: str) -> dict[str, torch.Tensor]:
+        """Return the weights of one checkpoint in float32: shared, not to be written to."""
+        flat, surveyed = self._end(ref)
+        return self._all_leaves(flat, surveyed)
+
+    def simple_average(self, refs: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return the plain average of checkpoints, as the `linear` method gives it."""
+        models = [{"ref": ref} for ref in refs]
+        return self.merge(parse_recipe({"version": 1, "models": models, "method": {"name": "linear"}})).weights
+
+    def layers(self, recipe: Recipe) -> LayerStats:
+        """Say what the merge does at each depth; raises PlanError where a recipe has no base.
+
+        Norms and cosines are of raw task vectors; density and sign conflict are of masked ones.
+        """
+        plan = self.plan(recipe)
+        base = plan.survey.base
+        if base is None:
+            must = "layers are compared with a base"
+            raise PlanError(Problem(must, "a recipe without one", "base", "name a base"))
+        stage = self._until_combined(plan, {})
+        space, found = plan.space, plan.stages
+        segments = space.segments_by_depth
+        raw_keys = tuple(self._residents.task_vector_key(base, expert, space) for expert in plan.survey.experts)
+        vectors = tuple(self._residents.task_vector(base, expert, space) for expert in plan.survey.experts)
+        weight_domain = found.method.domain == "weight"
+        masked, mask_keys = (vectors, raw_keys) if weight_domain else (stage.masked, stage.mask_keys)
+
+        grams = self._stages.get(("gram", raw_keys), lambda: gram(vectors, segments))
+        kept: MaskStats = self._stages.get(("mask stats", mask_keys), lambda: mask_stats(masked, segments), _small)
+        merged = self._stages.get(
+            ("merged norms", stage.combined_key),
+            lambda: squares(stage.combined, stage.base if weight_domain else None, segments),
+        )
+        factors = [factor * found.lambda_ for factor in profile(found, [part.depth for part in segments], stage.alpha)]
+        scales = [found.lambda_] * len(segments) if found.layer_scaling.applies_to == "each" else factors
+        return layer_stats(segments, grams, kept, merged, factors, scales)
+
+    def _until_combined(self, plan: Plan, timings: dict[str, float]) -> _Stage:
+        """Bring every stage up to the combination, from the cache where nothing upstream changed."""
+        found, space, surveyed = plan.stages, plan.space, plan.survey
+        with self._timed(timings, "read"):
+            base = self._residents.weights(surveyed.base, space) if surveyed.base is not None else None
+            vectors, keys = self._inputs(plan)
+        with self._timed(timings, "mask"):
+            masked, mask_keys = self._masked(plan, vectors, keys)
+        weights = weight_tensor(found, self.device)
+        combined_key = ("combined", mask_keys, found.weights, found.method.name, found.params)
+        with self._timed(timings, "combine"):
+            combined = self._stages.get(combined_key, lambda: combine_flat(masked, weights, found.method, found.params))
+        alpha = None
+        if found.layer_scaling.needs_alpha and surveyed.base is not None and base is not None:
+            with self._timed(timings, "alpha"):
+                origin = surveyed.base
+                raw = [self._residents.task_vector(origin, expert, space) for expert in surveyed.experts]
+                norms = self._stages.get(
+                    ("norms", combined_key, origin.content()),
+                    lambda: norms_for_alpha(raw, weights, combined, base, found.method.domain),
+                    _small,
+                )
+                alpha = alpha_from_norms(*norms, len(raw), found.layer_scaling.alpha_rule)
+        return _Stage(vectors, masked, mask_keys, combined, combined_key, base, alpha)
+
+    def _inputs(self, plan: Plan) -> tuple[tuple[torch.Tensor, ...], tuple[Hashable, ...]]:
+        """Return what the method combines, before the mask: task vectors, or weights in the weight domain."""
+        surveyed, space, residents = plan.survey, plan.space, self._residents
+        if plan.stages.method.domain == "weight" or surveyed.base is None:
+            vectors = tuple(residents.weights(expert, space) for expert in surveyed.experts)
+            return vectors, tuple(("weights", expert.content(), space.size) for expert in surveyed.experts)
+        base = surveyed.base
+        vectors = tuple(residents.task_vector(base, expert, space) for expert in surveyed.experts)
+        return vectors, tuple(residents.task_vector_key(base, expert, space) for expert in surveyed.experts)
+
+    def _masked(
+        self, plan: Plan, vectors: Sequence[torch.Tensor], keys: Sequence[Hashable]
+    ) -> tuple[tuple[torch.Tensor, ...], tuple[Hashable, ...]]:
+        """Return each vector after layer scaling of each and its mask; the very same vector where both do nothing."""
+        found, space = plan.stages, plan.space
+        factors = before_mask(found, _depths(space))
+        untouched = all(factor == 1.0 for factor in factors)
+        names, spans = [leaf.name for leaf in space.leaves], _spans(space)
+        masked: list[torch.Tensor] = []
+        made: list[Hashable] = []
+        for vector, key, spec, expert in zip(vectors, keys, found.masks, plan.survey.experts, strict=True):
+            if untouched and is_identity(spec):
+                masked.append(vector)
+                made.append(key)
+                continue
+
+            def build(vector: torch.Tensor = vector, spec=spec, content: str = expert.content()) -> torch.Tensor:  # type: ignore[no-untyped-def]
+                def pieces(leaf: int) -> Sequence[torch.Tensor]:
+                    start, stop = spans[leaf]
+                    return [vector[start + at : start + end] for at, end in cuts(stop - start, PIECE)]
+
+                prepared = prepare_mask(spec, names, spans, factors, pieces, seed=found.seed, content=content)
+                return mask_flat(vector, prepared, spans)
+
+            new_key = ("masked", key, spec, factors, found.seed if found.stochastic else None)
+            masked.append(self._stages.get(new_key, build))
+            made.append(new_key)
+        return tuple(masked), tuple(made)
+
+    def _end(self, what: Recipe | str) -> tuple[torch.Tensor, Survey]:
+        if isinstance(what, Recipe):
+            merged = self.merge(what)
+            return merged.flat, merged.plan.survey
+        opened = self._residents.open(what)
+        space = build_space(None, [opened])
+        return self._residents.weights(opened, space), Survey(None, (opened,), space)
+
+    def _all_leaves(self, flat: torch.Tensor, surveyed: Survey) -> dict[str, torch.Tensor]:
+        leaves = {**surveyed.space.views(flat), **self._residents.copied(surveyed)}
+        return {name: leaves[name] for name in surveyed.reference.leaves}
+
+    def _check(self, flat: torch.Tensor, space: ParameterSpace, dtype: str) -> None:
+        low, high = torch.aminmax(flat)
+        if not bool(torch.isfinite(low) & torch.isfinite(high)):
+            error = non_finite(space.views(flat).items(), dtype)
+            if error is not None:
+                raise error
+
+    @contextmanager
+    def _timed(self, timings: dict[str, float], stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        timings[stage] = timings.get(stage, 0.0) + (time.perf_counter() - start) * 1e3
+
+
+def _spans(space: ParameterSpace) -> list[tuple[int, int]]:
+    return [(leaf.start, leaf.stop) for leaf in space.leaves]
+
+
+def _depths(space: ParameterSpace) -> list[Depth]:
+    return [leaf.depth for leaf in space.leaves]
+
+
+def _small(_: object) -> int:
+    return 1 << 12

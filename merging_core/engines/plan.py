@@ -1,0 +1,283 @@
+"""A recipe checked and priced against checkpoint headers, before any tensor is read.
+
+`survey` opens what a recipe names and builds the space they share; `price` says what the merge will cost. `make_plan`
+is both, and raises everything that is wrong at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+from merging_core.checkpoints.content import PIN_DIGITS
+from merging_core.checkpoints.dtypes import item_size
+from merging_core.checkpoints.header import LeafSpec
+from merging_core.checkpoints.reader import Checkpoint
+from merging_core.checkpoints.ref import Ref
+from merging_core.engines.pricing import (
+    STREAMED_PIECE,
+    Passes,
+    amount,
+    available_memory,
+    live_memory,
+    passes_of,
+    seconds,
+    streaming_memory,
+)
+from merging_core.errors import BasinError, PlanError, Problem
+from merging_core.recipes.canonical import canonical, recipe_hash
+from merging_core.recipes.recipe import Recipe
+from merging_core.recipes.stages import Stages, stages
+from merging_core.space.parameter_space import CopiedLeaf, ParameterSpace, build_space
+
+__all__ = ["DTYPE_NAMES", "Opens", "Plan", "Survey", "make_plan", "price", "survey"]
+
+DTYPE_NAMES = (("float32", "F32"), ("bfloat16", "BF16"), ("float16", "F16"))
+"""A recipe's dtypes and how safetensors spells them."""
+
+
+class Opens(Protocol):
+    """What planning asks of a catalog."""
+
+    def open(self, ref: Ref | str, /) -> Checkpoint: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """The checkpoints that a recipe names, opened, and the space that they share."""
+
+    base: Checkpoint | None
+    experts: tuple[Checkpoint, ...]
+    space: ParameterSpace
+
+    @property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """The base, if there is one, and the experts in the recipe's order."""
+        return (self.base, *self.experts) if self.base is not None else self.experts
+
+    @property
+    def reference(self) -> Checkpoint:
+        """Where configuration and copied leaves come from: the base, or the first model."""
+        return self.checkpoints[0]
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a merge will do and cost; nothing but headers and configurations was read for it."""
+
+    recipe: Recipe
+    stages: Stages
+    survey: Survey
+    passes: Passes
+    live_bytes: int
+    """Peak memory of the live engine for this family and recipe."""
+    streaming_bytes: int
+    """Peak memory of the streaming engine."""
+    warnings: tuple[str, ...]
+
+    @property
+    def space(self) -> ParameterSpace:
+        """The parameter space of base and experts."""
+        return self.survey.space
+
+    @property
+    def copied(self) -> tuple[CopiedLeaf, ...]:
+        """Leaves that are taken over as they are, each with the reason."""
+        return self.space.copied
+
+    @cached_property
+    def outputs(self) -> tuple[LeafSpec, ...]:
+        """Every leaf of the merged checkpoint in natural order, merged ones in the recipe's dtype."""
+        dtype = dict(DTYPE_NAMES)[self.recipe.dtype]
+        specs = {leaf.name: LeafSpec(leaf.name, dtype, leaf.shape) for leaf in self.space.leaves}
+        specs |= {leaf.name: LeafSpec(leaf.name, leaf.dtype, leaf.shape) for leaf in self.space.copied}
+        return tuple(specs[name] for name in self.survey.reference.leaves)
+
+    @property
+    def output_bytes(self) -> int:
+        """The bytes of the data of the merged checkpoint."""
+        return sum(leaf.nbytes for leaf in self.outputs)
+
+    @property
+    def estimated_seconds(self) -> float:
+        """How long the streaming engine takes at the rates that `Passes.assumption` states."""
+        read = sum(checkpoint.nbytes for checkpoint in self.survey.checkpoints)
+        return seconds(self.passes, read, self.output_bytes, self.space.size * len(self.survey.experts))
+
+    @property
+    def unidentified(self) -> tuple[str, ...]:
+        """Models whose content digest is not known yet; `pins` and `hash` read every byte of them, once."""
+        return tuple(
+            checkpoint.label
+            for checkpoint in self.survey.checkpoints
+            if checkpoint.known_content is None and checkpoint.ref.pin is None
+        )
+
+    @cached_property
+    def pins(self) -> dict[str, str]:
+        """Reference as the recipe writes it → reference with the pin of what it holds."""
+        refs = [entry.ref for entry in self.recipe.models]
+        if self.recipe.base is not None:
+            refs.insert(0, self.recipe.base)
+        return {ref: str(_pinned(opened)) for ref, opened in zip(refs, self.survey.checkpoints, strict=True)}
+
+    @cached_property
+    def canonical(self) -> str:
+        """The canonical text of the recipe, every reference pinned."""
+        return canonical(self.recipe, self.pins)
+
+    @cached_property
+    def hash(self) -> str:
+        """The identity of the merge: 64 hex digits."""
+        return recipe_hash(self.recipe, self.pins)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything a person or a program may want to know; `hash` is null while a content is unknown."""
+        known = not self.unidentified
+        return {
+            "recipe": self.recipe.as_json(),
+            "canonical": self.canonical if known else None,
+            "hash": self.hash if known else None,
+            "unidentified": list(self.unidentified),
+            "models": [_model_json(checkpoint) for checkpoint in self.survey.checkpoints],
+            "elements": self.space.size,
+            "merged": [
+                {"name": leaf.name, "shape": list(leaf.shape), "from": leaf.dtype} for leaf in self.space.leaves
+            ],
+            "copied": [{"name": leaf.name, "dtype": leaf.dtype, "reason": leaf.reason} for leaf in self.copied],
+            "dtype": self.recipe.dtype,
+            "output_bytes": self.output_bytes,
+            "memory": {"live": self.live_bytes, "streaming": self.streaming_bytes},
+            "passes": {"experts": self.passes.reads, "why": list(self.passes.why)},
+            "estimated_seconds": round(self.estimated_seconds, 3),
+            "assumption": self.passes.assumption,
+            "warnings": list(self.warnings),
+        }
+
+    def table(self) -> str:
+        """Return the plan as plain text, one fact a line."""
+        known = not self.unidentified
+        rows = [
+            ("merge", f"{self.stages.method.title} of {len(self.survey.experts)}, λ {self.recipe.lambda_:g}"),
+            *(("model", f"{checkpoint.label}  {amount(checkpoint.nbytes)}") for checkpoint in self.survey.checkpoints),
+            ("merged", f"{len(self.space.leaves)} leaves, {self.space.size:,} elements → {self.recipe.dtype}"),
+            ("copied", f"{len(self.copied)} leaves" if self.copied else "none"),
+            *(("", f"{leaf.name}: {leaf.reason}") for leaf in self.copied[:8]),
+            ("output", amount(self.output_bytes)),
+            ("memory", f"{amount(self.streaming_bytes)} streaming, {amount(self.live_bytes)} live"),
+            ("passes", f"{self.passes.reads} over the experts ({'; '.join(self.passes.why)})"),
+            ("time", f"about {self.estimated_seconds:.1f} s streaming, at {self.passes.assumption}"),
+            ("hash", self.hash if known else f"not known before {', '.join(self.unidentified)} are read"),
+            *(("warning", text) for text in self.warnings),
+        ]
+        return "\n".join(f"{name:<8} {text}" for name, text in rows)
+
+
+def make_plan(recipe: Recipe, catalog: Opens) -> Plan:
+    """Check and price a recipe from headers alone.
+
+    Raises CheckpointError, SpaceError or PlanError with every problem found; PlanError where there are several kinds.
+    """
+    return price(recipe, survey(recipe, catalog.open))
+
+
+def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Survey:
+    """Open everything that a recipe names and build the space.
+
+    What cannot be opened and what the rest do not share are both told: the space of those that could be opened is still
+    checked.
+    """
+    problems: list[Problem] = []
+    errors: list[BasinError] = []
+
+    def opened(ref: str, where: str) -> Checkpoint | None:
+        try:
+            return open_checkpoint(ref)
+        except BasinError as error:
+            errors.append(error)
+            problems.extend(error.located(where).problems)
+            return None
+
+    base = opened(recipe.base, "base") if recipe.base is not None else None
+    found = [opened(entry.ref, f"models[{index}]") for index, entry in enumerate(recipe.models)]
+    experts = tuple(expert for expert in found if expert is not None)
+    space = None
+    if base is not None or experts:
+        try:
+            space = build_space(base, experts)
+        except BasinError as error:
+            errors.append(error)
+            problems.extend(error.problems)
+    if problems or space is None:
+        raise _one_error(errors, problems)
+    return Survey(base, experts, space)
+
+
+def price(recipe: Recipe, surveyed: Survey) -> Plan:
+    """Say what a recipe costs on checkpoints that are opened already; raise PlanError if this machine cannot do it."""
+    found = stages(recipe)
+    space = surveyed.space
+    output = item_size(dict(DTYPE_NAMES)[recipe.dtype])
+    streaming = streaming_memory(space, surveyed.experts, output, STREAMED_PIECE)
+    plan = Plan(
+        recipe=recipe,
+        stages=found,
+        survey=surveyed,
+        passes=passes_of(found, surveyed.base is not None),
+        live_bytes=live_memory(found, space, len(surveyed.experts), surveyed.base is not None),
+        streaming_bytes=streaming,
+        warnings=_warnings(recipe, surveyed),
+    )
+    memory = available_memory()
+    problems = []
+    if space.size == 0:
+        problems.append(Problem("some leaf has elements", "none", surveyed.reference.label))
+    if memory is not None and streaming > memory:
+        must = f"a merge fits the machine's {amount(memory)} of memory"
+        problems.append(Problem(must, amount(streaming), "memory", "merge on a larger machine"))
+    if problems:
+        raise PlanError(*problems)
+    return plan
+
+
+def _one_error(errors: list[BasinError], problems: list[Problem]) -> BasinError:
+    kinds = {type(error) for error in errors}
+    return kinds.pop()(*problems) if len(kinds) == 1 else PlanError(*problems)
+
+
+def _pinned(opened: Checkpoint) -> Ref:
+    content = opened.content()
+    return replace(opened.ref, pin=content[:PIN_DIGITS] if opened.ref.scheme == "zoo" else content)
+
+
+def _model_json(checkpoint: Checkpoint) -> dict[str, Any]:
+    return {
+        "ref": str(checkpoint.ref.unpinned) if checkpoint.ref.scheme == "zoo" else checkpoint.label,
+        "bytes": checkpoint.nbytes,
+        "elements": checkpoint.elements,
+        "dtypes": list(checkpoint.dtypes),
+        "content": checkpoint.known_content,
+    }
+
+
+def _warnings(recipe: Recipe, surveyed: Survey) -> tuple[str, ...]:
+    """What a person should know although it is no mistake."""
+    texts = []
+    target = dict(DTYPE_NAMES)[recipe.dtype]
+    wider = {leaf.dtype for model in surveyed.checkpoints for leaf in model.leaves.values()}
+    lossy = sorted(wider & {"F64", "F32", "F16", "BF16"} - {target}) if target != "F32" else sorted(wider & {"F64"})
+    if lossy:
+        texts.append(f"weights stored as {', '.join(lossy)} are rounded to {recipe.dtype}, once, at the end")
+    idle = [model.label for model, entry in zip(surveyed.experts, recipe.models, strict=True) if entry.weight == 0.0]
+    if idle:
+        texts.append(f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} weight 0 and no say in the merge")
+    contents: dict[str, str] = {}
+    for model in surveyed.checkpoints:
+        if model.known_content is None:
+            continue
+        if model.known_content in contents:
+            texts.append(f"{model.label} holds the same weights as {contents[model.known_content]}")
+        contents.setdefault(model.known_content, model.label)
+    return tuple(texts)

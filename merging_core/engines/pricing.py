@@ -1,0 +1,109 @@
+"""What a merge costs: readings of the experts, memory, time. Estimates from headers; the rates are said beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from merging_core.checkpoints.reader import Checkpoint
+from merging_core.engines.masking import is_identity, needs_threshold
+from merging_core.recipes.stages import Stages
+from merging_core.space.parameter_space import ParameterSpace
+
+__all__ = [
+    "STREAMED_PIECE",
+    "Passes",
+    "amount",
+    "available_memory",
+    "live_memory",
+    "passes_of",
+    "seconds",
+    "streaming_memory",
+]
+
+STREAMED_PIECE = 1 << 18
+"""Elements of each model that the streaming engine reads at once."""
+_DISK_BYTES_PER_SECOND = 1e9
+_ELEMENTS_PER_SECOND = 1.5e8
+_FLOAT = 4
+_TEMPORARIES = 6
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How often the streaming engine reads the experts, and why."""
+
+    reads: int
+    why: tuple[str, ...]
+
+    @property
+    def assumption(self) -> str:
+        """The rates behind the estimated time."""
+        return (
+            f"{_DISK_BYTES_PER_SECOND / 1e9:g} GB/s from disk and {_ELEMENTS_PER_SECOND / 1e6:g} M elements/s per pass"
+        )
+
+
+def passes_of(stages: Stages, has_base: bool) -> Passes:
+    """Count the readings: one to merge, one per statistic of the whole model, two and a count for thresholds."""
+    why = []
+    reads = 1
+    if any(needs_threshold(spec) for spec in stages.masks):
+        reads += 3
+        why.append("three for the thresholds of the mask")
+    if stages.method.statistics:
+        reads += 1
+        why.append(
+            "one for " + " and ".join(statistic.name.replace("_", " ") for statistic in stages.method.statistics)
+        )
+    if stages.layer_scaling.needs_alpha and has_base:
+        reads += 2
+        why.append("two for the norms behind α")
+    return Passes(reads, (*why, "one to merge and write"))
+
+
+def live_memory(stages: Stages, space: ParameterSpace, experts: int, has_base: bool) -> int:
+    """Estimate the live engine's peak: base, task vectors, masked copies, the combination, the merge and a rounding."""
+    masked = sum(not is_identity(spec) for spec in stages.masks)
+    if stages.layer_scaling.applies_to == "each":
+        masked = experts
+    return _FLOAT * space.size * (int(has_base) + experts + masked + 3)
+
+
+def streaming_memory(space: ParameterSpace, experts: Sequence[Checkpoint], output_item: int, piece: int) -> int:
+    """Estimate the streaming engine's peak: the largest leaf of the output, pieces of every model and temporaries."""
+    largest = max((leaf.elements for leaf in space.leaves), default=0)
+    copied = max((leaf.nbytes for leaf in space.copied), default=0)
+    piece = min(piece, largest)
+    return max(largest * output_item * 2, copied) + _FLOAT * piece * (2 * len(experts) + 1 + _TEMPORARIES)
+
+
+def seconds(passes: Passes, read_bytes: int, written_bytes: int, elements: int) -> float:
+    """Estimate the time: bytes read in every pass and written once, plus arithmetic per element, model and pass.
+
+    >>> seconds(Passes(1, ()), 1_000_000_000, 1_000_000_000, 0)
+    2.0
+    """
+    disk = (passes.reads * read_bytes + written_bytes) / _DISK_BYTES_PER_SECOND
+    return disk + passes.reads * elements / _ELEMENTS_PER_SECOND
+
+
+def available_memory() -> int | None:
+    """Return the machine's memory in bytes, where the system tells."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def amount(size: int) -> str:
+    """Write a number of bytes for people.
+
+    >>> amount(1_500), amount(2_500_000)
+    ('1.5 kB', '2.5 MB')
+    """
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}"
+    return f"{size} B"

@@ -1,0 +1,241 @@
+"""The streaming engine: leaf by leaf, piece by piece, from disk to disk, with the bits of the live engine.
+
+Nothing is held but pieces of every model and one leaf of the output. Where a stage must know the whole model first (the
+thresholds of a mask, a majority sign, the norms behind LiNeS's α), the experts are read again; `Plan.passes` says how
+often. The k-th largest magnitude is found by counting, so no sorted copy of a model exists at any time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from merging_core.checkpoints.finite import check_finite
+from merging_core.checkpoints.header import LeafSpec
+from merging_core.checkpoints.reader import Checkpoint
+from merging_core.checkpoints.writer import write_checkpoint
+from merging_core.engines.coefficients import after_combine, before_mask, weight_tensor
+from merging_core.engines.kernel import combine_piece, cuts, finish_, non_finite, subtract_
+from merging_core.engines.masking import PreparedMask, prepare_mask
+from merging_core.engines.plan import Opens, Plan
+from merging_core.engines.pricing import STREAMED_PIECE
+from merging_core.engines.reductions import l1_norm
+from merging_core.errors import CancelledError, Problem
+from merging_core.methods.contract import CombineContext, gather
+from merging_core.methods.sums import weighted_sum
+from merging_core.scaling.profiles import alpha_from_norms
+from merging_core.space.parameter_space import SpaceLeaf
+
+__all__ = ["RECIPE_NAME", "Cancelled", "Progress", "stream_leaves", "stream_merge"]
+
+RECIPE_NAME = "recipe.json"
+
+Progress = Callable[[float, str], None]
+"""Called with the share that is done, in [0, 1], and what is being done."""
+Cancelled = Callable[[], bool]
+
+
+def stream_merge(  # noqa: PLR0913
+    plan: Plan,
+    catalog: Opens,
+    out_dir: str | Path,
+    *,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+    chunk_elements: int = STREAMED_PIECE,
+    overwrite: bool = False,
+) -> Path:
+    """Carry out a plan and write the merged checkpoint as a new folder; return the folder.
+
+    It holds `model.safetensors` (with the recipe's hash in its metadata), the base's `config.json` with the `dtype` of
+    the result, and `recipe.json`, the recipe with every reference pinned. The folder appears whole or not at all.
+    `chunk_elements` (at least 1) is how many elements of each model are read at once; it does not change a bit.
+
+    Raises CancelledError when `cancelled()` becomes true, CheckpointError when an input changed since the plan,
+    NonFiniteError when a leaf that is read is not finite, PlanError when a merged number does not fit the recipe's
+    dtype or the output cannot be written.
+    """
+    leaves = stream_leaves(plan, progress=progress, cancelled=cancelled, chunk_elements=chunk_elements)
+    specs = [LeafSpec(leaf.name, leaf.dtype, leaf.shape) for leaf in plan.outputs]
+    config = _config(plan.survey.reference.config, plan.recipe.dtype)
+    return write_checkpoint(
+        out_dir,
+        leaves,
+        specs,
+        config,
+        extra={RECIPE_NAME: _recipe_text(plan)},
+        metadata={"basin_recipe": plan.hash},
+        overwrite=overwrite,
+    )
+
+
+def stream_leaves(
+    plan: Plan,
+    *,
+    progress: Progress | None = None,
+    cancelled: Cancelled | None = None,
+    chunk_elements: int = STREAMED_PIECE,
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield every leaf of the merged checkpoint in natural order, each computed when it is asked for.
+
+    Raises as `stream_merge` does, while it is walked.
+    """
+    if chunk_elements < 1:
+        raise ValueError("a piece has at least one element")
+    return _Job(plan, chunk_elements, progress, cancelled).leaves()
+
+
+def _config(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """Return a configuration that says the result's dtype as transformers 5 writes it: `dtype`, not `torch_dtype`.
+
+    Parts of a composite model (`vision_config`, …) that state a dtype state the new one too.
+    """
+    stated = {key: value for key, value in config.items() if key != "torch_dtype"}
+    for key, part in config.items():
+        if key.endswith("_config") and isinstance(part, dict) and not part.keys().isdisjoint(("dtype", "torch_dtype")):
+            stated[key] = _config(part, dtype)
+    return {**stated, "dtype": dtype} if config else {}
+
+
+def _recipe_text(plan: Plan) -> str:
+    """Return the canonical recipe for people to read, and for `merge` to read back."""
+    return json.dumps(json.loads(plan.canonical), indent=2, ensure_ascii=False) + "\n"
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One merge: its plan, how it is cut, and whom it tells. Its methods are generators that read as they go."""
+
+    plan: Plan
+    piece: int
+    progress: Progress | None
+    cancelled: Cancelled | None
+
+    def check(self) -> None:
+        """Stop here if somebody asked for it."""
+        if self.cancelled is not None and self.cancelled():
+            raise CancelledError(
+                Problem("a merge runs to its end", "a request to cancel it", fix="nothing was written")
+            )
+
+    def tell(self, share: float, what: str) -> None:
+        if self.progress is not None:
+            self.progress(min(1.0, share), what)
+
+    def leaves(self) -> Iterator[tuple[str, torch.Tensor]]:
+        """Yield every leaf of the output in order, each computed when it is asked for."""
+        self.check()
+        plan, space = self.plan, self.plan.space
+        found, base = plan.stages, plan.survey.base
+        masks = self._masks()
+        weights = weight_tensor(found)
+        context = self._context(masks, weights)
+        depths = [leaf.depth for leaf in space.leaves]
+        coefficients = after_combine(found, depths, self._alpha(masks, weights, context))
+        place = {leaf.name: index for index, leaf in enumerate(space.leaves)}
+        done = 0
+        for spec in plan.outputs:
+            index = place.get(spec.name)
+            if index is None:
+                yield spec.name, plan.survey.reference.read(spec.name)
+                continue
+            leaf = space.leaves[index]
+            out = torch.empty(leaf.elements, dtype=getattr(torch, plan.recipe.dtype))
+            for start, stop in self._ranges(leaf):
+                pieces = self._inputs(masks, index, start, stop)
+                combined = combine_piece(pieces, weights, found.method, context)
+                origin = None if base is None else self._read(base, leaf, start, stop)
+                merged = finish_(torch.empty_like(combined), combined, origin, coefficients[index], found.method.domain)
+                out[start:stop] = merged
+            error = non_finite([(leaf.name, out)], plan.recipe.dtype)
+            if error is not None:
+                raise error
+            done += leaf.elements
+            self.tell(done / space.size, leaf.name)
+            yield leaf.name, out.view(leaf.shape)
+
+    def _masks(self) -> tuple[PreparedMask, ...]:
+        """Prepare each expert's mask; walks the experts whose masks have thresholds."""
+        plan, space = self.plan, self.plan.space
+        found = plan.stages
+        factors = before_mask(found, [leaf.depth for leaf in space.leaves])
+        names, spans = [leaf.name for leaf in space.leaves], [(leaf.start, leaf.stop) for leaf in space.leaves]
+        prepared = []
+        for model, (spec, expert) in enumerate(zip(found.masks, plan.survey.experts, strict=True)):
+            self.tell(0.0, f"mask of {expert.label}")
+
+            def pieces(leaf: int, model: int = model) -> Iterator[torch.Tensor]:
+                for start, stop in self._ranges(space.leaves[leaf]):
+                    yield self._vector(model, space.leaves[leaf], start, stop)
+
+            content = expert.content() if found.stochastic else ""
+            prepared.append(prepare_mask(spec, names, spans, factors, pieces, seed=found.seed, content=content))
+        return tuple(prepared)
+
+    def _context(self, masks: tuple[PreparedMask, ...], weights: torch.Tensor) -> CombineContext:
+        """Gather the statistics of the whole model that the method needs, if any; one walk."""
+        found = self.plan.stages
+        stacked = (torch.stack(pieces) for pieces in self._walk(masks))
+        return CombineContext(found.params, gather(found.method, stacked, weights, found.params))
+
+    def _alpha(self, masks: tuple[PreparedMask, ...], weights: torch.Tensor, context: CombineContext) -> float | None:
+        """Compute LiNeS's α from the norms of the whole model, where the recipe asks for it; two walks."""
+        plan, found = self.plan, self.plan.stages
+        base, space = plan.survey.base, plan.space
+        if not found.layer_scaling.needs_alpha or base is None:
+            return None
+        origin = base
+
+        def summed() -> Iterator[torch.Tensor]:
+            for leaf in space.leaves:
+                for start, stop in self._ranges(leaf):
+                    before = self._read(origin, leaf, start, stop)
+                    raw = [subtract_(self._read(model, leaf, start, stop), before) for model in plan.survey.experts]
+                    yield weighted_sum(torch.stack(raw), weights)
+
+        def merged() -> Iterator[torch.Tensor]:
+            for index, leaf in enumerate(space.leaves):
+                for start, stop in self._ranges(leaf):
+                    piece = combine_piece(self._inputs(masks, index, start, stop), weights, found.method, context)
+                    weight_domain = found.method.domain == "weight"
+                    yield piece - self._read(origin, leaf, start, stop) if weight_domain else piece
+
+        norms = l1_norm(summed()), l1_norm(merged())
+        return alpha_from_norms(*norms, len(plan.survey.experts), found.layer_scaling.alpha_rule)
+
+    def _walk(self, masks: tuple[PreparedMask, ...]) -> Iterator[tuple[torch.Tensor, ...]]:
+        for index, leaf in enumerate(self.plan.space.leaves):
+            for start, stop in self._ranges(leaf):
+                yield self._inputs(masks, index, start, stop)
+
+    def _ranges(self, leaf: SpaceLeaf) -> Iterator[tuple[int, int]]:
+        for start, stop in cuts(leaf.elements, self.piece):
+            self.check()
+            yield start, stop
+
+    def _inputs(self, masks: tuple[PreparedMask, ...], leaf: int, start: int, stop: int) -> tuple[torch.Tensor, ...]:
+        """Return what the method combines of one piece of a leaf, after the mask, for every model."""
+        where = self.plan.space.leaves[leaf]
+        return tuple(
+            prepared.apply(leaf, start, self._vector(model, where, start, stop)) for model, prepared in enumerate(masks)
+        )
+
+    def _vector(self, model: int, leaf: SpaceLeaf, start: int, stop: int) -> torch.Tensor:
+        """Return a piece of one task vector, or of one model's weights in the weight domain."""
+        surveyed = self.plan.survey
+        expert = self._read(surveyed.experts[model], leaf, start, stop)
+        if self.plan.stages.method.domain == "weight" or surveyed.base is None:
+            return expert
+        return subtract_(expert, self._read(surveyed.base, leaf, start, stop))
+
+    def _read(self, checkpoint: Checkpoint, leaf: SpaceLeaf, start: int, stop: int) -> torch.Tensor:
+        piece = checkpoint.read_range(leaf.name, start, stop)
+        if piece.dtype is torch.float64:
+            piece = piece.to(torch.float32)
+            check_finite(piece, f"{checkpoint.label}: {leaf.name} in float32")
+        return piece.to(torch.float32)

@@ -1,0 +1,71 @@
+"""Every recipe that the registries admit, over method × mask × layer scaling, so that what is registered is covered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from merging_core.errors import RecipeError
+from merging_core.masks.registry import masks
+from merging_core.methods.info import Description, ParameterInfo
+from merging_core.methods.registry import methods
+from merging_core.recipes.parse import parse_recipe
+from merging_core.scaling.registry import scalings
+
+DTYPES = ("float32", "bfloat16", "float16")
+WEIGHTS = (1.0, -0.5, 0.7)
+
+
+def variants(info: Description) -> list[dict[str, Any]]:
+    """Return the settings of a record to test: its defaults, and one change per choice, switch and density."""
+    found: list[dict[str, Any]] = [{}]
+    for parameter in info.parameters:
+        found += [{parameter.name: value} for value in _others(parameter)]
+    return found
+
+
+def _others(parameter: ParameterInfo) -> list[Any]:
+    if parameter.kind == "choice":
+        return [choice for choice in parameter.choices if choice != parameter.default]
+    if parameter.kind == "switch":
+        return [not parameter.default]
+    if parameter.name == "density":
+        return [0.35, 1.0]
+    if parameter.kind == "curve":
+        return [[0.25, 1.5, 0.75]]
+    return []
+
+
+def recipes(base: str, experts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Return complete recipes (as JSON) by a readable name; combinations that the rules refuse are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for method in methods():
+        most = method.models[1] or len(experts)
+        for params in variants(method):
+            for mask in masks():
+                for mask_params in variants(mask):
+                    for scaling in scalings():
+                        for scaling_params in variants(scaling):
+                            # One thing differs from its default at a time beside method × mask × scaling themselves.
+                            if sum(map(bool, (params, mask_params, scaling_params))) > 1:
+                                continue
+                            count = min(most, scaling.models[1] or most)
+                            given = {
+                                "version": 1,
+                                "base": base,
+                                "models": [
+                                    {"ref": ref, "weight": weight}
+                                    for ref, weight in zip(experts[:count], WEIGHTS, strict=False)
+                                ],
+                                "method": {"name": method.name, "params": params},
+                                "mask": {"kind": mask.name, **mask_params},
+                                "layer_scaling": {"kind": scaling.name, **scaling_params},
+                                "lambda": 0.37,
+                                "seed": 3,
+                            }
+                            try:
+                                complete = parse_recipe(given).as_json()
+                            except RecipeError:
+                                continue
+                            changed = {**params, **mask_params, **scaling_params}
+                            found[f"{method.name}-{mask.name}-{scaling.name}-{changed or 'defaults'}"] = complete
+    return found
