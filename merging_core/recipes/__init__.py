@@ -13,3 +13,19 @@ from merging_core.recipes.recipe import ModelEntry as ModelEntry
 from merging_core.recipes.recipe import Recipe as Recipe
 from merging_core.recipes.stages import Stages as Stages
 from merging_core.recipes.stages import stages as stages
+
+__all__ = [
+    "LayerScalingSpec",
+    "MaskSpec",
+    "MethodSpec",
+    "ModelEntry",
+    "Recipe",
+    "Stages",
+    "canonical",
+    "load_recipe",
+    "migrate",
+    "parse_recipe",
+    "recipe_hash",
+    "recipe_to_yaml",
+    "stages",
+]

@@ -64,7 +64,7 @@ def recipe_to_yaml(recipe: Recipe) -> str:
     """Return a recipe as YAML for people; `load_recipe` reads it back as the same recipe.
 
     >>> recipe = parse_recipe({"version": 1, "models": [{"ref": "zoo:a"}], "method": {"name": "linear"}})
-    >>> print(recipe_to_yaml(recipe)[:41])
+    >>> print(recipe_to_yaml(recipe)[:42])
     version: 1
     base: null
     models:
