@@ -71,12 +71,16 @@ class ParameterSpace:
         """Read the merged leaves of a checkpoint into a new float32 vector `[N]`.
 
         Raises CheckpointError and NonFiniteError as reading does, the latter also where a float64 value is too large
-        for float32.
+        for float32, and SpaceError where a leaf has another shape than in this space.
         """
         vector = torch.empty(self.size, dtype=torch.float32, device=device)
         for leaf in self.leaves:
             part = vector[leaf.start : leaf.stop]
-            part.copy_(checkpoint.read(leaf.name).reshape(-1))
+            values = checkpoint.read(leaf.name)
+            if values.shape != leaf.shape:
+                where = f"{checkpoint.label}: {leaf.name}"
+                raise SpaceError(Problem(f"the leaf has shape {list(leaf.shape)}", f"{list(values.shape)}", where))
+            part.copy_(values.reshape(-1))
             if checkpoint.leaves[leaf.name].dtype == "F64":
                 check_finite(part, f"{checkpoint.label}: {leaf.name} in float32")
         return vector

@@ -70,6 +70,7 @@ class TaskVector:
 
     def cosine(self, other: TaskVector) -> float:
         """Return ⟨τ₁, τ₂⟩ / (‖τ₁‖·‖τ₂‖), in [−1, 1]; 0 when either is zero, which has no direction."""
+        self._check_space(other)
         lengths = self.norm() * other.norm()
         return max(-1.0, min(1.0, self.dot(other) / lengths)) if lengths > 0 else 0.0
 

@@ -166,9 +166,9 @@ def test_too_many_leaves_are_refused_before_safetensors_would_open_them() -> Non
         checked(packed(header))
 
 
-@pytest.mark.parametrize("text", ['{"a":[' + "[]," * 5_000_000, '{"a":[' + "1," * 8_000_000, '{"a":[' + "{}," * 5_000_000])
-def test_small_texts_that_unfold_into_many_objects_are_refused_without_building_them(text: str) -> None:
-    data = packed(text[: MAX_HEADER_BYTES - 8])
+@pytest.mark.parametrize("item", ["[],", "1,", "{},"])
+def test_small_texts_that_unfold_into_many_objects_are_refused_without_building_them(item: str) -> None:
+    data = packed('{"a":[' + item * ((MAX_HEADER_BYTES - 20) // len(item)))
     tracemalloc.start()
     try:
         with pytest.raises(CheckpointError, match="far more entries"):
@@ -196,12 +196,11 @@ class Canary:
 
 def test_a_pickle_is_named_and_never_loaded(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    whole = {"protocol 2": pickle.dumps(Canary(canary), protocol=2), "protocol 4": pickle.dumps(Canary(canary), protocol=4)}
+    pickles = [pickle.dumps(Canary(canary), protocol=protocol) for protocol in (2, 4)]
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as zipped:
-        zipped.writestr("archive/data.pkl", whole["protocol 2"])
-    whole["archive"] = archive.getvalue()
-    for data in whole.values():
+        zipped.writestr("archive/data.pkl", pickles[0])
+    for data in (*pickles, archive.getvalue()):
         path = tmp_path / "model.safetensors"
         path.write_bytes(data)
         with pytest.raises(CheckpointError, match="only safetensors files are accepted, but a (pickle|zip archive)"):

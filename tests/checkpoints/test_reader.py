@@ -13,8 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from merging_core.checkpoints.ref import Ref
 from merging_core.checkpoints.reader import open_checkpoint
+from merging_core.checkpoints.ref import Ref
 from merging_core.errors import CheckpointError, NonFiniteError
 from tests.checkpoints.build import entry, opened, packed
 
