@@ -15,6 +15,7 @@ __all__ = ["MAGNITUDE", "keep_largest", "kept_count", "kth_largest_magnitude", "
 _HALF = 16
 _BINS = 1 << _HALF
 _PIECE = 1 << 22
+_SMALL = 1 << 16
 
 
 def kept_count(size: int, density: float) -> int:
@@ -43,6 +44,8 @@ def kth_largest_magnitude(pieces: Iterable[torch.Tensor], k: int) -> torch.Tenso
     >>> kth_largest_magnitude([torch.tensor([0.5, -3.0]), torch.tensor([2.0])], 2).item()
     2.0
     """
+    if isinstance(pieces, list | tuple) and 0 < sum(piece.numel() for piece in pieces) <= _SMALL:
+        return _small(torch.cat([piece.reshape(-1) for piece in pieces]), k)
     upper = _histogram(pieces, None)
     if k < 1 or upper is None or int(upper.sum()) < k:
         raise ValueError(f"there is no element of rank {k}")
@@ -52,6 +55,13 @@ def kth_largest_magnitude(pieces: Iterable[torch.Tensor], k: int) -> torch.Tenso
         raise ValueError("pieces must give the same elements when they are walked again")
     low, _ = _bin_of_rank(lower, k - above)
     return torch.tensor((bin_of << _HALF) | low, dtype=torch.int32, device=upper.device).view(torch.float32)
+
+
+def _small(vector: torch.Tensor, k: int) -> torch.Tensor:
+    """Select directly where counting into 65 536 bins would cost more than the elements do."""
+    if not 1 <= k <= vector.numel():
+        raise ValueError(f"there is no element of rank {k}")
+    return torch.kthvalue(vector.detach().abs(), vector.numel() + 1 - k).values
 
 
 def _histogram(pieces: Iterable[torch.Tensor], upper: int | None) -> torch.Tensor | None:

@@ -39,9 +39,12 @@ def load_plain_yaml(text: str, deepest: int) -> object:
     >>> load_plain_yaml("{a: no, b: 1e3, c: 1:30, d: [1, true, null]}", 16)
     {'a': 'no', 'b': 1000.0, 'c': '1:30', 'd': [1, True, None]}
     """
-    loader = _PlainLoader(text, deepest)
     try:
-        return loader.get_single_data()
+        loader = _PlainLoader(text, deepest)
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}" if mark is not None else "recipe"
@@ -54,8 +57,6 @@ def load_plain_yaml(text: str, deepest: int) -> object:
         # Python refuses to read a whole number of more than 4 300 digits.
         got = "a number with thousands of digits"
         raise RecipeError(Problem("numbers are short enough to read", got, "recipe", "shorten it")) from error
-    finally:
-        loader.dispose()
 
 
 class _PlainLoader(yaml.SafeLoader):

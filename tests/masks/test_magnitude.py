@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -60,7 +62,25 @@ def test_the_threshold_is_the_kth_largest_in_a_sorted_list(numbers: list[float],
     k = min(k, len(numbers))
     expected = sorted((abs(number) for number in vector.tolist()), reverse=True)[k - 1]
     assert kth_largest_magnitude([vector], k).item() == expected
-    assert kth_largest_magnitude(list(vector.split(cut)), k).item() == expected
+    assert kth_largest_magnitude(vector.split(cut), k).item() == expected
+
+
+class Lazily:
+    """Pieces that are made anew on every walk, as from a file; their size is not known beforehand."""
+
+    def __init__(self, *pieces: torch.Tensor) -> None:
+        self.pieces = pieces
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (piece.clone() for piece in self.pieces)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_counting_agrees_with_sorting_on_pieces_that_come_lazily(k: int) -> None:
+    pieces = torch.tensor([3.0, -7.0]), torch.tensor([]), torch.tensor([7.0, 0.0, -1e-42])
+    assert torch.equal(kth_largest_magnitude(Lazily(*pieces), k), kth_largest_magnitude(pieces, k))
+    with pytest.raises(ValueError, match="rank 6"):
+        kth_largest_magnitude(Lazily(*pieces), 6)
 
 
 def test_the_threshold_agrees_with_torch_at_size_and_for_subnormal_numbers() -> None:

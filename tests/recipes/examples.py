@@ -1,0 +1,18 @@
+"""Recipes that several tests use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+EXPERTS = [{"ref": "zoo:tiny/digits"}, {"ref": "zoo:tiny/letters"}]
+PINS = {
+    "zoo:tiny/base": "zoo:tiny/base@" + "0" * 16,
+    "zoo:tiny/digits": "zoo:tiny/digits@" + "1" * 16,
+    "zoo:tiny/letters": "zoo:tiny/letters@" + "2" * 16,
+    "zoo:tiny/shapes": "zoo:tiny/shapes@" + "3" * 16,
+}
+
+
+def mapping(name: str = "task_arithmetic", **changes: Any) -> dict[str, Any]:
+    """A small valid recipe of a method, with some keys changed."""
+    return {"version": 1, "base": "zoo:tiny/base", "models": EXPERTS, "method": {"name": name}, **changes}
