@@ -57,6 +57,7 @@ bench-live: $(TEST_STAMP) browser  ## Measure the studio's latencies in a real b
 docs: $(TEST_STAMP)  ## Write the generated pages again
 	$(PYTHON_IN_VENV) -m merging_core.methods.table > docs/methods.md
 	$(PYTHON_IN_VENV) -m merging_core.cli.manual > docs/cli.md
+	$(PYTHON_IN_VENV) -m tests.examples
 
 browser: $(TEST_STAMP)
 	@$(PYTHON_IN_VENV) -m tests.ui.browser --ensure

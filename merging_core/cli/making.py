@@ -23,7 +23,8 @@ def plan(recipe: RecipeFile, as_json: AsJson = False) -> None:
     from merging_core.engines import make_plan
     from merging_core.recipes import load_recipe
 
-    made = make_plan(load_recipe(recipe), open_bench().catalog)
+    asked = load_recipe(recipe)
+    made = make_plan(asked, open_bench().catalog)
     answer(made.table(), made.as_json(), as_json=as_json)
 
 
@@ -39,8 +40,9 @@ def merge(
     from merging_core.recipes import load_recipe
 
     start = time.perf_counter()
+    asked = load_recipe(recipe)
     catalog = open_bench().catalog
-    made = make_plan(load_recipe(recipe), catalog)
+    made = make_plan(asked, catalog)
     with ProgressLine() as progress:
         folder = stream_merge(made, catalog, out_dir, progress=progress)
     took = time.perf_counter() - start

@@ -41,19 +41,19 @@ def evaluate(
     from merging_core.evaluation.evaluator import Evaluator
     from merging_core.recipes import load_recipe
 
-    bench = open_bench()
     identity: dict[str, Any]
-    if is_reference(target):
+    recipe = None if is_reference(target) else load_recipe(target)
+    bench = open_bench()
+    if recipe is None:
         checkpoint = bench.catalog.open(target)
         identity = {"checkpoint": target, "hash": None}
     else:
-        recipe = load_recipe(target)
         made = make_plan(recipe, bench.catalog)
         checkpoint = made.survey.reference
         identity = {"recipe": recipe.as_json(), "hash": made.hash}
     chosen = bench.family(checkpoint, family)
     tasks = bench.tasks(chosen, task or ())
-    weights = weights_of(checkpoint) if is_reference(target) else bench.engine().merge(recipe).weights
+    weights = weights_of(checkpoint) if recipe is None else bench.engine().merge(recipe).weights
     evaluator = Evaluator("cpu")
     report = evaluator.evaluate(checkpoint.config, weights, tasks, split)
     report = report.against(bench.experts(chosen, tasks, evaluator, split))

@@ -1,0 +1,217 @@
+"""What the commands answer: text for people, one document for programs, the same numbers in both."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from merging_core.checkpoints.zoo import load_zoo
+from merging_core.cli.main import build
+from merging_core.cli.progress import ProgressLine
+from merging_core.cli.targets import open_bench
+from merging_core.methods.registry import methods, registry_as_json
+from tests.cli.conftest import Run, Trio, Write, tensors
+from tests.examples import ROOT
+
+COMMANDS = [command.name for command in build().registered_commands]
+RECIPE = {
+    "version": 1,
+    "base": "zoo:tiny/base",
+    "models": [{"ref": "zoo:tiny/digits"}, {"ref": "zoo:tiny/shapes"}],
+    "method": {"name": "task_arithmetic"},
+    "lambda": 0.5,
+}
+
+
+def test_no_arguments_ask_for_help(run: Run) -> None:
+    answer = run()
+    assert (answer.status, answer.err) == (0, "")
+    assert all(f"  {name} " in answer.out for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_json(run: Run, command: str) -> None:
+    answer = run(command, "--help")
+    assert (answer.status, answer.err) == (0, "")
+    assert "--json" in answer.out
+    assert "╭" not in answer.out
+
+
+def test_methods_are_those_of_the_registry(run: Run) -> None:
+    assert run("methods", "--json").document == json.loads(json.dumps(registry_as_json()))
+    text = run("methods").out
+    assert [info.name for info in methods() if f"\n{info.name} " not in text] == []
+
+
+def test_the_zoo_is_listed_with_n_beside_every_accuracy(run: Run) -> None:
+    zoo = load_zoo()
+    document = run("zoo", "--json").document
+    assert set(document["checkpoints"]) == {f"zoo:{path}" for path in zoo.checkpoints}
+    lines = run("zoo").out.splitlines()
+    for family in zoo.families:
+        for ref in family.experts:
+            (line,) = [line for line in lines if line.startswith(f"{ref} ")]
+            score = zoo.accuracies[ref.removeprefix("zoo:")][family.expert_task[ref]]["test"]
+            assert line.split()[-2:] == [f"{100 * score.accuracy:.1f}", str(score.n)]
+
+
+def test_the_zoo_is_whole(run: Run) -> None:
+    answer = run("zoo", "verify", "--json")
+    assert answer.status == 0
+    assert answer.document["problems"] == []
+    assert answer.document["files"] == len(load_zoo().files)
+
+
+def test_a_plan_writes_nothing_and_says_the_hash_that_the_merge_has(
+    run: Run, write: Write, trio: Trio, tmp_path: Path
+) -> None:
+    recipe = write("recipe.json", trio.recipe())
+    before = sorted(tmp_path.iterdir())
+    assert run("plan", recipe).status == 0
+    plan = run("plan", recipe, "--json").document
+    assert sorted(tmp_path.iterdir()) == before
+    assert plan["elements"] == sum(leaf.numel() for leaf in tensors(0).values())
+    zoo_plan = run("plan", write("zoo.json", RECIPE), "--json").document
+    merged = run("merge", write("zoo.json", RECIPE), str(tmp_path / "out"), "--json").document
+    assert zoo_plan["hash"] == merged["hash"]
+
+
+def test_a_merge_is_task_arithmetic_in_float64(run: Run, write: Write, trio: Trio, tmp_path: Path) -> None:
+    answer = run("merge", write("recipe.json", trio.recipe(**{"lambda": 0.5})), str(tmp_path / "out"), "--json")
+    assert (answer.status, answer.err) == (0, "")
+    merged = load_file(tmp_path / "out" / "model.safetensors")
+    base, a, b = (tensors(shift) for shift in (0.0, 0.1, -0.2))
+    for name, leaf in merged.items():
+        wanted = base[name].double() + 0.5 * ((a[name].double() - base[name]) + (b[name].double() - base[name]))
+        assert torch.allclose(leaf.double(), wanted, rtol=0, atol=1e-6)
+    assert answer.document["ref"] == f"file:{tmp_path / 'out'}"
+
+
+def test_yaml_and_json_are_the_same_recipe(run: Run, write: Write) -> None:
+    yaml = (
+        "version: 1\nbase: zoo:tiny/base\nmodels: [{ref: 'zoo:tiny/digits'}, {ref: 'zoo:tiny/shapes'}]\n"
+        "method: {name: task_arithmetic}\nlambda: 0.5\n"
+    )
+    first, second = (run("plan", write(*file), "--json").document for file in (("a.yaml", yaml), ("a.json", RECIPE)))
+    assert first["hash"] == second["hash"]
+
+
+def test_an_exported_merge_scores_as_its_recipe_does(run: Run, write: Write, tmp_path: Path) -> None:
+    recipe = write("recipe.json", RECIPE)
+    assert run("merge", recipe, str(tmp_path / "out")).status == 0
+    merged = run("evaluate", f"file:{tmp_path / 'out'}", "--json").document
+    direct = run("evaluate", recipe, "--json").document
+    assert merged["tasks"] == direct["tasks"]
+    assert merged["average"] == direct["average"]
+    assert direct["split"] == "validation"
+
+
+def test_an_expert_on_its_own_task_is_what_the_manifest_says(run: Run) -> None:
+    document = run("evaluate", "zoo:tiny/digits", "--split", "test", "--task", "digits", "--json").document
+    (score,) = document["tasks"]
+    known = load_zoo().accuracies["tiny/digits"]["tiny/digits"]["test"]
+    assert score["n"] == known.n
+    assert score["accuracy"] == pytest.approx(known.accuracy, abs=1.5 / known.n)
+    assert document["normalised"]["value"] == 1.0
+    assert score["interval"][0] < score["accuracy"] < score["interval"][1]
+
+
+def test_the_table_shows_the_numbers_of_the_document(run: Run) -> None:
+    arguments = ("evaluate", "zoo:tiny/digits", "--task", "digits", "--task", "tiny/shapes")
+    lines = run(*arguments).out.splitlines()
+    document = run(*arguments, "--json").document
+    assert [score["task"] for score in document["tasks"]] == ["tiny/digits", "tiny/shapes"]
+    for line, score in zip(lines[1:], document["tasks"], strict=False):
+        low, high = (f"{100 * end:.1f}" for end in score["interval"])
+        cells = [
+            score["task"],
+            f"{100 * score['accuracy']:.1f}",
+            low,
+            "to",
+            high,
+            f"{score['loss']:.3f}",
+            str(score["n"]),
+        ]
+        assert line.split() == cells
+
+
+def test_a_line_has_its_points_its_ends_and_its_barrier(run: Run) -> None:
+    ends = ("zoo:basins/stranger-1", "zoo:basins/stranger-2")
+    document = run("interpolate", *ends, "--points", "5", "--json").document
+    points = document["splits"]["validation"]["points"]
+    assert [point["t"] for point in points] == [0, 0.25, 0.5, 0.75, 1]
+    for point, ref in ((points[0], ends[0]), (points[-1], ends[1])):
+        assert point["accuracy"] == run("evaluate", ref, "--json").document["average"]["accuracy"]
+    chord = [(1 - point["t"]) * points[0]["loss"] + point["t"] * points[-1]["loss"] for point in points]
+    gaps = [point["loss"] - level for point, level in zip(points, chord, strict=True)]
+    assert document["barrier"]["validation"]["loss"]["height"] == pytest.approx(max(0.0, *gaps[1:-1]))
+    assert all(point["interval"][0] <= point["accuracy"] <= point["interval"][1] for point in points)
+
+
+def test_a_recipe_can_be_the_end_of_a_line(run: Run, write: Write) -> None:
+    recipe = write("recipe.json", RECIPE)
+    document = run("interpolate", "zoo:tiny/base", recipe, "--points", "2", "--task", "digits", "--json").document
+    end = run("evaluate", recipe, "--task", "digits", "--json").document
+    assert document["splits"]["validation"]["points"][-1]["accuracy"] == end["average"]["accuracy"]
+
+
+def test_every_zoo_checkpoint_finds_its_family() -> None:
+    bench = open_bench()
+    for family in bench.zoo.families:
+        for ref in (family.base, *family.experts):
+            assert bench.family(bench.catalog.open(ref), None) == family
+
+
+def test_a_number_that_is_not_finite_is_null_in_json() -> None:
+    from merging_core.cli.output import plain
+
+    assert plain({"a": (math.inf, math.nan, 1.0), 2: None}) == {"a": [None, None, 1.0], "2": None}
+
+
+def test_progress_is_one_line_on_a_terminal_that_is_wiped_at_the_end() -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    with ProgressLine(terminal) as progress:
+        progress(0.25, "merging")
+        progress(0.25, "merging")
+        progress(1.0, "merging")
+    assert terminal.getvalue() == "\r25 % merging\r100 % merging\r" + " " * 13 + "\r"
+
+
+def test_a_refusal_of_the_program_itself_is_status_2_and_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "merging_core", "evaluate", "zoo:tiny/digts"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
+
+
+@pytest.mark.parametrize("seconds", [0.3, 4.0])
+def test_an_interrupt_is_quiet(seconds: float) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "merging_core", "interpolate", "zoo:tiny/base", "zoo:tiny/digits", "--points", "201"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, out, err) == (130, "", "")
