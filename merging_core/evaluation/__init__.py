@@ -4,7 +4,7 @@
 tasks, heads, loading, subsets      what is asked: examples in four splits, a head, a fixed preview order
 architectures, vision_transformer,  who answers: a configuration becomes a pure function of weights and inputs
   multilayer_perceptron
-evaluator, metrics                  the answers, in batches, cancellable; preview first, then the split
+evaluator, batches, metrics         the answers, in batches, cancellable; preview first, then the split
 report, intervals                   what they mean: n, intervals, averages, normalised, paired comparison
 paths, ensemble                     curves through weight space with their barrier; the output ensemble
 ```

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy
 import torch
 from numpy.typing import NDArray
 
-from merging_core.errors import CancelledError, EvaluationError, Problem
+from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Architecture, Weights, architecture, fitting
+from merging_core.evaluation.batches import Batches, Cancelled
 from merging_core.evaluation.heads import Head
 from merging_core.evaluation.metrics import correct, losses
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report, make_score
@@ -22,11 +24,9 @@ from merging_core.evaluation.tasks import Task
 
 __all__ = ["BATCH", "Answers", "Evaluator", "Part", "parts_of", "scores"]
 
-BATCH = 96
-"""Images a batch on a CPU, about; see `benchmarks/evaluation.py`."""
+BATCH = 48
+"""Images a batch on a CPU, about; `benchmarks/evaluation.py` finds 32 to 64 alike and larger ones slower."""
 ACCELERATOR_BATCH = 512
-
-Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,12 +64,16 @@ class Evaluator:
 
     Inputs are normalised and moved once per task and split and kept as long as the task lives; outputs are not kept.
     Weights are arguments of a pure function, so threads may evaluate different weights at once. All tasks run together
-    in batches of about `batch` images; `cancelled()` is asked before each.
+    in batches of about `batch` images, on a CPU `workers` of them at a time (default: one a core); `cancelled()` is
+    asked before each.
     """
 
-    def __init__(self, device: torch.device | str = "cpu", batch: int | None = None) -> None:
+    def __init__(
+        self, device: torch.device | str = "cpu", batch: int | None = None, workers: int | None = None
+    ) -> None:
         self.device = torch.device(device)
-        self.batch = batch or (BATCH if self.device.type == "cpu" else ACCELERATOR_BATCH)
+        size = batch or (BATCH if self.device.type == "cpu" else ACCELERATOR_BATCH)
+        self._batches = Batches(self.device, size, workers)
         self._decks: weakref.WeakKeyDictionary[Task, dict[str, _Deck]] = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
@@ -129,18 +133,13 @@ class Evaluator:
         bound = fitting(found, weights, self.device)
         decks = [self._deck(part.task, part.split) for part in parts]
         slices = [slice(part.start, part.stop) for part in parts]
+        pieces = [deck.inputs[rows] for deck, rows in zip(decks, slices, strict=True)]
+        outputs = self._batches.run(partial(found.forward, bound), pieces, cancelled)
         with torch.inference_mode():
-            inputs = torch.cat([deck.inputs[rows] for deck, rows in zip(decks, slices, strict=True)])
-            outputs = []
-            for chunk in inputs.tensor_split(max(1, round(len(inputs) / self.batch))):
-                if cancelled is not None and cancelled():
-                    raise CancelledError(Problem("an evaluation runs while its answer is wanted", "a newer request"))
-                outputs.append(found.forward(bound, chunk))
-            sizes = [part.stop - part.start for part in parts]
-            pieces = torch.cat(outputs).split_with_sizes(sizes)
+            shares = outputs.split_with_sizes([len(piece) for piece in pieces])
             return tuple(
-                Answers(part, deck.head.logits(piece), deck.labels[rows], deck.examples[rows])
-                for part, deck, rows, piece in zip(parts, decks, slices, pieces, strict=True)
+                Answers(part, deck.head.logits(share), deck.labels[rows], deck.examples[rows])
+                for part, deck, rows, share in zip(parts, decks, slices, shares, strict=True)
             )
 
     def _deck(self, task: Task, split: str) -> _Deck:
