@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import torch
 
-__all__ = ["dtype_name", "is_floating", "item_size", "known_dtypes", "torch_dtype"]
+__all__ = ["KNOWN_DTYPES", "dtype_name", "is_floating", "item_size", "torch_dtype"]
 
 
-def known_dtypes() -> dict[str, torch.dtype]:
-    """Return every dtype that can be read, in safetensors' spelling.
-
-    Complex numbers, packed sub-byte formats (F4, F6) and bare exponents (F8_E8M0) are left out: none of them is a
-    weight that can be averaged, and safetensors hands them to torch only in part.
-    """
-    return {
+KNOWN_DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+    {
         "BOOL": torch.bool,
         "U8": torch.uint8,
         "I8": torch.int8,
@@ -32,6 +30,13 @@ def known_dtypes() -> dict[str, torch.dtype]:
         "F32": torch.float32,
         "F64": torch.float64,
     }
+)
+"""Every dtype that can be read, in safetensors' spelling.
+
+Complex numbers, packed sub-byte formats (F4, F6) and bare exponents (F8_E8M0) are left out: none of them is a weight
+that can be averaged, and safetensors hands them to torch only in part.
+"""
+_NAMES: Mapping[torch.dtype, str] = MappingProxyType({dtype: name for name, dtype in KNOWN_DTYPES.items()})
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -40,7 +45,7 @@ def torch_dtype(name: str) -> torch.dtype:
     >>> torch_dtype("BF16")
     torch.bfloat16
     """
-    return known_dtypes()[name]
+    return KNOWN_DTYPES[name]
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -49,7 +54,7 @@ def dtype_name(dtype: torch.dtype) -> str:
     >>> dtype_name(torch.float32)
     'F32'
     """
-    return {value: key for key, value in known_dtypes().items()}[dtype]
+    return _NAMES[dtype]
 
 
 def is_floating(name: str) -> bool:

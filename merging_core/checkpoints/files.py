@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 from merging_core.errors import CheckpointError, Problem
 
@@ -23,13 +23,13 @@ class Fingerprint:
     device: int
 
 
-def fingerprint(file: BinaryIO) -> Fingerprint:
+def fingerprint(file: FileIO) -> Fingerprint:
     """Return the fingerprint of an open file."""
     status = os.fstat(file.fileno())
     return Fingerprint(status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
 
 
-def open_regular(path: Path, *, root: Path | None = None) -> BinaryIO:
+def open_regular(path: Path, *, root: Path | None = None) -> FileIO:
     """Open a regular file for reading, unbuffered, without ever waiting.
 
     A symlink is followed only when `root` is given and the file that it leads to lies inside `root`. Pipes, devices and
@@ -48,7 +48,7 @@ def open_regular(path: Path, *, root: Path | None = None) -> BinaryIO:
         flags = os.O_RDONLY
         for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
             flags |= getattr(os, name, 0)
-        file = os.fdopen(os.open(path, flags), "rb", buffering=0)
+        file = FileIO(os.open(path, flags), "rb")
     except FileNotFoundError:
         raise CheckpointError(Problem("the file exists", "no such file", path.name)) from None
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: a loop of links; ValueError: a NUL in the name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from merging_core.errors import NonFiniteError, Problem
@@ -25,7 +27,7 @@ def check_finite(tensor: torch.Tensor, where: str) -> None:
         return
     if tensor.element_size() > 1:
         low, high = torch.aminmax(tensor)
-        if bool(torch.isfinite(low)) and bool(torch.isfinite(high)):
+        if math.isfinite(low.item()) and math.isfinite(high.item()):
             return
     nans, infinities = non_finite_counts(tensor)
     if nans or infinities:

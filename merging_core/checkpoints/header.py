@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from merging_core.checkpoints.config import JSONRefused, duplicate_refused, json_depth
-from merging_core.checkpoints.dtypes import item_size, known_dtypes
+from merging_core.checkpoints.dtypes import KNOWN_DTYPES, item_size
 from merging_core.checkpoints.files import Fingerprint, fingerprint, open_regular
 from merging_core.checkpoints.sniff import what_it_is
 from merging_core.errors import CheckpointError, Problem, closest
@@ -233,8 +233,8 @@ def _leaf(name: str, entry: Any, start: int, file: str) -> tuple[LeafHeader | No
         return None, [Problem("an entry has dtype, shape and data_offsets and nothing else", got, where)]
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     problems = []
-    if not isinstance(dtype, str) or dtype not in known_dtypes():
-        fix = closest(dtype[:_LONGEST_SHOWN], known_dtypes()) if isinstance(dtype, str) else ""
+    if not isinstance(dtype, str) or dtype not in KNOWN_DTYPES:
+        fix = closest(dtype[:_LONGEST_SHOWN], KNOWN_DTYPES) if isinstance(dtype, str) else ""
         problems.append(Problem("the dtype is one that can be read", _shown(dtype), where, fix))
     if (wrong := _wrong_shape(shape)) is not None:
         problems.append(Problem(*wrong, where))

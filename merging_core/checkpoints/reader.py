@@ -14,8 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
@@ -30,7 +31,7 @@ from merging_core.checkpoints.natural import natural_key
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import CheckpointError, Problem, closest
 
-__all__ = ["CONFIG_NAME", "MODEL_NAME", "Checkpoint", "open_checkpoint"]
+__all__ = ["CONFIG_NAME", "MODEL_NAME", "Checkpoint", "Reading", "open_checkpoint"]
 
 MODEL_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 _HASHED_AT_ONCE = 4 << 20
@@ -74,6 +75,47 @@ class Checkpoint:
         return tuple(sorted({leaf.dtype for leaf in self.leaves.values()}))
 
     def read(self, name: str) -> torch.Tensor:
+        """Return one leaf in its stored dtype and shape, in memory of its own; see `Reading.read`."""
+        with self.reading() as reading:
+            return reading.read(name)
+
+    def read_range(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Return the elements `start ≤ i < stop` of a leaf, as a 1-D tensor; see `Reading.read_range`."""
+        with self.reading() as reading:
+            return reading.read_range(name, start, stop)
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Keep the file that was read last open between reads: for whoever reads many leaves."""
+        reading = Reading(self)
+        try:
+            yield reading
+        finally:
+            reading.close()
+
+    def content(self) -> str:
+        """Return the content digest, 64 hex digits; computed once, by reading every byte, unless it was known."""
+        return self.known_content if self.known_content is not None else self._computed_content
+
+    def compute_content(self) -> str:
+        """Read every byte and return the content digest, whatever was known before."""
+        with self.reading() as reading:
+            return content_digest(self.leaves.values(), reading.data_digest)
+
+    @cached_property
+    def _computed_content(self) -> str:
+        return self.compute_content()
+
+
+class Reading:
+    """Reads leaves of one checkpoint, keeping the file that it read last open; for one thread at a time."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._name = ""
+        self._file: FileIO | None = None
+
+    def read(self, name: str) -> torch.Tensor:
         """Return one leaf in its stored dtype and shape, in memory of its own.
 
         Raises CheckpointError when the file changed since it was opened, and NonFiniteError, with the counts, when a
@@ -90,76 +132,70 @@ class Checkpoint:
         leaf = self._leaf(name)
         if not 0 <= start <= stop <= leaf.elements:
             must = f"a range lies inside the {leaf.elements} elements"
-            raise CheckpointError(Problem(must, f"{start} to {stop}", f"{self.label}: {name}"))
+            raise CheckpointError(Problem(must, f"{start} to {stop}", f"{self._checkpoint.label}: {name}"))
         return self._read(leaf, start, stop)
 
-    def content(self) -> str:
-        """Return the content digest, 64 hex digits; computed once, by reading every byte, unless it was known."""
-        return self.known_content if self.known_content is not None else self._computed_content
+    def data_digest(self, name: str) -> bytes:
+        """Return the sha256 of a leaf's stored bytes; raises CheckpointError when the file changed."""
+        leaf = self._leaf(name)
+        digest = hashlib.sha256()
+        buffer = bytearray(min(leaf.nbytes, _HASHED_AT_ONCE))
+        for at in range(0, leaf.nbytes, _HASHED_AT_ONCE):
+            part = memoryview(buffer)[: min(_HASHED_AT_ONCE, leaf.nbytes - at)]
+            self._fill(part, leaf, leaf.offset + at)
+            digest.update(part)
+        return digest.digest()
 
-    def compute_content(self) -> str:
-        """Read every byte and return the content digest, whatever was known before."""
-        return content_digest(self.leaves.values(), self._data_digest)
-
-    @cached_property
-    def _computed_content(self) -> str:
-        return self.compute_content()
+    def close(self) -> None:
+        """Close the open file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+        self._name, self._file = "", None
 
     def _leaf(self, name: str) -> LeafHeader:
-        leaf = self.leaves.get(name)
+        leaf = self._checkpoint.leaves.get(name)
         if leaf is None:
-            raise CheckpointError(Problem("the leaf exists", name, self.label, closest(name, self.leaves)))
+            must, known = "the leaf exists", self._checkpoint.leaves
+            raise CheckpointError(Problem(must, name, self._checkpoint.label, closest(name, known)))
         return leaf
 
     def _read(self, leaf: LeafHeader, start: int, stop: int) -> torch.Tensor:
         dtype = torch_dtype(leaf.dtype)
-        count = (stop - start) * dtype.itemsize
-        buffer = torch.empty(count, dtype=torch.uint8)
-        with self._opened(leaf) as file:
-            file.seek(leaf.offset + start * dtype.itemsize)
-            self._fill(file, buffer.numpy().data, leaf)
+        buffer = torch.empty((stop - start) * dtype.itemsize, dtype=torch.uint8)
+        self._fill(buffer.numpy().data, leaf, leaf.offset + start * dtype.itemsize)
         tensor = buffer.ne(0) if dtype is torch.bool else buffer.view(dtype)
-        check_finite(tensor, f"{self.label}: {leaf.name}")
+        check_finite(tensor, f"{self._checkpoint.label}: {leaf.name}")
         return tensor
 
-    def _data_digest(self, name: str) -> bytes:
-        leaf = self._leaf(name)
-        digest = hashlib.sha256()
-        buffer = bytearray(min(leaf.nbytes, _HASHED_AT_ONCE))
-        with self._opened(leaf) as file:
-            file.seek(leaf.offset)
-            for at in range(0, leaf.nbytes, _HASHED_AT_ONCE):
-                part = memoryview(buffer)[: min(_HASHED_AT_ONCE, leaf.nbytes - at)]
-                self._fill(file, part, leaf)
-                digest.update(part)
-        return digest.digest()
+    def _fill(self, buffer: memoryview, leaf: LeafHeader, offset: int) -> None:
+        """Fill a buffer from the leaf's file; then check that it still is the file whose header was read."""
+        file = self._opened(leaf)
+        try:
+            file.seek(offset)
+            filled = 0
+            while filled < len(buffer) and (count := file.readinto(buffer[filled:])):
+                filled += count
+        except OSError as error:
+            where = f"{self._checkpoint.label}: {leaf.file}"
+            raise CheckpointError(Problem("the file can be read", f"“{error.strerror}”", where)) from None
+        if filled < len(buffer) or fingerprint(file) != self._checkpoint.files[leaf.file].fingerprint:
+            raise CheckpointError(self._changed(leaf))
 
-    @contextmanager
-    def _opened(self, leaf: LeafHeader) -> Iterator[BinaryIO]:
-        """Open the leaf's file for one read, and check before and after that it is the file whose header was read."""
-        expected = self.files[leaf.file].fingerprint
-        with open_regular(self.folder / leaf.file, root=self.root) as file:
-            if fingerprint(file) != expected:
-                raise CheckpointError(self._changed(leaf))
-            yield file
-            if fingerprint(file) != expected:
-                raise CheckpointError(self._changed(leaf))
-
-    def _fill(self, file: BinaryIO, buffer: memoryview, leaf: LeafHeader) -> None:
-        filled = 0
-        while filled < len(buffer):
+    def _opened(self, leaf: LeafHeader) -> FileIO:
+        if self._file is None or self._name != leaf.file:
+            self.close()
             try:
-                count = file.readinto(buffer[filled:])  # type: ignore[attr-defined]
-            except OSError as error:
-                got = f"“{error.strerror}”"
-                raise CheckpointError(Problem("the file can be read", got, f"{self.label}: {leaf.file}")) from None
-            if not count:
+                file = open_regular(self._checkpoint.folder / leaf.file, root=self._checkpoint.root)
+            except CheckpointError as error:
+                raise error.located(self._checkpoint.label) from None
+            self._name, self._file = leaf.file, file
+            if fingerprint(file) != self._checkpoint.files[leaf.file].fingerprint:
                 raise CheckpointError(self._changed(leaf))
-            filled += count
+        return self._file
 
     def _changed(self, leaf: LeafHeader) -> Problem:
-        must = "the file stays as it was when it was opened"
-        return Problem(must, "a changed file", f"{self.label}: {leaf.file}", "open the checkpoint again")
+        must, where = "the file stays as it was when it was opened", f"{self._checkpoint.label}: {leaf.file}"
+        return Problem(must, "a changed file", where, "open the checkpoint again")
 
 
 def open_checkpoint(

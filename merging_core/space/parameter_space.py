@@ -74,15 +74,16 @@ class ParameterSpace:
         for float32, and SpaceError where a leaf has another shape than in this space.
         """
         vector = torch.empty(self.size, dtype=torch.float32, device=device)
-        for leaf in self.leaves:
-            part = vector[leaf.start : leaf.stop]
-            values = checkpoint.read(leaf.name)
-            if values.shape != leaf.shape:
-                where = f"{checkpoint.label}: {leaf.name}"
-                raise SpaceError(Problem(f"the leaf has shape {list(leaf.shape)}", f"{list(values.shape)}", where))
-            part.copy_(values.reshape(-1))
-            if checkpoint.leaves[leaf.name].dtype == "F64":
-                check_finite(part, f"{checkpoint.label}: {leaf.name} in float32")
+        with checkpoint.reading() as reading:
+            for leaf in self.leaves:
+                values = reading.read(leaf.name)
+                if values.shape != leaf.shape:
+                    where = f"{checkpoint.label}: {leaf.name}"
+                    raise SpaceError(Problem(f"the leaf has shape {list(leaf.shape)}", f"{list(values.shape)}", where))
+                part = vector[leaf.start : leaf.stop]
+                part.copy_(values.reshape(-1))
+                if values.dtype == torch.float64:
+                    check_finite(part, f"{checkpoint.label}: {leaf.name} in float32")
         return vector
 
     def views(self, flat: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -152,7 +152,7 @@ def test_all_problems_of_a_file_are_told_at_once() -> None:
 
 
 def test_the_list_of_problems_ends_after_eight() -> None:
-    header = {f"w{at}": entry("F31", [1], 0, 4) for at in range(40_000)}
+    header = {f"w{at}": entry("F31", [1], 0, 4) for at in range(5_000)}
     start = time.perf_counter()
     with pytest.raises(CheckpointError) as refused:
         checked(packed(header, bytes(4)))
@@ -314,7 +314,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(whole)
 
 
-@settings(max_examples=700)
+@settings(max_examples=400)
 @given(mutated())
 def test_what_passes_here_opens_in_safetensors_and_what_fails_there_fails_here(data: bytes) -> None:
     try:
@@ -330,7 +330,7 @@ def test_what_passes_here_opens_in_safetensors_and_what_fails_there_fails_here(d
         assert own == bytes(theirs[leaf.name].contiguous().reshape(-1).view(torch.uint8).tolist())
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(files(), st.sampled_from(["", " ", "\n"]))
 def test_unmutated_files_pass(built: tuple[list[tuple[str, dict[str, Any]]], bytes], padding: str) -> None:
     entries, data = built

@@ -223,3 +223,31 @@ def test_threads_may_read_at_once(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_reading_keeps_one_file_open_and_closes_it(tmp_path: Path) -> None:
+    save_file({"a": torch.ones(2), "b": torch.zeros(1)}, tmp_path / "model.safetensors")
+    checkpoint = opened(tmp_path)
+    if not os.path.isdir("/proc/self/fd"):
+        pytest.skip("this system does not list open files")
+    before = len(os.listdir("/proc/self/fd"))
+    with checkpoint.reading() as reading:
+        assert reading.read("a").tolist() == [1, 1] and reading.read_range("b", 0, 1).tolist() == [0]
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+        os.truncate(tmp_path / "model.safetensors", 80)
+        with pytest.raises(CheckpointError, match="stays as it was"):
+            reading.read("a")
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_reading_goes_on_when_the_file_is_replaced_by_a_newer_one(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"a": torch.ones(2), "b": torch.ones(3)}, path)
+    checkpoint = opened(tmp_path)
+    with checkpoint.reading() as reading:
+        reading.read("a")
+        save_file({"a": torch.zeros(2), "b": torch.zeros(3)}, tmp_path / "newer")
+        os.replace(tmp_path / "newer", path)
+        assert reading.read("b").tolist() == [1, 1, 1]
+    with pytest.raises(CheckpointError, match="stays as it was"):
+        checkpoint.read("b")
