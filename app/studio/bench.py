@@ -94,16 +94,17 @@ class ZooBench:
         family = self._family(state)
         wanted: Subset = "preview" if subset == "preview" else "full"
         identity = self._hash(state.recipe)
-        report = self._reports.known((identity, split, wanted)) or self._preview_of_full(identity, split, wanted)
         references = self._references_of(family, split, wanted)
+        report = self._reports.known((identity, split, wanted))
+        if report is None and (full := self._reports.known((identity, split, "full"))) is not None:
+            report = make_report(_previews(full.tasks), "preview", references.experts)
         if report is None:
             merged = self._engine.merge(state.recipe)
             config = merged.plan.survey.reference.config
             tasks = self._tasks_of(family)
-            report = self._evaluator.evaluate(config, merged.weights, tasks, split, wanted, cancelled)
-            self._reports.keep((identity, split, wanted), report)
-        numbers = accuracy_numbers(report.against(references.experts), references, family)
-        return Scored(numbers, correct_of(report))
+            measured = self._evaluator.evaluate(config, merged.weights, tasks, split, wanted, cancelled)
+            report = self._reports.keep((identity, split, wanted), measured.against(references.experts))
+        return Scored(accuracy_numbers(report, references, family), correct_of(report))
 
     def path(self, state: StudioState, fine: bool, cancelled: Cancelled) -> Numbers:
         """Measure the ends, the middle and the current place, or with `fine` all 25 points, keeping what is known."""
@@ -168,11 +169,6 @@ class ZooBench:
     def _hash(self, recipe: Recipe) -> str:
         refs = [entry.ref for entry in recipe.models] + ([recipe.base] if recipe.base is not None else [])
         return recipe_hash(recipe, {ref: self._pin(ref) for ref in refs})
-
-    def _preview_of_full(self, identity: str, split: str, subset: Subset) -> Report | None:
-        """Return the preview's report out of the whole split's, if that was measured."""
-        full = self._reports.known((identity, split, "full")) if subset == "preview" else None
-        return make_report(_previews(full.tasks), "preview") if full is not None else None
 
     def _references_of(self, family: Family, split: str, subset: Subset) -> References:
         return self._references.get((family.name, split, subset), lambda: self._measured(family, split, subset))

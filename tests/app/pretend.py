@@ -3,7 +3,9 @@ be tested without checkpoints. Also a server: `python -m tests.app.pretend [port
 
 from __future__ import annotations
 
+import asyncio
 import math
+import socket
 import sys
 import tempfile
 import threading
@@ -188,13 +190,33 @@ class PretendBench:
         return float(np.clip(0.45 + 0.5 * math.tanh(2.5 * share) - 0.03 * max(whole - 1.5, 0.0), 0.02, 0.98))
 
 
-def pretend_app(folder: Path, *, port: int = 0, **changes: Any) -> tuple[Basin, PretendBench]:
-    """Build the app on a pretended workbench, keeping its data in `folder`."""
-    settings = replace(Settings.from_env({"BASIN_DATA": str(folder), "BASIN_PORT": str(port or 7860)}), **changes)
-    bench = PretendBench()
-    return create_app(settings, bench), bench
+class PretendServer:
+    """A running app on a pretended workbench, which keeps its data in `folder`."""
+
+    def __init__(self, folder: Path, *, port: int = 0, **changes: Any) -> None:
+        environment = {"BASIN_DATA": str(folder), "BASIN_PORT": str(port or free_port())}
+        self.settings = replace(Settings.from_env(environment), **changes)
+        self.bench = PretendBench()
+        self.app, self.url = asyncio.run(self._start())
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self.app.stop()
+
+    async def _start(self) -> tuple[Basin, str]:
+        # Gradio makes, and never closes, an event loop wherever none runs while it is built and launched.
+        app = create_app(self.settings, self.bench)
+        return app, app.start(block=False, quiet=True)
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":
-    app, _ = pretend_app(Path(tempfile.mkdtemp()), port=int(sys.argv[1]) if len(sys.argv) > 1 else 7870)
-    app.start()
+    server = PretendServer(Path(tempfile.mkdtemp()), port=int(sys.argv[1]) if len(sys.argv) > 1 else 7870)
+    print(f"A pretended Basin is open at {server.url}", flush=True)
+    server.app.block_thread()

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.sharing.link import DEEPEST, LARGEST_TEXT, LONGEST_LINK, decode, encode
+from app.state import parse_state
 from merging_core.errors import LinkError
+from tests.app.pretend import family, pair
 
 STATE: dict[str, Any] = {
     "version": 1,
@@ -151,3 +154,15 @@ def test_any_text_inside_a_whole_link_is_read_or_refused(text: bytes) -> None:
         assert isinstance(decode(packed(text)), dict)
     except LinkError as error:
         assert "link" in str(error)
+
+
+GOLDEN = json.loads((Path(__file__).parent / "golden_links.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("row", GOLDEN, ids=[f"{row['release']} {place}" for place, row in enumerate(GOLDEN)])
+def test_golden_links_of_each_release_open(row: dict[str, Any]) -> None:
+    document = decode(row["link"])
+    assert document == row["state"]
+    state = parse_state(document, (family(), pair())).as_json()
+    recipe = {key: state["recipe"][key] for key in row["state"]["recipe"]}
+    assert {**state, "recipe": recipe} == row["state"]

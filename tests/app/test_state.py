@@ -1,0 +1,232 @@
+"""The studio's state: read strictly, changed by pure transitions that keep what still means something."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app import state as transitions
+from app.sharing.link import decode, encode
+from app.state import StudioState, default_state, parse_state
+from merging_core.errors import BasinError, RecipeError
+from merging_core.methods.registry import methods
+from merging_core.recipes import changes
+from tests.app.pretend import family, pair
+
+FAMILIES = (family(), pair())
+TINY = default_state(FAMILIES[0])
+
+
+def with_recipe(**keys: Any) -> StudioState:
+    document = TINY.as_json()
+    document["recipe"] = {**document["recipe"], **keys}
+    return parse_state(document, FAMILIES)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_the_first_state_merges_every_expert_and_reads_back_as_itself(place: int) -> None:
+    state = default_state(FAMILIES[place])
+    assert [entry.ref for entry in state.recipe.models] == [expert.ref for expert in FAMILIES[place].experts]
+    assert parse_state(state.as_json(), FAMILIES) == state
+
+
+def test_a_state_survives_a_link() -> None:
+    state = replace(TINY, metric="accuracy", path=transitions.PathChoice("between", "zoo:tiny/digits", "zoo:tiny/base"))
+    assert parse_state(decode(encode(state.as_json())), FAMILIES) == state
+
+
+def test_every_problem_of_a_state_is_said_at_once() -> None:
+    document = TINY.as_json()
+    document["version"] = 7
+    document["metric"] = "los"
+    document["colour"] = "red"
+    document["path"] = {"kind": "spiral"}
+    document["recipe"]["lambda"] = float("nan")
+    document["recipe"]["models"][0]["ref"] = "file:/etc/passwd"
+    with pytest.raises(RecipeError) as caught:
+        parse_state(document, FAMILIES)
+    places = {problem.where for problem in caught.value.problems}
+    assert {"state.version", "state.metric", "state.colour", "path", "lambda"} <= places
+
+
+@pytest.mark.parametrize(
+    "ref", ["file:/etc/passwd", "file:relative", "hub:owner/name", "zoo:basins/a", "zoo:tiny/other", "", "nonsense", 7]
+)
+def test_only_checkpoints_of_the_family_are_accepted(ref: object) -> None:
+    for change in ({"models": [{"ref": ref}]}, {"base": ref}):
+        document = TINY.as_json()
+        document["recipe"] = {**document["recipe"], **change}
+        with pytest.raises(RecipeError):
+            parse_state(document, FAMILIES)
+    with pytest.raises(RecipeError):
+        transitions.choose_experts(TINY, [ref], FAMILIES)
+    with pytest.raises(RecipeError):
+        transitions.choose_path(TINY, {"kind": "between", "a": ref, "b": "zoo:tiny/base"}, FAMILIES)
+
+
+def test_a_pinned_reference_is_of_the_family_too() -> None:
+    state = with_recipe(models=[{"ref": "zoo:tiny/digits@0123456789abcdef", "weight": 0.5}])
+    again = transitions.choose_experts(state, ["zoo:tiny/letters", "zoo:tiny/digits"], FAMILIES)
+    assert [(entry.ref, entry.weight) for entry in again.recipe.models] == [
+        ("zoo:tiny/digits@0123456789abcdef", 0.5),
+        ("zoo:tiny/letters", 1.0),
+    ]
+
+
+@pytest.mark.parametrize("value", [None, 3, "text", [], [1], True, {}, {"version": 1}])
+def test_what_is_no_state_gets_sentences(value: object) -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_state(value, FAMILIES)
+    assert all(str(problem).endswith((".", "?")) for problem in caught.value.problems)
+
+
+# --- transitions -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [info.name for info in methods()])
+@pytest.mark.parametrize("start", [info.name for info in methods()])
+def test_any_method_can_be_chosen_from_any_other_and_keeps_models_and_weights(start: str, name: str) -> None:
+    state = replace(TINY, recipe=changes.with_weight(TINY.recipe, 1, -0.25))
+    state = transitions.choose_method(transitions.choose_method(state, start), name)
+    assert state.recipe.method.name == name
+    assert [entry.weight for entry in state.recipe.models] == [1.0, -0.25, 1.0, 1.0, 1.0, 1.0]
+    assert parse_state(state.as_json(), FAMILIES) == state
+
+
+def test_lambda_follows_the_method_while_it_is_the_methods_default() -> None:
+    assert TINY.recipe.lambda_ == 0.3
+    assert transitions.choose_method(TINY, "ties").recipe.lambda_ == 1.0
+
+
+def test_lambda_stays_where_the_visitor_put_it() -> None:
+    moved = replace(TINY, recipe=changes.with_lambda(TINY.recipe, 0.7))
+    assert transitions.choose_method(moved, "ties").recipe.lambda_ == 0.7
+
+
+def test_lambda_does_not_cross_from_weights_to_task_vectors() -> None:
+    moved = replace(TINY, recipe=changes.with_lambda(TINY.recipe, 0.7))
+    assert transitions.choose_method(moved, "linear").recipe.lambda_ == 1.0
+
+
+def test_the_density_goes_from_the_mask_to_the_method_that_owns_it_and_on() -> None:
+    masked = with_recipe(mask={"kind": "magnitude", "density": 0.35, "scope": "leaf"})
+    ties = transitions.choose_method(masked, "ties")
+    assert ties.recipe.mask.kind == "none"
+    assert (ties.recipe.method.params["density"], ties.recipe.method.params["scope"]) == (0.35, "leaf")
+    assert transitions.choose_method(ties, "dare_linear").recipe.method.params["density"] == 0.35
+
+
+def test_a_mask_keeps_its_density_when_its_kind_changes() -> None:
+    masked = with_recipe(mask={"kind": "magnitude", "density": 0.35, "scope": "leaf"})
+    assert transitions.choose_mask(masked, "dare").recipe.mask.params["density"] == 0.35
+    assert transitions.choose_mask(masked, "none").recipe.mask.as_json() == {"kind": "none"}
+
+
+def test_a_line_becomes_the_curve_of_the_same_shape() -> None:
+    lined = with_recipe(layer_scaling={"kind": "lines", "alpha": 0.5, "beta": 1.0, "outside": "depth"})
+    curve = transitions.choose_scaling(lined, "curve").recipe.layer_scaling
+    points = curve.params["points"]
+    assert isinstance(points, tuple)
+    steps = [0.5 + index / (len(points) - 1) for index in range(len(points))]
+    assert points == pytest.approx(steps, abs=1e-6)
+    assert curve.params["outside"] == "depth"
+
+
+def test_a_rule_for_alpha_takes_alphas_place_and_gives_it_back() -> None:
+    lined = with_recipe(layer_scaling={"kind": "lines", "alpha": 0.5, "beta": 1.0})
+    ruled = transitions.choose_alpha_rule(lined, "sum")
+    assert "alpha" not in ruled.recipe.layer_scaling.params
+    assert "alpha" in transitions.choose_alpha_rule(ruled, "value").recipe.layer_scaling.params
+
+
+def test_experts_keep_their_weights_and_stand_in_the_familys_order() -> None:
+    moved = replace(TINY, recipe=changes.with_weight(TINY.recipe, 2, 0.4))
+    fewer = transitions.choose_experts(moved, ["zoo:tiny/greek", "zoo:tiny/shapes"], FAMILIES)
+    assert [(entry.ref, entry.weight) for entry in fewer.recipe.models] == [
+        ("zoo:tiny/shapes", 0.4),
+        ("zoo:tiny/greek", 1.0),
+    ]
+
+
+@pytest.mark.parametrize("refs", [[], ["zoo:tiny/digits"] * 2, "zoo:tiny/digits", [1], None])
+def test_impossible_experts_get_sentences(refs: object) -> None:
+    with pytest.raises(RecipeError):
+        transitions.choose_experts(TINY, refs, FAMILIES)
+
+
+def test_another_family_begins_anew_but_keeps_the_metric() -> None:
+    other = transitions.choose_family(replace(TINY, metric="accuracy"), "basins", FAMILIES)
+    assert (other.family, other.metric) == ("basins", "accuracy")
+    with pytest.raises(RecipeError, match="did you mean “basins”"):
+        transitions.choose_family(TINY, "basin", FAMILIES)
+
+
+def test_reset_returns_to_the_first_state() -> None:
+    moved = replace(transitions.choose_method(TINY, "ties"), metric="accuracy")
+    assert transitions.reset(moved, FAMILIES) == TINY
+
+
+@pytest.mark.parametrize("name", ["tais", "", None, 3, ["ties"]])
+def test_unknown_names_are_refused(name: object) -> None:
+    for choose in (transitions.choose_method, transitions.choose_mask, transitions.choose_scaling):
+        with pytest.raises(RecipeError):
+            choose(TINY, name)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        {"kind": "between", "a": "zoo:tiny/base", "b": "zoo:tiny/base"},
+        {"kind": "between", "a": "zoo:tiny/base"},
+        {"kind": "lambda", "a": 1},
+        {"kind": ["lambda"]},
+        "lambda",
+        None,
+    ],
+)
+def test_impossible_paths_are_refused(path: object) -> None:
+    with pytest.raises(RecipeError):
+        transitions.choose_path(TINY, path, FAMILIES)
+
+
+def test_transitions_leave_the_state_in_hand_as_it_was() -> None:
+    before = copy.deepcopy(TINY.as_json())
+    transitions.choose_method(TINY, "ties")
+    transitions.choose_experts(TINY, ["zoo:tiny/digits"], FAMILIES)
+    transitions.choose_scaling(TINY, "lines")
+    assert TINY.as_json() == before
+
+
+# --- whatever comes, sentences ---------------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+PLACES = [("family",), ("recipe",), ("path",), ("metric",), ("version",), ("path", "kind")] + [
+    ("recipe", key)
+    for key in ("base", "models", "mask", "method", "layer_scaling", "lambda", "dtype", "seed", "version")
+]
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.sampled_from(PLACES), JSON)
+def test_any_json_in_any_place_is_read_or_refused_with_sentences(place: tuple[str, ...], value: Any) -> None:
+    document = copy.deepcopy(TINY.as_json())
+    inner = document
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    try:
+        state = parse_state(document, FAMILIES)
+    except BasinError as error:
+        assert isinstance(error, RecipeError)
+        assert all(len(str(problem)) < 2000 for problem in error.problems)
+    else:
+        assert parse_state(state.as_json(), FAMILIES) == state
