@@ -1,5 +1,5 @@
 """Masks: which scalars of a task vector survive.
 
 Three kinds: `none`, `magnitude` (the largest stay) and `dare` (a seeded coin decides, survivors are scaled up).
-`registry.mask("magnitude")` returns the record; `whole.masked` applies one to a whole flat vector.
+`registry.mask("magnitude")` returns the record, whose `apply` works on any piece of a leaf.
 """

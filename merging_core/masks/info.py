@@ -51,8 +51,8 @@ class MaskInfo(Description):
     """One kind of mask: its record and its pure functions.
 
     `apply(vector[n] float32, context) -> [n]` works on any piece of one leaf. Where `threshold` is present, it is
-    called first, with the pieces of the leaf or of the whole model (as `scope` says); it walks them twice and returns
-    a 0-dim tensor.
+    called first, with the pieces of the leaf or of the whole model (as `scope` says); it walks them up to three times
+    and returns a 0-dim tensor.
     """
 
     stochastic: bool

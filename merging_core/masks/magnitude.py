@@ -15,7 +15,7 @@ __all__ = ["MAGNITUDE", "keep_largest", "kept_count", "kth_largest_magnitude", "
 _HALF = 16
 _BINS = 1 << _HALF
 _PIECE = 1 << 22
-_SMALL = 1 << 16
+_SMALL = _BINS
 
 
 def kept_count(size: int, density: float) -> int:
@@ -44,8 +44,6 @@ def kth_largest_magnitude(pieces: Iterable[torch.Tensor], k: int) -> torch.Tenso
     >>> kth_largest_magnitude([torch.tensor([0.5, -3.0]), torch.tensor([2.0])], 2).item()
     2.0
     """
-    if isinstance(pieces, list | tuple) and 0 < sum(piece.numel() for piece in pieces) <= _SMALL:
-        return _small(torch.cat([piece.reshape(-1) for piece in pieces]), k)
     upper = _histogram(pieces, None)
     if k < 1 or upper is None or int(upper.sum()) < k:
         raise ValueError(f"there is no element of rank {k}")
@@ -55,13 +53,6 @@ def kth_largest_magnitude(pieces: Iterable[torch.Tensor], k: int) -> torch.Tenso
         raise ValueError("pieces must give the same elements when they are walked again")
     low, _ = _bin_of_rank(lower, k - above)
     return torch.tensor((bin_of << _HALF) | low, dtype=torch.int32, device=upper.device).view(torch.float32)
-
-
-def _small(vector: torch.Tensor, k: int) -> torch.Tensor:
-    """Select directly where counting into 65 536 bins would cost more than the elements do."""
-    if not 1 <= k <= vector.numel():
-        raise ValueError(f"there is no element of rank {k}")
-    return torch.kthvalue(vector.detach().abs(), vector.numel() + 1 - k).values
 
 
 def _histogram(pieces: Iterable[torch.Tensor], upper: int | None) -> torch.Tensor | None:
@@ -87,12 +78,24 @@ def _bin_of_rank(counts: torch.Tensor, rank: int) -> tuple[int, int]:
 def magnitude_threshold(pieces: Iterable[torch.Tensor], params: Parameters) -> torch.Tensor:
     """Return the smallest magnitude that survives: the k-th largest |τ|, k = max(1, ⌊density·n⌋).
 
+    Shapes: each piece [n] float32 → 0-dim float32. `pieces` is walked up to three times.
+
+    Raises ValueError if there are no elements.
+
     >>> magnitude_threshold([torch.tensor([0.5, -3.0, 2.0, 1.0])], Parameters(density=0.5)).item()
     2.0
     """
-    listed = [piece.reshape(-1) for piece in pieces] if isinstance(pieces, list | tuple) else pieces
-    size = sum(piece.numel() for piece in listed)
-    return kth_largest_magnitude(listed, kept_count(size, params.number("density")))
+    density = params.number("density")
+    size, held = 0, list[torch.Tensor]()
+    for piece in pieces:
+        size += piece.numel()
+        if size <= _SMALL:
+            held.append(piece.reshape(-1))
+    k = kept_count(size, density)
+    if 0 < size <= _SMALL:
+        # Selecting directly costs less here than counting into 65 536 bins; the answer is the same.
+        return torch.kthvalue(torch.cat(held).detach().abs(), size + 1 - k).values
+    return kth_largest_magnitude(pieces, k)
 
 
 def keep_largest(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:

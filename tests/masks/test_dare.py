@@ -13,8 +13,8 @@ from scipy import stats
 
 from merging_core.masks.dare import dare_hash, dare_keep, dare_key, drop_and_rescale
 from merging_core.masks.info import MaskContext, MaskSpec
-from merging_core.masks.whole import LeafSpan, masked
 from merging_core.methods.info import Parameters
+from tests.masks.leafwise import LeafSpan, masked
 
 COUNT = 1 << 17
 GOLDEN_TENTH = "0001000000000000000001000000000001000000000000000000000000000000"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merging_core.masks.info import MaskContext, MaskSpec
@@ -17,8 +17,8 @@ from merging_core.masks.magnitude import (
     kth_largest_magnitude,
     magnitude_threshold,
 )
-from merging_core.masks.whole import LeafSpan, masked
 from merging_core.methods.info import Parameters
+from tests.masks.leafwise import LeafSpan, masked
 
 
 def largest(density: float, scope: str = "leaf") -> MaskSpec:
@@ -52,10 +52,11 @@ def test_the_count_is_the_floor_without_binary_surprises_and_at_least_one(
     assert kept_count(size, density) == count
 
 
+@settings(max_examples=20)
 @given(
-    st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1, max_size=40),
-    st.integers(1, 40),
-    st.integers(1, 7),
+    st.lists(st.floats(-(2.0**100), 2.0**100, width=32), min_size=1, max_size=12),
+    st.integers(1, 12),
+    st.integers(3, 7),
 )
 def test_the_threshold_is_the_kth_largest_in_a_sorted_list(numbers: list[float], k: int, cut: int) -> None:
     vector = torch.tensor(numbers)
@@ -79,8 +80,22 @@ class Lazily:
 def test_counting_agrees_with_sorting_on_pieces_that_come_lazily(k: int) -> None:
     pieces = torch.tensor([3.0, -7.0]), torch.tensor([]), torch.tensor([7.0, 0.0, -1e-42])
     assert torch.equal(kth_largest_magnitude(Lazily(*pieces), k), kth_largest_magnitude(pieces, k))
+    assert torch.equal(kth_largest_magnitude(pieces, k), torch.cat(pieces).abs().sort(descending=True).values[k - 1])
     with pytest.raises(ValueError, match="rank 6"):
         kth_largest_magnitude(Lazily(*pieces), 6)
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 65_537])
+def test_small_and_large_leaves_find_the_same_threshold(size: int) -> None:
+    vector = torch.randn(size, generator=torch.Generator().manual_seed(size))
+    params = Parameters(density=0.2)
+    for pieces in ([vector], Lazily(*vector.split(1000))):
+        assert torch.equal(magnitude_threshold(pieces, params), kth_largest_magnitude([vector], kept_count(size, 0.2)))
+
+
+def test_a_vector_without_elements_has_no_threshold() -> None:
+    with pytest.raises(ValueError, match="rank"):
+        magnitude_threshold([torch.zeros(0)], Parameters(density=0.5))
 
 
 def test_the_threshold_agrees_with_torch_at_size_and_for_subnormal_numbers() -> None:

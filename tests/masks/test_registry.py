@@ -8,7 +8,7 @@ import torch
 from merging_core.errors import RecipeError
 from merging_core.masks.info import MaskInfo, MaskSpec
 from merging_core.masks.registry import mask, masks
-from merging_core.masks.whole import LeafSpan, masked
+from tests.masks.leafwise import LeafSpan, masked
 
 each_mask = pytest.mark.parametrize("info", masks(), ids=lambda info: info.name)
 SPANS = [LeafSpan("a", 0, 10), LeafSpan("b", 10, 11), LeafSpan("c", 11, 300)]

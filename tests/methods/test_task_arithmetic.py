@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from merging_core.masks.info import MaskSpec
-from merging_core.masks.whole import LeafSpan, masked
 from merging_core.methods.contract import CombineContext
 from merging_core.methods.info import Parameters
 from merging_core.methods.registry import method
 from merging_core.methods.task_arithmetic import task_arithmetic
+from tests.masks.leafwise import LeafSpan, masked
 
 
 def test_golden_addition_negation_and_analogy() -> None:

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merging_core.masks.info import MaskSpec
-from merging_core.masks.whole import LeafSpan, masked
 from merging_core.methods.contract import CombineContext, gather
 from merging_core.methods.info import Parameters
 from merging_core.methods.registry import method
 from merging_core.methods.ties import TIES, sign_consensus
+from tests.masks.leafwise import LeafSpan, masked
 
 MEAN, SUM = Parameters(combine="mean"), Parameters(combine="sum")
 

@@ -232,7 +232,8 @@ def test_an_average_needs_no_base_and_may_have_one() -> None:
     scaled["lambda"] = 0.5
     assert parse_recipe(scaled).base == "zoo:tiny/base"
     cancelling = [{"ref": "zoo:a"}, {"ref": "zoo:b", "weight": -1}]
-    assert parse_recipe(mapping("linear", models=cancelling, method={"name": "linear", "params": {"normalize": False}}))
+    plain_sum = {"name": "linear", "params": {"normalize": False}}
+    assert parse_recipe(mapping("linear", models=cancelling, method=plain_sum)).models[1].weight == -1.0
 
 
 json_values = st.recursive(
