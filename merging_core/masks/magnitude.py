@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import torch
 
@@ -15,6 +15,7 @@ __all__ = ["MAGNITUDE", "keep_largest", "kept_count", "kth_largest_magnitude", "
 _HALF = 16
 _BINS = 1 << _HALF
 _PIECE = 1 << 22
+_BATCH = 1 << 20
 _SMALL = _BINS
 
 
@@ -58,13 +59,26 @@ def kth_largest_magnitude(pieces: Iterable[torch.Tensor], k: int) -> torch.Tenso
 def _histogram(pieces: Iterable[torch.Tensor], upper: int | None) -> torch.Tensor | None:
     """Count by upper 16 bits, or, given those, by the lower 16 bits of the elements that have them."""
     counts: torch.Tensor | None = None
-    for piece in pieces:
-        for part in torch.split(piece.reshape(-1), _PIECE):
+    for batch in _batches(pieces):
+        for part in torch.split(batch, _PIECE):
             bits = part.detach().abs().view(torch.int32)
             word = bits >> _HALF if upper is None else bits[(bits >> _HALF) == upper] & (_BINS - 1)
             found = torch.bincount(word, minlength=_BINS)
             counts = found if counts is None else counts + found
     return counts
+
+
+def _batches(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Join small neighbours, so that there are more elements than bins in each count."""
+    held, size = list[torch.Tensor](), 0
+    for piece in pieces:
+        held.append(piece.reshape(-1))
+        size += piece.numel()
+        if size >= _BATCH:
+            yield held[0] if len(held) == 1 else torch.cat(held)
+            held, size = [], 0
+    if held:
+        yield torch.cat(held)
 
 
 def _bin_of_rank(counts: torch.Tensor, rank: int) -> tuple[int, int]:
