@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.state import default_state
+from app.state import choose_experts, choose_method, choose_scaling, default_state
 from app.studio import pairs
 from app.studio.memo import Memo
 from app.studio.rows import label_of, with_pinned, words_of
@@ -70,8 +70,6 @@ def test_a_failure_is_not_remembered() -> None:
 
 def test_a_label_names_method_density_lambda_experts_and_profile() -> None:
     families = (family(), pair())
-    from app.state import choose_experts, choose_method, choose_scaling
-
     state = choose_method(default_state(families[0]), "ties")
     assert label_of(state, families) == "TIES, density 0.2, λ 1, all experts"
     two = choose_scaling(choose_experts(state, ["zoo:tiny/digits", "zoo:tiny/greek"], families), "lines")
