@@ -61,9 +61,11 @@ def finish_flat(
 ) -> torch.Tensor:
     """Return a new flat vector: the merged weights in float32, not rounded to a dtype yet."""
     out = torch.empty_like(combined)
+    step = piece_size(out.device)
     for run in coefficients:
-        part = slice(run.start, run.stop)
-        finish_(out[part], combined[part], base[part] if base is not None else None, run.coefficient, domain)
+        for start, stop in cuts(run.stop - run.start, step):
+            part = slice(run.start + start, run.start + stop)
+            finish_(out[part], combined[part], base[part] if base is not None else None, run.coefficient, domain)
     return out
 
 

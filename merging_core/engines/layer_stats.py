@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from merging_core.engines.flat import piece_size
+from merging_core.engines.kernel import cuts
 from merging_core.space.depth import Depth
 from merging_core.space.parameter_space import DepthSegment
 from merging_core.space.reductions import block_sum_of_squares
@@ -74,7 +75,8 @@ def gram(vectors: Sequence[torch.Tensor], segments: Sequence[DepthSegment]) -> t
     """
     result = torch.zeros(len(segments), len(vectors), len(vectors), dtype=torch.float64)
     for depth, segment in enumerate(segments):
-        for stack in _stacks(vectors, segment):
+        for pieces in _pieces(vectors, segment):
+            stack = torch.stack(pieces)
             wide = (stack.cpu() if stack.device.type == "mps" else stack).double()
             result[depth] += (wide @ wide.T).cpu()
     return result
@@ -84,15 +86,23 @@ def mask_stats(masked: Sequence[torch.Tensor], segments: Sequence[DepthSegment])
     """Count what masks kept and where the signs of what they kept disagree."""
     kept, shared, conflicting = [], [], []
     for segment in segments:
-        counts = torch.zeros(len(masked), dtype=torch.int64)
+        counts = [0] * len(masked)
         both = disagree = 0
-        for stack in _stacks(masked, segment):
-            up, down = stack > 0, stack < 0
-            voices = up | down
-            counts += voices.sum(1).cpu()
-            both += int((voices.sum(0) >= 2).sum())
-            disagree += int((up.any(0) & down.any(0)).sum())
-        kept.append(counts.tolist())
+        for pieces in _pieces(masked, segment):
+            ups, downs = [piece > 0 for piece in pieces], [piece < 0 for piece in pieces]
+            any_up, any_down, once = ups[0].clone(), downs[0].clone(), ups[0] | downs[0]
+            twice = torch.zeros_like(once)
+            counts[0] += int(once.count_nonzero())
+            for model in range(1, len(pieces)):
+                speaks = ups[model] | downs[model]
+                counts[model] += int(speaks.count_nonzero())
+                twice |= once & speaks
+                once |= speaks
+                any_up |= ups[model]
+                any_down |= downs[model]
+            both += int(twice.count_nonzero())
+            disagree += int((any_up & any_down).count_nonzero())
+        kept.append(counts)
         shared.append(both)
         conflicting.append(disagree)
     return MaskStats(
@@ -156,12 +166,11 @@ def label_of(depth: Depth, several: bool) -> str:
     return f"{depth.stack} {name}" if several and depth.stack else name
 
 
-def _stacks(vectors: Sequence[torch.Tensor], segment: DepthSegment) -> Iterator[torch.Tensor]:
+def _pieces(vectors: Sequence[torch.Tensor], segment: DepthSegment) -> Iterator[list[torch.Tensor]]:
     step = piece_size(vectors[0].device)
     for start, stop in segment.spans:
-        for at in range(start, stop, step):
-            end = min(at + step, stop)
-            yield torch.stack([vector[at:end] for vector in vectors])
+        for at, end in cuts(stop - start, step):
+            yield [vector[start + at : start + end] for vector in vectors]
 
 
 def _rows(matrix: torch.Tensor) -> tuple[tuple[float, ...], ...]:

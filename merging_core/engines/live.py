@@ -15,12 +15,14 @@ import time
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import torch
 
 from merging_core.engines.coefficients import after_combine, before_mask, profile, weight_tensor
 from merging_core.engines.flat import combine_flat, finish_flat, mask_flat, norms_for_alpha
-from merging_core.engines.kernel import PIECE, cuts, non_finite, round_, runs
+from merging_core.engines.kernel import non_finite, round_, runs
+from merging_core.engines.ladder import has_rank, ladder, ladder_thresholds
 from merging_core.engines.layer_stats import LayerStats, MaskStats, gram, layer_stats, mask_stats, squares
 from merging_core.engines.masking import is_identity, prepare_mask
 from merging_core.engines.plan import DTYPE_NAMES, Opens, Plan, Survey, price
@@ -28,6 +30,7 @@ from merging_core.engines.pricing import amount
 from merging_core.engines.residency import Residency
 from merging_core.engines.residents import Residents
 from merging_core.errors import PlanError, Problem
+from merging_core.masks.info import MaskSpec
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import Recipe
 from merging_core.scaling.profiles import alpha_from_norms
@@ -228,7 +231,7 @@ class LiveEngine:
         found, space = plan.stages, plan.space
         factors = before_mask(found, _depths(space))
         untouched = all(factor == 1.0 for factor in factors)
-        names, spans = [leaf.name for leaf in space.leaves], _spans(space)
+        random = found.stochastic
         masked: list[torch.Tensor] = []
         made: list[Hashable] = []
         for vector, key, spec, expert in zip(vectors, keys, found.masks, plan.survey.experts, strict=True):
@@ -237,18 +240,30 @@ class LiveEngine:
                 made.append(key)
                 continue
 
-            def build(vector: torch.Tensor = vector, spec=spec, content: str = expert.content()) -> torch.Tensor:  # type: ignore[no-untyped-def]
-                def pieces(leaf: int) -> Sequence[torch.Tensor]:
-                    start, stop = spans[leaf]
-                    return [vector[start + at : start + end] for at, end in cuts(stop - start, PIECE)]
-
-                prepared = prepare_mask(spec, names, spans, factors, pieces, seed=found.seed, content=content)
-                return mask_flat(vector, prepared, spans)
-
             new_key = ("masked", key, spec, factors, found.seed if found.stochastic else None)
+            build = partial(self._mask_one, plan, vector, key, spec, factors, expert.content() if random else "")
             masked.append(self._stages.get(new_key, build))
             made.append(new_key)
         return tuple(masked), tuple(made)
+
+    def _mask_one(  # noqa: PLR0913
+        self, plan: Plan, vector: torch.Tensor, key: Hashable, spec: MaskSpec, factors: tuple[float, ...], content: str
+    ) -> torch.Tensor:
+        """Mask one vector; thresholds that are ranks come from its sorted magnitudes, which are kept."""
+        space = plan.space
+        names, spans = [leaf.name for leaf in space.leaves], _spans(space)
+        known = None
+        if has_rank(spec, space.size, self.device) and all(factor == 1.0 for factor in factors):
+            ranges = [(0, space.size)] if spec.scope == "model" else spans
+            steps = self._stages.get(("ladder", key, spec.scope), lambda: ladder(vector, ranges))
+            known = ladder_thresholds(steps, ranges, spec.params.number("density"))
+            known = known * len(spans) if spec.scope == "model" else known
+
+        def walk(leaves: range) -> tuple[torch.Tensor]:
+            return (vector[spans[leaves.start][0] : spans[leaves.stop - 1][1]],)
+
+        prepared = prepare_mask(spec, names, spans, factors, walk, seed=plan.stages.seed, content=content, known=known)
+        return mask_flat(vector, prepared, spans)
 
     def _end(self, what: Recipe | str) -> tuple[torch.Tensor, Survey]:
         if isinstance(what, Recipe):

@@ -1,13 +1,15 @@
 """One expert's mask, ready to be applied to any piece of any leaf: thresholds found, coins keyed.
 
 The thresholds are the statistics that a mask needs of a leaf, or of the whole model, before it can decide about one
-element. Both engines find them here; they differ only in where `pieces(leaf)` comes from: memory or disk.
+element. Both engines find them here; they differ only in where the pieces come from: memory or disk.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 
 import torch
 
@@ -101,33 +103,41 @@ def prepare_mask(  # noqa: PLR0913
     names: Sequence[str],
     spans: Sequence[tuple[int, int]],
     factors: tuple[float, ...],
-    pieces: Callable[[int], Iterable[torch.Tensor]],
+    walk: Callable[[range], Iterable[torch.Tensor]],
     *,
     seed: int,
     content: str,
+    known: Sequence[torch.Tensor | None] | None = None,
 ) -> PreparedMask:
     """Find what the mask of one expert must know: thresholds per leaf or for the model, and keys of coins.
 
-    `pieces(leaf)` yields the leaf's task vector, float32, before any stage; it is called once per walk. `content` is
-    the expert's digest. Leaves without elements need nothing.
+    `walk(leaves)` yields the task vector of neighbouring leaves in order, float32, before any stage, in pieces of any
+    size; it is called once per reading. `content` is the expert's digest; `known` are thresholds per leaf that were
+    found elsewhere. Leaves without elements need nothing.
     """
     info = mask(spec.kind)
-    filled = [leaf for leaf, (start, stop) in enumerate(spans) if stop > start]
-
-    def scaled(leaf: int) -> Iterator[torch.Tensor]:
-        factor = factors[leaf]
-        for piece in pieces(leaf):
-            yield piece if factor == 1.0 else piece * factor
-
-    thresholds: list[torch.Tensor | None] = [None] * len(spans)
-    if needs_threshold(spec) and info.threshold is not None and filled:
+    thresholds: list[torch.Tensor | None] = [None] * len(spans) if known is None else list(known)
+    if known is None and info.threshold is not None and needs_threshold(spec):
         if spec.scope == "model":
-            walk = Rewalked(lambda: (piece for leaf in filled for piece in scaled(leaf)))
-            found = info.threshold(walk, spec.params)
-            thresholds = [found] * len(spans)
+            everything = info.threshold(Rewalked(lambda: _scaled(range(len(spans)), factors, walk)), spec.params)
+            thresholds = [everything] * len(spans)
         else:
-            for leaf in filled:
-                thresholds[leaf] = info.threshold(Rewalked(lambda leaf=leaf: scaled(leaf)), spec.params)  # type: ignore[misc]
+            for leaf, (start, stop) in enumerate(spans):
+                if stop > start:
+                    pieces = Rewalked(partial(_scaled, range(leaf, leaf + 1), factors, walk))
+                    thresholds[leaf] = info.threshold(pieces, spec.params)
     keyed = info.stochastic and not is_identity(spec)
     keys = tuple(dare_key(seed, content, name) if keyed else 0 for name in names)
     return PreparedMask(info, spec.params, factors, tuple(thresholds), keys)
+
+
+def _scaled(
+    leaves: range, factors: Sequence[float], walk: Callable[[range], Iterable[torch.Tensor]]
+) -> Iterator[torch.Tensor]:
+    """Yield the pieces of neighbouring leaves after layer scaling of each, joining leaves of one factor."""
+    first = leaves.start
+    for factor, group in groupby(factors[leaf] for leaf in leaves):
+        last = first + sum(1 for _ in group)
+        for piece in walk(range(first, last)):
+            yield piece if factor == 1.0 else piece * factor
+        first = last

@@ -25,7 +25,7 @@ from merging_core.engines.masking import PreparedMask, prepare_mask
 from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.pricing import STREAMED_PIECE
 from merging_core.engines.reductions import l1_norm
-from merging_core.errors import CancelledError, Problem
+from merging_core.errors import CancelledError, CheckpointError, Problem
 from merging_core.methods.contract import CombineContext, gather
 from merging_core.methods.sums import weighted_sum
 from merging_core.scaling.profiles import alpha_from_norms
@@ -60,6 +60,7 @@ def stream_merge(  # noqa: PLR0913
     NonFiniteError when a leaf that is read is not finite, PlanError when a merged number does not fit the recipe's
     dtype or the output cannot be written.
     """
+    _check_unchanged(plan, catalog)
     leaves = stream_leaves(plan, progress=progress, cancelled=cancelled, chunk_elements=chunk_elements)
     specs = [LeafSpec(leaf.name, leaf.dtype, leaf.shape) for leaf in plan.outputs]
     config = _config(plan.survey.reference.config, plan.recipe.dtype)
@@ -88,6 +89,17 @@ def stream_leaves(
     if chunk_elements < 1:
         raise ValueError("a piece has at least one element")
     return _Job(plan, chunk_elements, progress, cancelled).leaves()
+
+
+def _check_unchanged(plan: Plan, catalog: Opens) -> None:
+    """Open every checkpoint of a plan again; raise CheckpointError naming all whose files changed since."""
+    problems = []
+    for planned in plan.survey.checkpoints:
+        if catalog.open(planned.ref).files != planned.files:
+            fix = "plan the merge again"
+            problems.append(Problem("the files are those of the plan", "files that changed", planned.label, fix))
+    if problems:
+        raise CheckpointError(*problems)
 
 
 def _config(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
@@ -169,12 +181,13 @@ class _Job:
         for model, (spec, expert) in enumerate(zip(found.masks, plan.survey.experts, strict=True)):
             self.tell(0.0, f"mask of {expert.label}")
 
-            def pieces(leaf: int, model: int = model) -> Iterator[torch.Tensor]:
-                for start, stop in self._ranges(space.leaves[leaf]):
-                    yield self._vector(model, space.leaves[leaf], start, stop)
+            def walk(leaves: range, model: int = model) -> Iterator[torch.Tensor]:
+                for leaf in leaves:
+                    for start, stop in self._ranges(space.leaves[leaf]):
+                        yield self._vector(model, space.leaves[leaf], start, stop)
 
             content = expert.content() if found.stochastic else ""
-            prepared.append(prepare_mask(spec, names, spans, factors, pieces, seed=found.seed, content=content))
+            prepared.append(prepare_mask(spec, names, spans, factors, walk, seed=found.seed, content=content))
         return tuple(prepared)
 
     def _context(self, masks: tuple[PreparedMask, ...], weights: torch.Tensor) -> CombineContext:
