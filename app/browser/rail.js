@@ -44,7 +44,7 @@ export function createRail(description, store, { edit, scoreOnTest }) {
       rows = new Map();
       fill(list, current.experts.map((expert) => {
         const slider = createSlider({
-          title: expert.title, help: expert.description, range: [-1, 2], bounds: [-10, 10], step: 0.01, ticks: [0, 1], colour: `var(--expert-${expert.colour % 8})`,
+          title: shortName(expert.ref), help: `${expert.title}. ${expert.description}`, range: [-1, 2], bounds: [-10, 10], step: 0.01, ticks: [0, 1], colour: `var(--expert-${expert.colour % 8})`,
           onInput: (value, group) => {
             const index = store.get().recipe.models.findIndex((model) => model.ref === expert.ref);
             if (index >= 0) change(["recipe", "models", index, "weight"], value, group);
@@ -195,4 +195,8 @@ export function createRail(description, store, { edit, scoreOnTest }) {
   }
 
   return { element: root, set };
+}
+
+function shortName(ref) {
+  return ref.split("@")[0].split("/").at(-1);
 }

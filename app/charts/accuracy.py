@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.charts.roles import Figure, axis, colour, expert, figure, fraction_axis, inert
+from app.charts.roles import Figure, axis, colour, expert, figure, fraction_axis, inert, short
 
 __all__ = ["figure_of"]
 
@@ -47,13 +47,18 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "<extra></extra>",
     }
     traces = [_pinned(rows, places), bars, *(_ticks(rows, places, *reference) for reference in _REFERENCES)]
-    ticktext = [f'<span style="color:{expert(row["colour"])}">●</span> {inert(row["title"], 22)}' for row in rows]
+    ticktext = [f'<span style="color:{expert(row["colour"])}">●</span> {short(row.get("task", ""))}' for row in rows]
     if len(rows) > len(numbers["tasks"]):
         ticktext[-1] = "<b>average</b>"
     layout = {
         "barmode": "overlay",
         "xaxis": axis(
-            tickvals=places, ticktext=ticktext, showgrid=False, range=[-0.6, places[-1] + 0.6], fixedrange=True
+            tickvals=places,
+            ticktext=ticktext,
+            showgrid=False,
+            tickangle=0,
+            range=[-0.6, places[-1] + 0.6],
+            fixedrange=True,
         ),
         "yaxis": fraction_axis(fixedrange=True),
         "margin": {"l": 46, "r": 10, "t": 8, "b": 28},

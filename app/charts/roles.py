@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["Figure", "axis", "caption", "colour", "expert", "figure", "fraction_axis", "inert"]
+__all__ = ["Figure", "axis", "caption", "colour", "expert", "figure", "fraction_axis", "inert", "short"]
 
 Figure = dict[str, Any]
 
@@ -36,6 +36,15 @@ def inert(text: str, limit: int = 48) -> str:
     swaps = {"<": "‹", ">": "›", "&": "＆", "$": "＄"}
     clean = "".join(swaps.get(character, character) for character in text if character.isprintable())
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
+
+
+def short(name: str) -> str:
+    """Return the last part of a task's or checkpoint's name, fit for an axis.
+
+    >>> short("tiny/digits")
+    'digits'
+    """
+    return inert(name.rsplit("/", 1)[-1], 18)
 
 
 def axis(title: str = "", **more: Any) -> dict[str, Any]:
