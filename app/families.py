@@ -53,6 +53,11 @@ class Family:
         plain = ref.partition("@")[0]
         return next((expert.colour for expert in self.experts if expert.ref == plain), None)
 
+    def title_of_task(self, task: str, otherwise: str) -> str:
+        """Return the title of the expert of a task, or `otherwise` if no expert, or more than one, belongs to it."""
+        titles = [expert.title for expert in self.experts if expert.task == task]
+        return titles[0] if len(titles) == 1 else otherwise
+
     def colour_of_task(self, task: str) -> int | None:
         """Return the colour of the expert of a task, or nothing if no expert, or more than one, belongs to it."""
         colours = [expert.colour for expert in self.experts if expert.task == task]

@@ -19,8 +19,7 @@ def _family(zoo: Zoo, family: ZooFamily) -> Family:
     experts = []
     for place, ref in enumerate(family.experts):
         info = zoo.checkpoint(ref.removeprefix("zoo:"))
-        title = info.title.removesuffix(" expert")
-        experts.append(Expert(ref, title, place, family.expert_task.get(ref), info.description))
+        experts.append(Expert(ref, _short_title(ref), place, family.expert_task.get(ref), info.description))
     return Family(
         name=family.name,
         title=family.title,
@@ -33,11 +32,24 @@ def _family(zoo: Zoo, family: ZooFamily) -> Family:
     )
 
 
+def _short_title(ref: str) -> str:
+    """Return the last part of a reference's path as a title that fits beside a slider.
+
+    >>> _short_title("zoo:basins/stranger-1")
+    'Stranger 1'
+    """
+    return ref.rpartition("/")[2].replace("-", " ").capitalize()
+
+
 def _start(family: ZooFamily) -> dict[str, Any]:
-    """Return the recipe that a family opens with: all that were fine-tuned from its base, by task arithmetic."""
+    """Return the recipe that a family opens with.
+
+    Experts of different tasks: all of them, by TIES at the density that did best on validation among the recipes which
+    the zoo's manifest lists (`merges`). Experts of one task: the average of the first two.
+    """
     shared = len(set(family.expert_task.values())) < len(family.experts)
     refs = family.experts[:2] if shared else family.experts
-    method: dict[str, Any] = {"name": "linear"} if shared else {"name": "task_arithmetic"}
+    method: dict[str, Any] = {"name": "linear"} if shared else {"name": "ties", "params": {"density": 0.1}}
     return {"version": 1, "base": family.base, "models": [{"ref": ref} for ref in refs], "method": method}
 
 

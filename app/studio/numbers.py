@@ -62,6 +62,7 @@ def accuracy_numbers(report: Report, references: References, family: Family) -> 
     tasks = [
         {
             **task,
+            "title": family.title_of_task(task["task"], task["title"]),
             "colour": family.colour_of_task(task["task"]),
             "references": references.of_task(task["task"]),
             "pinned": None,
@@ -101,7 +102,14 @@ def path_numbers(path: Path, state: StudioState, family: Family, tasks: Sequence
         ends = {"a": start, "b": f"λ = {path.range[1]:g}"}
     else:
         ends = {"a": family.title_of(state.path.a or ""), "b": family.title_of(state.path.b or "")}
-    rows = [{"task": task.name, "title": task.title, "colour": family.colour_of_task(task.name)} for task in tasks]
+    rows = [
+        {
+            "task": task.name,
+            "title": family.title_of_task(task.name, task.title),
+            "colour": family.colour_of_task(task.name),
+        }
+        for task in tasks
+    ]
     found = {
         split: {metric: barrier(path, split, metric).as_json() for metric in ("loss", "error")} for split in path.splits
     }
