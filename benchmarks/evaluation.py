@@ -1,0 +1,155 @@
+"""Time the evaluator: batches of a vision transformer like the zoo's (1.25 M parameters, 17 tokens).
+
+    python -m benchmarks.evaluation [--cores 2] [--repeats 7] [--only reports] [--json]
+
+Three tables, in milliseconds, best and median of interleaved repeats (the best is what the machine can do, the median
+what it did beside its other work):
+- *forward*: 192 images by one thread in batches of several sizes: transformers with its parameters bound by
+  torch.func.functional_call, transformers as it is, and our pure function;
+- *threads*: the same 192 images with every operation split over all cores, and with whole batches side by side;
+- *reports*: what the studio waits for: the preview of six tasks (6 × 32 images; target 60), and a full split of six
+  tasks (6 × 250; target 450).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from merging_core.evaluation.architectures import architecture, fitting
+from merging_core.evaluation.batches import Batches
+from merging_core.evaluation.evaluator import Evaluator
+from merging_core.evaluation.heads import PrototypeHead
+from merging_core.evaluation.intervals import PairCounts, average_interval, ratio
+from merging_core.evaluation.tasks import Split, Task
+
+CONFIG: dict[str, Any] = {
+    "model_type": "clip_vision_model", "hidden_size": 160, "intermediate_size": 320, "num_hidden_layers": 6,
+    "num_attention_heads": 4, "num_channels": 1, "image_size": 32, "patch_size": 8, "hidden_act": "gelu",
+}  # fmt: skip
+SIZES = (24, 32, 48, 64, 96, 192)
+Form = Callable[[], object]
+
+
+def measured(forms: dict[str, Form], repeats: int) -> dict[str, dict[str, float]]:
+    """Run each form in turn, `repeats` + 1 times (the first is warm-up); return best and median milliseconds."""
+    found: dict[str, list[float]] = {name: [] for name in forms}
+    for turn in range(repeats + 1):
+        for name, form in forms.items():
+            start = time.perf_counter()
+            form()
+            if turn:
+                found[name].append((time.perf_counter() - start) * 1e3)
+    return {name: {"best": min(values), "median": statistics.median(values)} for name, values in found.items()}
+
+
+def make_task(index: int, n: int) -> Task:
+    """Return a task of noise in ten classes."""
+    generator = torch.Generator().manual_seed(index)
+    images = torch.randint(0, 256, (n, 1, 32, 32), generator=generator, dtype=torch.uint8)
+    prototypes = torch.nn.functional.normalize(torch.randn(10, 160, generator=generator), dim=1)
+    splits = {"validation": Split(images, torch.arange(n) % 10, f"task {index}")}
+    head = PrototypeHead(prototypes, 20.0)
+    return Task(f"task-{index}", "", "", tuple("0123456789"), 32, 1, 0.5, 0.5, head, splits, "", "")
+
+
+def forward_forms(model: CLIPVisionModel, images: torch.Tensor) -> dict[str, Form]:
+    """Return the ways of computing features, by name and batch size."""
+    weights = {name: leaf.detach() for name, leaf in model.named_parameters()}
+    found = architecture(CONFIG)
+    bound = fitting(found, weights, torch.device("cpu"))
+    ways: dict[str, Callable[[torch.Tensor], object]] = {
+        "transformers": lambda batch: model(pixel_values=batch).pooler_output,
+        "functional_call": lambda batch: torch.func.functional_call(model, weights, (batch,)).pooler_output,
+        "pure function": lambda batch: found.forward(bound, batch),
+    }
+
+    def form(way: Callable[[torch.Tensor], object], size: int) -> Form:
+        def run() -> None:
+            with torch.inference_mode():
+                for batch in images.split(size):
+                    way(batch)
+
+        return run
+
+    return {f"{name}, batch {size}": form(way, size) for size in SIZES for name, way in ways.items()}
+
+
+def thread_forms(model: CLIPVisionModel, images: torch.Tensor, cores: int) -> dict[str, Form]:
+    """Return operations split over cores, and batches side by side."""
+    found = architecture(CONFIG)
+    bound = fitting(found, dict(model.named_parameters()), torch.device("cpu"))
+
+    def forward(batch: torch.Tensor) -> torch.Tensor:
+        return found.forward(bound, batch)
+
+    def split(size: int) -> Form:
+        def run() -> None:
+            torch.set_num_threads(cores)
+            with torch.inference_mode():
+                for batch in images.split(size):
+                    forward(batch)
+            torch.set_num_threads(1)
+
+        return run
+
+    def beside(size: int) -> Form:
+        batches = Batches(torch.device("cpu"), size, cores)
+        return lambda: batches.run(forward, [images])
+
+    forms: dict[str, Form] = {}
+    for size in SIZES[1:5]:
+        forms[f"operations split, batch {size}"] = split(size)
+        forms[f"batches side by side, {size} each"] = beside(size)
+    return forms
+
+
+def report_forms(model: CLIPVisionModel, cores: int) -> dict[str, Form]:
+    """Return what the studio asks for."""
+    weights, tasks = dict(model.named_parameters()), [make_task(index, 250) for index in range(6)]
+    evaluator = Evaluator(workers=cores)
+    pairs = [PairCounts(150, 20, 30, 50)] * 6
+    return {
+        "preview, 6 × 32 images": lambda: evaluator.evaluate(CONFIG, weights, tasks, subset="preview"),
+        "full split, 6 × 250 images": lambda: evaluator.evaluate(CONFIG, weights, tasks),
+        "intervals of one report": lambda: (average_interval([170] * 6, [250] * 6), ratio(pairs)),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description="Time the evaluator.")
+    parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--only", choices=("forward", "threads", "reports"), help="measure one table")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = CLIPVisionModel(CLIPVisionConfig(**CONFIG)).eval()
+    images = torch.randn(192, 1, 32, 32)
+    tables = {
+        "forward": lambda: forward_forms(model, images),
+        "threads": lambda: thread_forms(model, images, given.cores),
+        "reports": lambda: report_forms(model, given.cores),
+    }
+    wanted = [given.only] if given.only else list(tables)
+    found = {name: measured(tables[name](), given.repeats) for name in wanted}
+    if given.json:
+        print(json.dumps(found, ensure_ascii=False, indent=1))
+        return
+    for title, rows in found.items():
+        print(f"{title:<36} {'best':>9} {'median':>9}  ms")
+        for name, row in rows.items():
+            print(f"  {name:<34} {row['best']:>9.1f} {row['median']:>9.1f}")
+
+
+if __name__ == "__main__":
+    main()
