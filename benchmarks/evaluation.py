@@ -2,8 +2,8 @@
 
     python -m benchmarks.evaluation [--cores 2] [--repeats 7] [--only reports] [--json]
 
-Three tables, in milliseconds, best and median of interleaved repeats (the best is what the machine can do, the median
-what it did beside its other work):
+Three tables, in milliseconds: best and median wall-clock time of interleaved repeats (the best is what the machine can
+do, the median what it did beside its other work), and the best processor time of all cores together:
 - *forward*: 192 images by one thread in batches of several sizes: transformers with its parameters bound by
   torch.func.functional_call, transformers as it is, and our pure function;
 - *threads*: the same 192 images with every operation split over all cores, and with whole batches side by side;
@@ -39,15 +39,20 @@ Form = Callable[[], object]
 
 
 def measured(forms: dict[str, Form], repeats: int) -> dict[str, dict[str, float]]:
-    """Run each form in turn, `repeats` + 1 times (the first is warm-up); return best and median milliseconds."""
-    found: dict[str, list[float]] = {name: [] for name in forms}
+    """Run each form in turn, `repeats` + 1 times (the first is warm-up); return milliseconds."""
+    wall: dict[str, list[float]] = {name: [] for name in forms}
+    cores: dict[str, list[float]] = {name: [] for name in forms}
     for turn in range(repeats + 1):
         for name, form in forms.items():
-            start = time.perf_counter()
+            start, busy = time.perf_counter(), time.process_time()
             form()
             if turn:
-                found[name].append((time.perf_counter() - start) * 1e3)
-    return {name: {"best": min(values), "median": statistics.median(values)} for name, values in found.items()}
+                wall[name].append((time.perf_counter() - start) * 1e3)
+                cores[name].append((time.process_time() - busy) * 1e3)
+    return {
+        name: {"best": min(wall[name]), "median": statistics.median(wall[name]), "processor": min(cores[name])}
+        for name in forms
+    }
 
 
 def make_task(index: int, n: int) -> Task:
@@ -146,9 +151,9 @@ def main() -> None:
         print(json.dumps(found, ensure_ascii=False, indent=1))
         return
     for title, rows in found.items():
-        print(f"{title:<36} {'best':>9} {'median':>9}  ms")
+        print(f"{title:<36} {'best':>9} {'median':>9} {'processor':>9}  ms")
         for name, row in rows.items():
-            print(f"  {name:<34} {row['best']:>9.1f} {row['median']:>9.1f}")
+            print(f"  {name:<34} {row['best']:>9.1f} {row['median']:>9.1f} {row['processor']:>9.1f}")
 
 
 if __name__ == "__main__":

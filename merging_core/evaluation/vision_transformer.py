@@ -4,7 +4,7 @@ Binding parameters to a model object costs time and makes threads share state. H
 bound, nothing is copied, and any number of threads may evaluate different weights. The result is that of transformers
 (the tests compare both). Two things are done otherwise, because only the class token is read at the end: the last
 block computes keys and values of all tokens but everything else of the class token alone; and the patch embedding, a
-convolution whose stride is its kernel, is one matrix product. `benchmarks/evaluation.py` measures both.
+convolution whose stride is its kernel, is one matrix product. `benchmarks/evaluation.py` compares them.
 """
 
 from __future__ import annotations
