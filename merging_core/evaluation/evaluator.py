@@ -25,7 +25,7 @@ from merging_core.evaluation.tasks import Task
 __all__ = ["BATCH", "Answers", "Evaluator", "Part", "parts_of", "scores"]
 
 BATCH = 48
-"""Images a batch on a CPU, about; on two busy cores 32 to 64 took alike, 96 a little longer (`benchmarks/evaluation.py`)."""
+"""Images a batch on a CPU, about: on two busy cores 32 to 64 took alike, 96 a little longer."""
 ACCELERATOR_BATCH = 512
 
 
