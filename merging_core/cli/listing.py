@@ -8,7 +8,7 @@ import typer
 
 from merging_core.cli.options import AsJson
 from merging_core.cli.output import answer
-from merging_core.cli.tables import aligned, percent
+from merging_core.cli.tables import aligned, interval, percent
 from merging_core.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -69,17 +69,31 @@ def zoo(
 
 
 def _zoo_table(zoo: Zoo) -> str:
+    header = ("checkpoint", "scalars", "task", "test accuracy %", "95 % interval", "n")
     sections = []
     for family in zoo.families:
         rows = []
         for ref in (family.base, *family.experts):
-            path = ref.removeprefix("zoo:")
-            task = family.expert_task.get(ref, "")
-            scores = zoo.accuracies.get(path, {})
-            score = scores.get(task, {}).get("test")
-            shown = percent(score.accuracy) if score else ""
-            rows.append((ref, f"{zoo.checkpoint(path).parameters:,}", task, shown, f"{score.n}" if score else ""))
-        header = ("checkpoint", "scalars", "task", "test accuracy %", "n")
+            own = family.expert_task.get(ref)
+            tasks = family.tasks if own is None else (own,)
+            name = own or (f"mean of {len(tasks)}" if len(tasks) > 1 else tasks[0])
+            scalars = f"{zoo.checkpoint(ref.removeprefix('zoo:')).parameters:,}"
+            rows.append((ref, scalars, name, *_score_cells(zoo, ref, tasks)))
         table = aligned(header, rows, right=("scalars", "test accuracy %", "n"))
         sections.append(f"{family.name}: {family.title}\n{table}")
     return "\n\n".join(sections)
+
+
+def _score_cells(zoo: Zoo, ref: str, tasks: tuple[str, ...]) -> tuple[str, str, str]:
+    """Return accuracy, interval and n over tasks as measured when the zoo was built; empty where a task was not."""
+    from merging_core.evaluation.intervals import average_interval, wilson
+
+    known = zoo.accuracies.get(ref.removeprefix("zoo:"), {})
+    scores = [known.get(task, {}).get("test") for task in tasks]
+    found = [score for score in scores if score is not None]
+    if not found or len(found) < len(tasks):
+        return "", "", ""
+    counts, totals = [round(score.accuracy * score.n) for score in found], [score.n for score in found]
+    bounds = wilson(counts[0], totals[0]) if len(found) == 1 else average_interval(counts, totals)
+    average = sum(score.accuracy for score in found) / len(found)
+    return percent(average), interval(bounds), str(sum(totals))
