@@ -143,7 +143,7 @@ class _Job:
         """Yield every leaf of the output in order, each computed when it is asked for."""
         self.check()
         plan, space = self.plan, self.plan.space
-        found, base = plan.stages, plan.survey.base
+        found = plan.stages
         masks = self._masks()
         weights = weight_tensor(found)
         context = self._context(masks, weights)
@@ -159,9 +159,9 @@ class _Job:
             leaf = space.leaves[index]
             out = torch.empty(leaf.elements, dtype=getattr(torch, plan.recipe.dtype))
             for start, stop in self._ranges(leaf):
-                pieces = self._inputs(masks, index, start, stop)
+                origin = self._origin(leaf, start, stop)
+                pieces = self._inputs(masks, index, start, stop, origin)
                 combined = combine_piece(pieces, weights, found.method, context)
-                origin = None if base is None else self._read(base, leaf, start, stop)
                 merged = finish_(torch.empty_like(combined), combined, origin, coefficients[index], found.method.domain)
                 out[start:stop] = merged
             error = non_finite([(leaf.name, out)], plan.recipe.dtype)
@@ -184,7 +184,8 @@ class _Job:
             def walk(leaves: range, model: int = model) -> Iterator[torch.Tensor]:
                 for leaf in leaves:
                     for start, stop in self._ranges(space.leaves[leaf]):
-                        yield self._vector(model, space.leaves[leaf], start, stop)
+                        where = space.leaves[leaf]
+                        yield self._vector(model, where, start, stop, self._origin(where, start, stop))
 
             content = expert.content() if found.stochastic else ""
             prepared.append(prepare_mask(spec, names, spans, factors, walk, seed=found.seed, content=content))
@@ -208,15 +209,16 @@ class _Job:
             for leaf in space.leaves:
                 for start, stop in self._ranges(leaf):
                     before = self._read(origin, leaf, start, stop)
-                    raw = [subtract_(self._read(model, leaf, start, stop), before) for model in plan.survey.experts]
+                    raw = [subtract_(self._read(expert, leaf, start, stop), before) for expert in plan.survey.experts]
                     yield weighted_sum(torch.stack(raw), weights)
 
         def merged() -> Iterator[torch.Tensor]:
             for index, leaf in enumerate(space.leaves):
                 for start, stop in self._ranges(leaf):
-                    piece = combine_piece(self._inputs(masks, index, start, stop), weights, found.method, context)
-                    weight_domain = found.method.domain == "weight"
-                    yield piece - self._read(origin, leaf, start, stop) if weight_domain else piece
+                    before = self._read(origin, leaf, start, stop)
+                    pieces = self._inputs(masks, index, start, stop, before)
+                    piece = combine_piece(pieces, weights, found.method, context)
+                    yield piece - before if found.method.domain == "weight" else piece
 
         norms = l1_norm(summed()), l1_norm(merged())
         return alpha_from_norms(*norms, len(plan.survey.experts), found.layer_scaling.alpha_rule)
@@ -224,27 +226,33 @@ class _Job:
     def _walk(self, masks: tuple[PreparedMask, ...]) -> Iterator[tuple[torch.Tensor, ...]]:
         for index, leaf in enumerate(self.plan.space.leaves):
             for start, stop in self._ranges(leaf):
-                yield self._inputs(masks, index, start, stop)
+                yield self._inputs(masks, index, start, stop, self._origin(leaf, start, stop))
 
     def _ranges(self, leaf: SpaceLeaf) -> Iterator[tuple[int, int]]:
         for start, stop in cuts(leaf.elements, self.piece):
             self.check()
             yield start, stop
 
-    def _inputs(self, masks: tuple[PreparedMask, ...], leaf: int, start: int, stop: int) -> tuple[torch.Tensor, ...]:
+    def _inputs(
+        self, masks: tuple[PreparedMask, ...], leaf: int, start: int, stop: int, origin: torch.Tensor | None
+    ) -> tuple[torch.Tensor, ...]:
         """Return what the method combines of one piece of a leaf, after the mask, for every model."""
         where = self.plan.space.leaves[leaf]
         return tuple(
-            prepared.apply(leaf, start, self._vector(model, where, start, stop)) for model, prepared in enumerate(masks)
+            prepared.apply(leaf, start, self._vector(model, where, start, stop, origin))
+            for model, prepared in enumerate(masks)
         )
 
-    def _vector(self, model: int, leaf: SpaceLeaf, start: int, stop: int) -> torch.Tensor:
+    def _vector(self, model: int, leaf: SpaceLeaf, start: int, stop: int, origin: torch.Tensor | None) -> torch.Tensor:
         """Return a piece of one task vector, or of one model's weights in the weight domain."""
-        surveyed = self.plan.survey
-        expert = self._read(surveyed.experts[model], leaf, start, stop)
-        if self.plan.stages.method.domain == "weight" or surveyed.base is None:
+        expert = self._read(self.plan.survey.experts[model], leaf, start, stop)
+        if self.plan.stages.method.domain == "weight" or origin is None:
             return expert
-        return subtract_(expert, self._read(surveyed.base, leaf, start, stop))
+        return subtract_(expert, origin)
+
+    def _origin(self, leaf: SpaceLeaf, start: int, stop: int) -> torch.Tensor | None:
+        base = self.plan.survey.base
+        return None if base is None else self._read(base, leaf, start, stop)
 
     def _read(self, checkpoint: Checkpoint, leaf: SpaceLeaf, start: int, stop: int) -> torch.Tensor:
         piece = checkpoint.read_range(leaf.name, start, stop)

@@ -20,7 +20,7 @@ def merge64(
     experts: list[Mapping[str, torch.Tensor]],
     contents: list[str],
 ) -> Leaves:
-    """Carry out a complete recipe (every default filled in) in float64; magnitudes are compared in float32, as stored."""
+    """Carry out a complete recipe (every default filled in) in float64; masks compare float32 magnitudes, as stored."""
     method, params = recipe["method"]["name"], recipe["method"]["params"]
     floating = [name for name, tensor in base.items() if tensor.is_floating_point()]
     zero = {name: base[name].double().numpy() for name in floating}
@@ -42,7 +42,10 @@ def merge64(
         factors = factors64(scaling, floating, experts, base, weights, {})
         # The masks see float32 numbers, so a threshold never falls between two roundings.
         taus = [
-            {name: np.float32(tau[name].astype(np.float32) * np.float32(factors[name])).astype(np.float64) for name in tau}
+            {
+                name: np.float32(tau[name].astype(np.float32) * np.float32(factors[name])).astype(np.float64)
+                for name in tau
+            }
             for tau in taus
         ]
     masked = []
@@ -62,14 +65,19 @@ def mask64(kind: str, settings: Mapping[str, Any], tau: Leaves, seed: int, conte
         return tau
     density = settings["density"]
     if kind == "dare":
-        return {name: values * coins(seed, content, name, values.size, density).reshape(values.shape) / density
-                for name, values in tau.items()}
+        return {
+            name: values * coins(seed, content, name, values.size, density).reshape(values.shape) / density
+            for name, values in tau.items()
+        }
     pools = {name: values.ravel() for name, values in tau.items()}
     if settings["scope"] == "model":
         everything = np.concatenate(list(pools.values()))
         pools = dict.fromkeys(pools, everything)
     kept = {}
     for name, values in tau.items():
+        if values.size == 0:
+            kept[name] = values
+            continue
         pool = np.sort(np.abs(pools[name]))[::-1]
         k = max(1, math.floor(density * pool.size + 1e-9))
         kept[name] = np.where(np.abs(values) >= pool[k - 1], values, 0.0)
@@ -124,9 +132,13 @@ def factors64(
         return dict.fromkeys(names, 1.0)
     if kind == "curve":
         points = scaling["points"]
-        inside = [float(np.interp(l / (LAYERS - 1), np.linspace(0, 1, len(points)), points)) for l in range(LAYERS)]
+        inside = [float(np.interp(at / (LAYERS - 1), np.linspace(0, 1, len(points)), points)) for at in range(LAYERS)]
     else:
-        alpha, beta = (scaling["gamma"], 1 - scaling["gamma"]) if kind == "lines_gamma" else (scaling.get("alpha"), scaling["beta"])
+        alpha, beta = (
+            (scaling["gamma"], 1 - scaling["gamma"])
+            if kind == "lines_gamma"
+            else (scaling.get("alpha"), scaling["beta"])
+        )
         if alpha is None:
             summed = {
                 n: sum(w * (e[n].double() - base[n].double()).numpy() for w, e in zip(weights, experts, strict=True))
@@ -135,7 +147,7 @@ def factors64(
             total = sum(np.abs(v).sum() for v in summed.values())
             below = sum(np.abs(v).sum() for v in merged.values())
             alpha = total / below / (1 if scaling["alpha_rule"] == "mean" else len(experts))
-        inside = [alpha + beta * l / (LAYERS - 1) for l in range(LAYERS)]
+        inside = [alpha + beta * at / (LAYERS - 1) for at in range(LAYERS)]
     last = inside[-1] if scaling["outside"] == "depth" else inside[0]
     found = {}
     for name in names:
