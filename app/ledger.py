@@ -33,6 +33,9 @@ CREATE TABLE score_tasks (score INTEGER NOT NULL REFERENCES scores (id), task TE
 """
 
 
+_SELECT = "SELECT hash, at, row, state, correct FROM merges"
+
+
 @dataclass(frozen=True)
 class Merge:
     """One settled merge of a visitor."""
@@ -79,16 +82,17 @@ class Ledger:
 
     def merges(self, visitor: str) -> tuple[Merge, ...]:
         """Return the visitor's settled merges, oldest first."""
-        query = "SELECT hash, at, row, state, correct FROM merges WHERE visitor = ? ORDER BY id"
+        query = f"{_SELECT} WHERE visitor = ? ORDER BY id"
         with self._lock:
             rows = self._connection.execute(query, (visitor,)).fetchall()
-        return tuple(
-            Merge(hash_, at, json.loads(row), json.loads(state), bytes(bits)) for hash_, at, row, state, bits in rows
-        )
+        return tuple(_merge(*row) for row in rows)
 
     def merge(self, visitor: str, hash_: str) -> Merge | None:
         """Return one merge of this visitor, or nothing if it is unknown or somebody else's."""
-        return next((merge for merge in self.merges(visitor) if merge.hash == hash_), None)
+        query = f"{_SELECT} WHERE visitor = ? AND hash = ?"
+        with self._lock:
+            row = self._connection.execute(query, (visitor, hash_)).fetchone()
+        return _merge(*row) if row else None
 
     def score(self, visitor: str, hash_: str, evaluation: str, tasks: Sequence[str], numbers: dict[str, Any]) -> int:
         """Record one test score and return how many this visitor has taken on any of these tasks.
@@ -189,6 +193,10 @@ def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
         with connection:
             connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
     return connection
+
+
+def _merge(hash_: str, at: str, row: str, state: str, correct: bytes) -> Merge:
+    return Merge(hash_, at, json.loads(row), json.loads(state), bytes(correct))
 
 
 def _text(value: object) -> str:

@@ -47,8 +47,6 @@ class Basin(gr.Blocks):
         settings = self.settings
         cookie = Cookie(settings.secret, framed=settings.space)
         middleware: Any = Middleware(VisitorMiddleware, cookie=cookie)
-        self.studio.warm()
-        self.browser_files.pack()
         _, url, _ = self.launch(
             server_name=settings.host,
             server_port=settings.port,
@@ -67,10 +65,15 @@ class Basin(gr.Blocks):
             quiet=True,
             app_kwargs={"routes": [self.browser_files.route()], "middleware": [middleware]},
         )
+        self.studio.warm()
+        self.browser_files.pack()
         if not quiet:
             print(f"Basin is open at {url}", flush=True)
         if block:
-            self.block_thread()
+            try:
+                self.block_thread()
+            finally:
+                self.stop()
         return str(url)
 
     def stop(self) -> None:
@@ -97,7 +100,11 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
 def launch(settings: Settings, *, block: bool = True, quiet: bool = False) -> Basin:
     """Build and start."""
     basin = create_app(settings)
-    basin.start(block=block, quiet=quiet)
+    try:
+        basin.start(block=block, quiet=quiet)
+    except BaseException:
+        basin.studio.close()
+        raise
     return basin
 
 

@@ -94,7 +94,7 @@ class ZooBench:
         family = self._family(state)
         wanted: Subset = "preview" if subset == "preview" else "full"
         identity = self._hash(state.recipe)
-        references = self._references_of(family, split, wanted)
+        references = self._references_of(family, split, wanted, cancelled)
         report = self._reports.known((identity, split, wanted))
         if report is None and (full := self._reports.known((identity, split, "full"))) is not None:
             report = make_report(_previews(full.tasks), "preview", references.experts)
@@ -149,12 +149,11 @@ class ZooBench:
         titles = {task.name: task.title for family in self.families for task in self._tasks_of(family)}
         return difference_numbers(a, b, titles)
 
-    def warm(self) -> None:
-        """Read the first family and measure what every merge of it is held against."""
-        for family in self.families:
-            self._references_of(family, "validation", "preview")
-        for family in self.families:
-            self._references_of(family, "validation", "full")
+    def warm(self, cancelled: Cancelled) -> None:
+        """Measure what every merge is held against: the previews first, so that the first page can be answered."""
+        for subset in ("preview", "full"):
+            for family in self.families:
+                self._references_of(family, "validation", subset, cancelled)
 
     def _family(self, state: StudioState) -> Family:
         return family_named(self.families, state.family)
@@ -170,10 +169,11 @@ class ZooBench:
         refs = [entry.ref for entry in recipe.models] + ([recipe.base] if recipe.base is not None else [])
         return recipe_hash(recipe, {ref: self._pin(ref) for ref in refs})
 
-    def _references_of(self, family: Family, split: str, subset: Subset) -> References:
-        return self._references.get((family.name, split, subset), lambda: self._measured(family, split, subset))
+    def _references_of(self, family: Family, split: str, subset: Subset, cancelled: Cancelled) -> References:
+        key = (family.name, split, subset)
+        return self._references.get(key, lambda: self._measured(family, split, subset, cancelled), cancelled)
 
-    def _measured(self, family: Family, split: str, subset: Subset) -> References:
+    def _measured(self, family: Family, split: str, subset: Subset, cancelled: Cancelled) -> References:
         """Measure base, simple average, ensemble, and each task's own expert."""
         full = self._references.known((family.name, split, "full"))
         if subset == "preview" and full is not None:
@@ -190,12 +190,12 @@ class ZooBench:
         for expert, found in zip(family.experts, weights, strict=True):
             if expert.task is not None and expert.task not in own:
                 task = [one for one in tasks if one.name == expert.task]
-                own[expert.task] = self._evaluator.evaluate(config, found, task, split, subset).tasks[0]
+                own[expert.task] = self._evaluator.evaluate(config, found, task, split, subset, cancelled).tasks[0]
         mean = self._engine.simple_average(refs)
         return References(
-            base=self._evaluator.evaluate(config, self._engine.checkpoint(origin), tasks, split, subset),
-            average=self._evaluator.evaluate(config, mean, tasks, split, subset),
-            ensemble=ensemble(self._evaluator, config, weights, tasks, split, subset),
+            base=self._evaluator.evaluate(config, self._engine.checkpoint(origin), tasks, split, subset, cancelled),
+            average=self._evaluator.evaluate(config, mean, tasks, split, subset, cancelled),
+            ensemble=ensemble(self._evaluator, config, weights, tasks, split, subset, cancelled),
             experts=own,
         )
 

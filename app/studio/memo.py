@@ -7,7 +7,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
+from merging_core.errors import CancelledError, Problem
+
 __all__ = ["Memo"]
+
+_PATIENCE = 0.02
+"""Seconds between two looks at whether a result is still wanted."""
 
 T = TypeVar("T")
 
@@ -44,18 +49,24 @@ class Memo(Generic[T]):
                 self._values.popitem(last=False)
         return value
 
-    def get(self, key: Hashable, compute: Callable[[], T]) -> T:
-        """Return the value of `key`, computing it if nobody has; others who ask meanwhile wait for it."""
+    def get(self, key: Hashable, compute: Callable[[], T], cancelled: Callable[[], bool] = lambda: False) -> T:
+        """Return the value of `key`, computing it if nobody has; others who ask meanwhile wait for it.
+
+        Raises: `CancelledError` if `cancelled()` becomes true while it waits.
+        """
         value = self.known(key)
         if value is not None:
             return value
         with self._lock:
             gate = self._locks.setdefault(key, threading.Lock())
+        while not gate.acquire(timeout=_PATIENCE):
+            if cancelled():
+                raise CancelledError(Problem("a result is waited for while it is wanted", "a newer request"))
         try:
-            with gate:
-                value = self.known(key)
-                return value if value is not None else self.keep(key, compute())
+            value = self.known(key)
+            return value if value is not None else self.keep(key, compute())
         finally:
+            gate.release()
             with self._lock:
                 if self._locks.get(key) is gate and not gate.locked():
                     del self._locks[key]

@@ -42,6 +42,7 @@ class Studio:
         self._ledger = ledger
         self._scheduler = scheduler
         self._warming: threading.Thread | None = None
+        self._closing = threading.Event()
 
     def warm(self) -> None:
         """Begin to compute what the first page needs, beside everything else."""
@@ -50,6 +51,7 @@ class Studio:
 
     def close(self) -> None:
         """Stop working and close the ledger."""
+        self._closing.set()
         self._scheduler.close()
         if self._warming is not None:
             self._warming.join(timeout=5)
@@ -203,7 +205,7 @@ class Studio:
 
     def _warm(self) -> None:
         try:
-            self._workbench.warm()
+            self._workbench.warm(self._closing.is_set)
         except Exception as error:
             answer_for(error)
 

@@ -57,5 +57,5 @@ class Workbench(Protocol):
     def difference(self, a: Correct, b: Correct) -> Numbers:
         """Compare two merges on the same examples: `{average: {difference, interval, n}, tasks: [...]}`."""
 
-    def warm(self) -> None:
-        """Compute what the first page needs."""
+    def warm(self, cancelled: Cancelled) -> None:
+        """Compute what the first page needs; raises `CancelledError` when it was stopped."""

@@ -175,7 +175,7 @@ class PretendBench:
         n = sum(values.size for values in a.values())
         return {"tasks": tasks, "average": {"difference": mean, "interval": [mean - 0.02, mean + 0.02], "n": n}}
 
-    def warm(self) -> None:
+    def warm(self, cancelled: Cancelled) -> None:
         return
 
     def _family(self, state: StudioState) -> Family:

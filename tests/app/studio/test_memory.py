@@ -13,6 +13,7 @@ from app.state import choose_experts, choose_method, choose_scaling, default_sta
 from app.studio import pairs
 from app.studio.memo import Memo
 from app.studio.rows import label_of, with_pinned, words_of
+from merging_core.errors import CancelledError
 from tests.app.pretend import PretendBench, family, pair
 
 
@@ -55,6 +56,25 @@ def test_threads_that_ask_at_once_compute_once() -> None:
     for thread in threads:
         thread.join(10)
     assert len(computed) == 1
+
+
+def test_who_waits_for_anothers_result_can_be_cancelled() -> None:
+    memo: Memo[int] = Memo(2)
+    begun, end = threading.Event(), threading.Event()
+
+    def compute() -> int:
+        begun.set()
+        assert end.wait(10)
+        return 7
+
+    thread = threading.Thread(target=memo.get, args=("key", compute))
+    thread.start()
+    assert begun.wait(10)
+    with pytest.raises(CancelledError):
+        memo.get("key", compute, lambda: True)
+    end.set()
+    thread.join(10)
+    assert memo.known("key") == 7
 
 
 def test_a_failure_is_not_remembered() -> None:
