@@ -7,7 +7,11 @@ export function createNotice() {
   const close = h("button", { type: "button", class: "quiet", "aria-label": "dismiss", onclick: () => clear() }, "✕");
   const element = h("div", { class: "notice", role: "alert", hidden: true }, list, close);
 
-  function show(sentences, kind = "warning") {
+  // A lasting message stays until the visitor closes it or goes on; the others go with the next good answer.
+  let lasting = false;
+
+  function show(sentences, kind = "warning", stays = false) {
+    lasting = stays;
     element.className = `notice ${kind}`;
     element.hidden = false;
     fill(list, sentences.slice(0, 6).map((sentence) => h("p", {}, sentence)), sentences.length > 6 ? h("p", {}, `and ${sentences.length - 6} more.`) : null);
@@ -18,5 +22,5 @@ export function createNotice() {
     fill(list);
   }
 
-  return { element, show, clear, problems: (answer) => show(answer.problems.map((problem) => problem.sentence), "error") };
+  return { element, show, clear, settle: () => { if (!lasting) clear(); }, problems: (answer) => show(answer.problems.map((problem) => problem.sentence), "error") };
 }

@@ -62,7 +62,7 @@ export async function mount(root, server, base) {
       if (newest) notice.problems(answer);
       return;
     }
-    if (newest) notice.clear();
+    if (newest) notice.settle();
     const { figures, numbers } = answer;
     if (kind === "preview" || kind === "settle") await panels.accuracy.show(figures.accuracy, numbers);
     if (kind === "path") await panels.path.show(figures.path, numbers);
@@ -108,6 +108,7 @@ export async function mount(root, server, base) {
     panels.path.set(state);
     bar.set();
     test.stale();
+    notice.clear();
     root.dataset.asked = loop.push(state);
   });
   window.addEventListener("keydown", (event) => {
@@ -121,7 +122,7 @@ export async function mount(root, server, base) {
   panels.path.set(store.get());
   bar.set();
   history.show(hello.history ?? [], null);
-  if (hello.notice) notice.show([hello.notice]);
+  if (hello.notice) notice.show([hello.notice], "warning", true);
   root.dataset.asked = loop.push(store.get());
   root.dataset.ready = "true";
 }
