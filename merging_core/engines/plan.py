@@ -167,7 +167,7 @@ class Plan:
             *(("", f"{leaf.name}: {leaf.reason}") for leaf in self.copied[:8]),
             ("output", amount(self.output_bytes)),
             ("memory", f"{amount(self.streaming_bytes)} streaming, {amount(self.live_bytes)} live"),
-            ("passes", f"{self.passes.reads} over the experts ({'; '.join(self.passes.why)})"),
+            ("passes", f"at most {self.passes.reads} over the experts ({'; '.join(self.passes.why)})"),
             ("time", f"about {self.estimated_seconds:.1f} s streaming, at {self.passes.assumption}"),
             ("hash", self.hash if known else f"not known before {', '.join(self.unidentified)} are read"),
             *(("warning", text) for text in self.warnings),

@@ -32,7 +32,7 @@ _TEMPORARIES = 6
 
 @dataclass(frozen=True)
 class Passes:
-    """How often the streaming engine reads the experts, and why."""
+    """How often the streaming engine reads the experts at most, and why."""
 
     reads: int
     why: tuple[str, ...]
@@ -46,12 +46,12 @@ class Passes:
 
 
 def passes_of(stages: Stages, has_base: bool) -> Passes:
-    """Count the readings: one to merge, one per statistic of the whole model, two and a count for thresholds."""
+    """Count the readings: one to merge, one for statistics of the whole model, up to three for thresholds."""
     why = []
     reads = 1
     if any(needs_threshold(spec) for spec in stages.masks):
         reads += 3
-        why.append("three for the thresholds of the mask")
+        why.append("up to three for the thresholds of the mask")
     if stages.method.statistics:
         reads += 1
         why.append(

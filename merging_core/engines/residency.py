@@ -42,7 +42,7 @@ class Residency:
     >>> store = Residency(budget=8)
     >>> _ = store.get("a", lambda: torch.zeros(1)), store.get("b", lambda: torch.zeros(1))
     >>> _ = store.get("a", lambda: torch.ones(1)), store.get("c", lambda: torch.zeros(1))
-    >>> sorted(store.keys()), store.used
+    >>> sorted(store.held()), store.used
     (['a', 'c'], 8)
     """
 
@@ -59,7 +59,7 @@ class Residency:
         with self._lock:
             return self._used
 
-    def keys(self) -> tuple[Hashable, ...]:
+    def held(self) -> tuple[Hashable, ...]:
         """Return the keys held now, least recently used first."""
         with self._lock:
             return tuple(self._values)

@@ -1,0 +1,245 @@
+"""What the live engine keeps, shares, recomputes and lets go."""
+
+from __future__ import annotations
+
+import gc
+import math
+import threading
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from merging_core.checkpoints import Catalog
+from merging_core.engines import LiveEngine
+from merging_core.engines.ladder import ladder, ladder_thresholds
+from merging_core.engines.residency import Residency
+from merging_core.errors import NonFiniteError, PlanError, SpaceError
+from merging_core.masks.magnitude import magnitude_threshold
+from merging_core.methods.info import Parameters
+from tests.engines.world import SHAPES, Family, assert_same_bits, bits, family, write
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Family:
+    return family(tmp_path_factory.mktemp("family"))
+
+
+@pytest.fixture
+def engine(catalog: Catalog) -> Iterator[LiveEngine]:
+    yield LiveEngine(catalog, "cpu")
+
+
+def test_only_what_is_downstream_of_a_change_is_computed_again(
+    made: Family, engine: LiveEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from merging_core.engines import live
+
+    calls: list[str] = []
+    for name in ("mask_flat", "combine_flat", "finish_flat"):
+        original = getattr(live, name)
+
+        def counted(*args: object, name: str = name, original: object = original) -> object:
+            calls.append(name.removesuffix("_flat"))
+            return original(*args)  # type: ignore[operator]
+
+        monkeypatch.setattr(live, name, counted)
+    steps = [
+        (made.recipe("ties"), ["mask"] * 3 + ["combine", "finish"]),
+        (made.recipe("ties", **{"lambda": 0.7}), ["finish"]),
+        (made.recipe("ties", layer_scaling={"kind": "lines"}), ["finish"]),
+        (made.recipe("ties", dtype="bfloat16"), ["finish"]),
+        (made.recipe("ties", weights=[1.0, 2.0, 3.0]), ["combine", "finish"]),
+        (made.recipe("ties", {"density": 0.4}), ["mask"] * 3 + ["combine", "finish"]),
+        (made.recipe("task_arithmetic"), ["combine", "finish"]),
+        (made.recipe("ties", **{"lambda": 0.1}), ["finish"]),
+    ]
+    for recipe, expected in steps:
+        calls.clear()
+        engine.merge(recipe)
+        assert calls == expected
+
+
+def test_one_experts_density_masks_that_expert_alone(
+    made: Family, engine: LiveEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dataclasses import replace
+
+    from merging_core.engines import live
+
+    recipe = made.recipe("ties")
+    engine.merge(recipe)
+    original, calls = live.mask_flat, []
+    monkeypatch.setattr(live, "mask_flat", lambda *args: calls.append(1) or original(*args))
+    models = (replace(recipe.models[0], params=Parameters(density=0.5)), *recipe.models[1:])
+    engine.merge(replace(recipe, models=models))
+    assert len(calls) == 1
+
+
+def test_resident_vectors_are_never_written_to(made: Family, engine: LiveEngine) -> None:
+    recipes = [
+        made.recipe(method, layer_scaling=scaling, dtype=dtype)
+        for method in ("task_arithmetic", "ties", "dare_linear", "dare_ties", "linear")
+        for dtype in ("float32", "float16")
+        for scaling in ({"kind": "constant"}, {"kind": "lines", "alpha_rule": "sum"})
+    ]
+    for recipe in recipes:
+        engine.merge(recipe)
+    stores = (engine._residents.store, engine._stages)
+    values = [(key, store.peek(key)) for store in stores for key in store.held()]
+    held = {key: value for key, value in values if isinstance(value, torch.Tensor)}
+    before = {key: bits(value).clone() for key, value in held.items()}
+    assert len(before) > 10
+    for recipe in recipes:
+        engine.merge(recipe).flat.fill_(7.0)
+        engine.layers(recipe)
+        engine.along_lambda(recipe, 0.9)
+        engine.between(recipe, made.base, 0.5)["logit_scale"].fill_(7.0)
+    assert all(torch.equal(before[key], bits(value)) for key, value in held.items())
+
+
+def test_a_request_owns_its_weights_and_lets_go_of_them(made: Family, engine: LiveEngine) -> None:
+    merged = engine.merge(made.recipe("ties"))
+    assert merged.weights["logit_scale"].untyped_storage().data_ptr() == merged.flat.untyped_storage().data_ptr()
+    other = engine.merge(made.recipe("ties"))
+    assert other.flat.data_ptr() != merged.flat.data_ptr()
+    gone, held = weakref.ref(merged.flat), engine.resident_bytes
+    del merged, other
+    gc.collect()
+    assert gone() is None
+    engine.merge(made.recipe("ties"))
+    assert engine.resident_bytes == held
+
+
+def test_weights_are_shared_by_content_not_by_name(made: Family, catalog: Catalog, tmp_path: Path) -> None:
+    twin = write(tmp_path / "twin", made.expert_tensors[0])
+    engine = LiveEngine(catalog, "cpu")
+    assert (
+        engine.checkpoint(made.experts[0])["logit_scale"].data_ptr()
+        == engine.checkpoint(twin)["logit_scale"].data_ptr()
+    )
+
+
+def test_eviction_keeps_the_budget_and_the_bits(made: Family, catalog: Catalog) -> None:
+    size = 4 * sum(math.prod(shape) for shape in SHAPES.values())
+    tight = LiveEngine(catalog, "cpu", memory_budget=2 * 4 * size + 200)
+    roomy = LiveEngine(catalog, "cpu")
+    recipes = [made.recipe("ties"), made.recipe("linear"), made.recipe("ties", {"density": 0.5}), made.recipe("ties")]
+    for recipe in recipes:
+        assert_same_bits(tight.merge(recipe).weights, roomy.merge(recipe).weights)
+        assert tight.resident_bytes <= tight.memory_budget
+    assert tight.resident_bytes < roomy.resident_bytes
+
+
+def test_a_family_that_cannot_stay_resident_is_refused_with_its_size(made: Family, catalog: Catalog) -> None:
+    with pytest.raises(PlanError, match="base and experts fit the 1.0 kB for resident vectors, but 2.4 kB came"):
+        LiveEngine(catalog, "cpu", memory_budget=2_000).merge(made.recipe("ties"))
+
+
+def test_a_store_drops_the_least_recently_used_and_builds_once_for_many_threads() -> None:
+    store = Residency(budget=8)
+    for key in "ab":
+        store.get(key, lambda: torch.zeros(1))
+    store.get("a", lambda: torch.ones(1))
+    store.get("c", lambda: torch.zeros(1))
+    assert set(store.held()) == {"a", "c"}
+    assert store.get("large", lambda: torch.zeros(3)).numel() == 3 and store.used == 8
+
+    built: list[int] = []
+    start = threading.Barrier(8)
+
+    def build() -> torch.Tensor:
+        built.append(1)
+        return torch.zeros(1)
+
+    def ask() -> None:
+        start.wait()
+        store.get("shared", build)
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert built == [1]
+
+
+def test_a_failed_build_is_not_kept() -> None:
+    store = Residency(budget=8)
+    with pytest.raises(ZeroDivisionError):
+        store.get("a", lambda: 1 / 0)
+    assert store.get("a", lambda: torch.ones(1)).item() == 1.0
+
+
+def test_many_threads_get_the_bits_of_one(made: Family, engine: LiveEngine, catalog: Catalog) -> None:
+    recipes = [made.recipe("ties", {"density": density}) for density in (0.2, 0.4, 0.6)] * 4
+    expected = [LiveEngine(catalog, "cpu").merge(recipe).flat for recipe in recipes[:3]] * 4
+    found: dict[int, torch.Tensor] = {}
+
+    def work(index: int) -> None:
+        found[index] = engine.merge(recipes[index]).flat
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(recipes))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(torch.equal(bits(found[index]), bits(expected[index])) for index in range(len(recipes)))
+
+
+def test_along_lambda_is_the_merge_at_that_lambda(made: Family, engine: LiveEngine) -> None:
+    along = engine.along_lambda(made.recipe("ties"), 0.25)
+    whole = engine.merge(made.recipe("ties", **{"lambda": 0.25}))
+    assert_same_bits(along.weights, whole.weights)
+    assert along.hash == whole.hash != engine.merge(made.recipe("ties")).hash
+
+
+def test_between_is_a_straight_line_with_exact_ends(made: Family, engine: LiveEngine) -> None:
+    recipe, ref = made.recipe("ties"), made.experts[1]
+    ends = engine.merge(recipe).weights, engine.checkpoint(ref)
+    assert_same_bits(engine.between(recipe, ref, 0.0), ends[0])
+    assert_same_bits(engine.between(recipe, ref, 1.0), ends[1])
+    for name, middle in engine.between(recipe, ref, 0.25).items():
+        if middle.is_floating_point():
+            expected = 0.75 * ends[0][name].double() + 0.25 * ends[1][name].double()
+            torch.testing.assert_close(middle.double(), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_between_two_spaces_is_refused(made: Family, engine: LiveEngine, tmp_path: Path) -> None:
+    other = write(tmp_path / "other", {"w": torch.zeros(3)}, {})
+    with pytest.raises(SpaceError):
+        engine.between(made.base, other, 0.5)
+
+
+def test_a_file_that_changed_gets_its_new_weights(tmp_path: Path, catalog: Catalog) -> None:
+    made = family(tmp_path)
+    engine = LiveEngine(catalog, "cpu")
+    before = engine.merge(made.recipe("task_arithmetic"))
+    changed = {**made.expert_tensors[0], "logit_scale": torch.tensor(9.0)}
+    write(tmp_path / "expert0", changed)
+    after = engine.merge(made.recipe("task_arithmetic"))
+    assert after.weights["logit_scale"] != before.weights["logit_scale"]
+    assert after.hash != before.hash
+
+
+def test_a_leaf_that_is_not_finite_is_named_when_it_is_read(made: Family, engine: LiveEngine, tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    broken = {**made.expert_tensors[0], "logit_scale": torch.tensor(float("nan"))}
+    recipe = made.recipe("ties")
+    models = (replace(recipe.models[0], ref=write(tmp_path / "broken", broken)), *recipe.models[1:])
+    with pytest.raises(NonFiniteError, match="broken: logit_scale"):
+        engine.merge(replace(recipe, models=models))
+
+
+@pytest.mark.parametrize("density", [0.001, 0.2, 0.35, 0.999, 1.0])
+def test_sorted_magnitudes_and_counting_find_the_same_threshold(density: float) -> None:
+    generator = torch.Generator().manual_seed(1)
+    vector = torch.randn(1_003, generator=generator).round(decimals=1)
+    for start, stop in ((0, 1_003), (5, 6), (10, 17)):
+        steps = ladder(vector, [(0, start), (start, stop), (stop, 1_003)])
+        found = ladder_thresholds(steps, [(start, stop)], density)[0]
+        counted = magnitude_threshold([vector[start:stop]], Parameters(density=density))
+        assert found is not None and torch.equal(found, counted)
