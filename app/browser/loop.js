@@ -61,7 +61,9 @@ export function createLoop(ask, { onAnswer, onBusy, onLost }) {
     if (!rest || mine !== seq) return;
     await want("settle");
     if (mine !== seq) return;
-    await want("path", { fine: true });
+    for (let path = await want("path", { fine: true }); path && !path.numbers.complete && mine === seq; ) {
+      path = await want("path", { fine: true });
+    }
     if (mine === seq) onBusy(false);
   }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Sequence
 
 from app.families import Family, family_named
@@ -29,7 +30,7 @@ from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.ensemble import ensemble
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.loading import load_task
-from merging_core.evaluation.paths import Path, trace
+from merging_core.evaluation.paths import Point, point_of, trace
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report
 from merging_core.evaluation.subsets import PREVIEW
 from merging_core.evaluation.tasks import Task
@@ -41,7 +42,7 @@ __all__ = ["ZooBench"]
 _LAMBDA_END = 1.5
 _REPORTS = 256
 _PATHS = 64
-_PATH_SPLITS = ("validation", "train")
+_FINE_SECONDS = 0.4
 
 
 class ZooBench:
@@ -61,7 +62,7 @@ class ZooBench:
         self._pins: Memo[str] = Memo(512)
         self._reports: Memo[Report] = Memo(_REPORTS)
         self._references: Memo[References] = Memo(6 * len(self.families))
-        self._paths: Memo[Path] = Memo(_PATHS)
+        self._paths: Memo[dict[tuple[str, float], Point]] = Memo(_PATHS)
 
     def description(self) -> Numbers:
         """Return version, device, families, tasks, registry and limits."""
@@ -102,26 +103,37 @@ class ZooBench:
             merged = self._engine.merge(state.recipe)
             config = merged.plan.survey.reference.config
             tasks = self._tasks_of(family)
-            measured = self._evaluator.evaluate(config, merged.weights, tasks, split, wanted, cancelled)
+            first = self._reports.known((identity, split, "preview"))
+            measured = (
+                self._evaluator.evaluate(config, merged.weights, tasks, split, wanted, cancelled)
+                if first is None
+                else self._evaluator.finish(config, merged.weights, tasks, first, cancelled)
+            )
             report = self._reports.keep((identity, split, wanted), measured.against(references.experts))
         return Scored(accuracy_numbers(report, references, family), correct_of(report))
 
     def path(self, state: StudioState, fine: bool, cancelled: Cancelled) -> Numbers:
-        """Measure the ends, the middle and the current place, or with `fine` all 25 points, keeping what is known."""
+        """Measure a path, keeping what is known.
+
+        At first the ends, the middle and the current place, on validation; with `fine` more of the 25 points, on train
+        too, as many as a moment allows: whoever wants all asks again until the path is complete.
+        """
         family, recipe = self._family(state), state.recipe
         tasks = self._tasks_of(family)
-        config = self._engine.plan(recipe).survey.reference.config
+        current = None
         if state.path.kind == "lambda":
-            key: tuple[str, ...] = (family.name, self._hash(with_lambda(recipe, 1.0)))
-            end, current = _LAMBDA_END, recipe.lambda_ if 0.0 <= recipe.lambda_ <= _LAMBDA_END else None
+            config = self._engine.plan(recipe).survey.reference.config
             weights_at: Callable[[float], Weights] = lambda t: self._engine.along_lambda(recipe, t).weights  # noqa: E731
+            memory = self._paths.get((family.name, self._hash(with_lambda(recipe, 1.0))), dict)
+            current = recipe.lambda_ if 0.0 <= recipe.lambda_ <= _LAMBDA_END else None
+            self._recall(memory, state, family)
+            end = _LAMBDA_END
         else:
             a, b = str(state.path.a), str(state.path.b)
-            key = (family.name, self._pin(a), self._pin(b))
-            end, current = 1.0, None
             config = self._catalog.open(a).config
             weights_at = lambda t: self._engine.between(a, b, t)  # noqa: E731
-        known = self._paths.known(key)
+            memory = self._paths.get((family.name, self._pin(a), self._pin(b)), dict)
+            end = 1.0
         steps = trace(
             self._evaluator,
             config,
@@ -129,16 +141,26 @@ class ZooBench:
             tasks,
             ends=(0.0, end),
             current=current,
-            splits=_PATH_SPLITS,
+            splits=("validation",),
+            later_splits=("train",),
             cancelled=cancelled,
-            known=known,
+            memory=memory,
         )
         path = next(steps)
-        self._paths.keep(key, path)
-        if fine:
-            for path in steps:
-                self._paths.keep(key, path)
+        until = time.monotonic() + _FINE_SECONDS
+        while fine and not path.complete and time.monotonic() < until:
+            path = next(steps)
         return path_numbers(path, state, family, tasks)
+
+    def _recall(self, memory: dict[tuple[str, float], Point], state: StudioState, family: Family) -> None:
+        """Put in what other panels have measured: the base, which is every path's start, and the merge itself."""
+        lambda_ = state.recipe.lambda_
+        here = self._reports.known((self._hash(state.recipe), "validation", "preview"))
+        if here is not None:
+            memory.setdefault(("validation", lambda_), point_of(here, lambda_))
+        start = self._references.known((family.name, "validation", "preview"))
+        if start is not None and family.base is not None and state.recipe.base == family.base:
+            memory.setdefault(("validation", 0.0), point_of(start.base, 0.0))
 
     def layers(self, state: StudioState) -> Numbers:
         """Look at the weights, layer by layer."""

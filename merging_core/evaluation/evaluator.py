@@ -112,14 +112,35 @@ class Evaluator:
 
         A split that is no larger than its preview gives one report. Raises as `evaluate` does.
         """
-        preview = parts_of(tasks, split, "preview")
-        first = scores(self.answers(config, weights, preview, cancelled))
-        rest = [Part(part.task, split, part.stop, _size(part)) for part in preview if part.stop < _size(part)]
-        if rest:
-            yield make_report(first, "preview", experts, transductive)
+        first = self.evaluate(config, weights, tasks, split, "preview", cancelled)
+        if first.partial:
+            yield make_report(first.tasks, "preview", experts, transductive)
+        yield self.finish(config, weights, tasks, first, cancelled, experts=experts, transductive=transductive)
+
+    def finish(
+        self,
+        config: Mapping[str, Any],
+        weights: Weights,
+        tasks: Sequence[Task],
+        first: Report,
+        cancelled: Cancelled | None = None,
+        *,
+        experts: Mapping[str, TaskScore] | None = None,
+        transductive: bool = False,
+    ) -> Report:
+        """Return the report of the whole split, given that of its preview by the same weights, computing only the rest.
+
+        Raises EvaluationError if `first` is of other tasks, and as `evaluate` does.
+        """
+        if [score.task for score in first.tasks] != [task.name for task in tasks]:
+            must = "a preview is finished on its own tasks"
+            raise EvaluationError(Problem(must, ", ".join(score.task for score in first.tasks), "first"))
+        begun = zip(tasks, first.tasks, strict=True)
+        rest = [Part(task, score.split, score.n, score.of) for task, score in begun if score.n < score.of]
         later = {score.task: score for score in scores(self.answers(config, weights, rest, cancelled))} if rest else {}
-        joined = [_joined(score, later.get(score.task)) for score in first]
-        yield make_report(joined, "full", experts, transductive)
+        return make_report(
+            [_joined(score, later.get(score.task)) for score in first.tasks], "full", experts, transductive
+        )
 
     def answers(
         self, config: Mapping[str, Any], weights: Weights, parts: Sequence[Part], cancelled: Cancelled | None = None

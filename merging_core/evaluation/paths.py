@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.evaluator import Evaluator, Part, parts_of, scores
-from merging_core.evaluation.report import Subset, TaskScore
+from merging_core.evaluation.report import Report, Subset, TaskScore
 from merging_core.evaluation.tasks import Task
 
-__all__ = ["POINTS", "Barrier", "Path", "Point", "TaskPoint", "barrier", "coarse_to_fine", "trace"]
+__all__ = ["POINTS", "Barrier", "Path", "Point", "TaskPoint", "barrier", "coarse_to_fine", "point_of", "trace"]
 
 POINTS = 25
 """Points of a finished path, as in Ainsworth et al. 2023 (`linspace(0, 1, 25)`)."""
@@ -46,7 +46,7 @@ class Point:
 class Path:
     """What is known of a path so far.
 
-    `splits`: points by split, ordered by t, the same t in each. `n`: examples by split, of all tasks together; `of`:
+    `splits`: points by split, ordered by t. `n`: examples by split, of all tasks together; `of`:
     the size of those splits. `range`: t at the ends. `complete`: whether all points of the grid are there.
     """
 
@@ -144,15 +144,18 @@ def trace(
     current: float | None = None,
     points: int = POINTS,
     splits: Sequence[str] = ("validation", "train"),
+    later_splits: Sequence[str] = (),
     subset: Subset = "preview",
     cancelled: Callable[[], bool] | None = None,
-    known: Path | None = None,
+    memory: MutableMapping[tuple[str, float], Point] | None = None,
 ) -> Iterator[Path]:
     """Yield a path as it becomes known: ends, middle and current together, then one more point at a time.
 
     `weights_at(t)`: the weights at t; `ends`: the range of t, low before high; `current`: one more t, evaluated with
-    the first ones (refused outside the range). All splits are evaluated together at each point. `known`: an earlier
-    path over the same weights, range, tasks, splits and subset, whose points are not measured again.
+    the first ones (refused outside the range). `splits` are evaluated together at each point; `later_splits` too, but
+    not for the first answer, and they are left out of a path until both of its ends are known. `memory`: points by
+    split and t that were measured before, on the same weights, tasks and subset; they are not measured again, and the
+    new ones are added to it.
     Raises EvaluationError and CancelledError.
 
     Source: Ainsworth et al. 2023, arXiv:2209.04836 (even grid of 25). Deviation: not from left to right but coarse to
@@ -169,20 +172,37 @@ def trace(
     grid[1] = high
     first = grid[:3] + ([current] if current is not None and current not in grid[:3] else [])
     later = [t for t in grid[3:] if t not in first]
-    parts = [part for split in splits for part in parts_of(tasks, split, subset)]
+    everything = (*splits, *later_splits)
+    parts = [part for split in everything for part in parts_of(tasks, split, subset)]
     names = tuple(task.name for task in tasks)
-    n = {split: sum(part.stop for part in parts if part.split == split) for split in splits}
-    of = {split: sum(len(task.splits[split]) for task in tasks) for split in splits}
-    found = _known_points(known, names, (low, high), n)
-    for step in [first, *([t] for t in later)]:
-        fresh = [t for t in step if t not in found]
-        for t in fresh:
-            found[t] = _point(evaluator, config, weights_at(t), t, parts, cancelled)
-        if not fresh and step is not first:
+    found = {} if memory is None else memory
+    steps = [
+        (first, tuple(splits)),
+        *([(first, everything)] if later_splits else []),
+        *(([t], everything) for t in later),
+    ]
+    for number, (step, wanted) in enumerate(steps):
+        fresh = {t: [part for part in parts if part.split in wanted and (part.split, t) not in found] for t in step}
+        for t, missing in fresh.items():
+            if missing:
+                for split, point in _points(evaluator, config, weights_at(t), t, missing, cancelled).items():
+                    found[split, t] = point
+        if number > 0 and not any(fresh.values()):
             continue
-        shown = [t for t in sorted(found) if t in grid or t == current]
-        rows = {split: tuple(found[t][split] for t in shown) for split in splits}
-        yield Path(names, (low, high), rows, n, of, current, all(t in found for t in grid))
+        rows = {
+            split: tuple(found[split, t] for t in sorted({*grid, *first}) if (split, t) in found)
+            for split in everything
+            if (split, low) in found and (split, high) in found
+        }
+        n = {split: sum(part.stop for part in parts if part.split == split) for split in rows}
+        of = {split: sum(len(task.splits[split]) for task in tasks) for split in rows}
+        whole = all((split, t) in found for split in everything for t in grid)
+        yield Path(names, (low, high), rows, n, of, current, whole)
+
+
+def point_of(report: Report, t: float) -> Point:
+    """Return a report as the point of a path at `t`, for the `memory` of `trace`."""
+    return _mean(t, report.tasks)
 
 
 def barrier(path: Path, split: str = "validation", metric: str = "loss") -> Barrier:
@@ -217,19 +237,7 @@ def _gap(value: float, chord: float) -> float:
     return gap if math.isfinite(gap) else math.inf
 
 
-def _known_points(
-    known: Path | None, names: tuple[str, ...], ends: tuple[float, float], n: Mapping[str, int]
-) -> dict[float, dict[str, Point]]:
-    if known is None:
-        return {}
-    if (known.tasks, known.range, dict(known.n)) != (names, ends, dict(n)):
-        got = f"one over {list(known.range)} of {', '.join(known.tasks)}"
-        raise EvaluationError(Problem("a known path has the same range, tasks, splits and subset", got, "known"))
-    columns = zip(*known.splits.values(), strict=True)
-    return {column[0].t: dict(zip(known.splits, column, strict=True)) for column in columns}
-
-
-def _point(
+def _points(
     evaluator: Evaluator,
     config: Mapping[str, Any],
     weights: Weights,

@@ -8,7 +8,7 @@ import torch
 
 from merging_core.errors import CancelledError, EvaluationError
 from merging_core.evaluation.evaluator import Evaluator
-from merging_core.evaluation.paths import Path, Point, barrier, coarse_to_fine, trace
+from merging_core.evaluation.paths import Path, Point, barrier, coarse_to_fine, point_of, trace
 from tests.evaluation.standins import MLP_CONFIG, make_task, mlp_weights
 
 FIRST, LAST = mlp_weights(1), mlp_weights(2)
@@ -118,21 +118,40 @@ def test_a_range_that_does_not_start_at_zero_keeps_its_ends_exactly() -> None:
     assert barrier(path, "train").height >= 0.0
 
 
-def test_known_points_are_not_measured_again() -> None:
+def test_remembered_points_are_not_measured_again() -> None:
     evaluator, asked = Evaluator(workers=1), []
+    memory: dict[tuple[str, float], Point] = {}
 
     def counted(t: float) -> dict[str, torch.Tensor]:
         asked.append(t)
         return between(t)
 
-    *_, whole = trace(evaluator, MLP_CONFIG, counted, TASKS, points=5, current=0.1)
+    *_, whole = trace(evaluator, MLP_CONFIG, counted, TASKS, points=5, current=0.1, memory=memory)
     assert asked == [0.0, 1.0, 0.5, 0.1, 0.25, 0.75]
     asked.clear()
-    again = list(trace(evaluator, MLP_CONFIG, counted, TASKS, points=5, current=0.2, known=whole))
+    again = list(trace(evaluator, MLP_CONFIG, counted, TASKS, points=5, current=0.2, memory=memory))
     assert asked == [0.2] and len(again) == 1 and again[0].complete
     assert [point.t for point in again[0].splits["train"]] == [0.0, 0.2, 0.25, 0.5, 0.75, 1.0]
-    with pytest.raises(EvaluationError, match="known path"):
-        next(trace(evaluator, MLP_CONFIG, counted, TASKS[:1], points=5, known=whole))
+    assert again[0].splits["train"][0] == whole.splits["train"][0]
+
+
+def test_a_later_split_does_not_hold_up_the_first_answer() -> None:
+    evaluator = Evaluator(workers=1)
+    first, second, *_, last = trace(
+        evaluator, MLP_CONFIG, between, TASKS, points=5, splits=("validation",), later_splits=("train",)
+    )
+    assert set(first.splits) == {"validation"} and not first.complete
+    assert set(second.splits) == {"validation", "train"} and len(second.splits["train"]) == 3
+    assert last.complete and len(last.splits["train"]) == 5
+    *_, together = trace(evaluator, MLP_CONFIG, between, TASKS, points=5)
+    assert last.splits == together.splits
+
+
+def test_a_report_is_a_point_of_the_path() -> None:
+    evaluator = Evaluator(workers=1)
+    report = evaluator.evaluate(MLP_CONFIG, between(0.5), TASKS, "validation", "preview")
+    *_, path = trace(evaluator, MLP_CONFIG, between, TASKS, points=3, splits=("validation",))
+    assert path.splits["validation"][1] == point_of(report, 0.5)
 
 
 @pytest.mark.parametrize(
