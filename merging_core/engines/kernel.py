@@ -32,8 +32,12 @@ __all__ = [
     "subtract_",
 ]
 
-PIECE = 1 << 16
-"""Elements of each model that a CPU works on at once: pieces of all models fit its cache."""
+PIECE = 32_704
+"""Elements of each model that a CPU works on at once.
+
+Pieces of all models fit the cache, and torch splits only 32 768 elements or more between threads: on a machine that
+others use too, its threads would wait for each other longer than the work takes.
+"""
 
 
 @dataclass(frozen=True)

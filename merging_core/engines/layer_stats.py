@@ -16,7 +16,6 @@ from merging_core.engines.flat import piece_size
 from merging_core.engines.kernel import cuts
 from merging_core.space.depth import Depth
 from merging_core.space.parameter_space import DepthSegment
-from merging_core.space.reductions import block_sum_of_squares
 
 __all__ = ["LayerStats", "MaskStats", "gram", "label_of", "layer_stats", "mask_stats", "squares"]
 
@@ -76,8 +75,7 @@ def gram(vectors: Sequence[torch.Tensor], segments: Sequence[DepthSegment]) -> t
     result = torch.zeros(len(segments), len(vectors), len(vectors), dtype=torch.float64)
     for depth, segment in enumerate(segments):
         for pieces in _pieces(vectors, segment):
-            stack = torch.stack(pieces)
-            wide = (stack.cpu() if stack.device.type == "mps" else stack).double()
+            wide = _wide(torch.stack(pieces))
             result[depth] += (wide @ wide.T).cpu()
     return result
 
@@ -115,9 +113,9 @@ def squares(combined: torch.Tensor, base: torch.Tensor | None, segments: Sequenc
     sums = []
     for segment in segments:
         total = 0.0
-        for start, stop in segment.spans:
-            part = combined[start:stop]
-            total += block_sum_of_squares(part if base is None else part - base[start:stop])
+        for pieces in _pieces([combined] if base is None else [combined, base], segment):
+            wide = _wide(pieces[0] if base is None else pieces[0] - pieces[1])
+            total += float(wide @ wide)
         sums.append(total)
     return torch.tensor(sums, dtype=torch.float64)
 
@@ -171,6 +169,11 @@ def _pieces(vectors: Sequence[torch.Tensor], segment: DepthSegment) -> Iterator[
     for start, stop in segment.spans:
         for at, end in cuts(stop - start, step):
             yield [vector[start + at : start + end] for vector in vectors]
+
+
+def _wide(piece: torch.Tensor) -> torch.Tensor:
+    """Return a piece as float64; on the CPU where the device has none."""
+    return (piece.cpu() if piece.device.type == "mps" else piece).double()
 
 
 def _rows(matrix: torch.Tensor) -> tuple[tuple[float, ...], ...]:

@@ -20,7 +20,7 @@ from functools import partial
 import torch
 
 from merging_core.engines.coefficients import after_combine, before_mask, profile, weight_tensor
-from merging_core.engines.flat import combine_flat, finish_flat, mask_flat, norms_for_alpha
+from merging_core.engines.flat import all_finite, combine_flat, finish_flat, mask_flat, norms_for_alpha
 from merging_core.engines.kernel import non_finite, round_, runs
 from merging_core.engines.ladder import has_rank, ladder, ladder_thresholds
 from merging_core.engines.layer_stats import LayerStats, MaskStats, gram, layer_stats, mask_stats, squares
@@ -278,11 +278,9 @@ class LiveEngine:
         return {name: leaves[name] for name in surveyed.reference.leaves}
 
     def _check(self, flat: torch.Tensor, space: ParameterSpace, dtype: str) -> None:
-        low, high = torch.aminmax(flat)
-        if not bool(torch.isfinite(low) & torch.isfinite(high)):
-            error = non_finite(space.views(flat).items(), dtype)
-            if error is not None:
-                raise error
+        error = None if all_finite(flat) else non_finite(space.views(flat).items(), dtype)
+        if error is not None:
+            raise error
 
     @contextmanager
     def _timed(self, timings: dict[str, float], stage: str) -> Iterator[None]:

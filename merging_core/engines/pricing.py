@@ -73,7 +73,7 @@ def live_memory(stages: Stages, space: ParameterSpace, experts: int, has_base: b
 
 def streaming_memory(space: ParameterSpace, experts: Sequence[Checkpoint], output_item: int, piece: int) -> int:
     """Estimate the streaming engine's peak: the largest leaf of the output, pieces of every model and temporaries."""
-    largest = max((leaf.elements for leaf in space.leaves), default=0)
+    largest = max((leaf.stop - leaf.start for leaf in space.leaves), default=0)
     copied = max((leaf.nbytes for leaf in space.copied), default=0)
     piece = min(piece, largest)
     return max(largest * output_item * 2, copied) + _FLOAT * piece * (2 * len(experts) + 1 + _TEMPORARIES)
