@@ -25,7 +25,7 @@ __all__ = [
 STREAMED_PIECE = 1 << 18
 """Elements of each model that the streaming engine reads at once."""
 _DISK_BYTES_PER_SECOND = 1e9
-_ELEMENTS_PER_SECOND = 1.5e8
+_ELEMENTS_PER_SECOND = 6e7
 _FLOAT = 4
 _TEMPORARIES = 6
 
