@@ -131,7 +131,9 @@ def keep_largest(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:
         return vector
     if context.threshold is None:
         raise ValueError("the magnitude mask needs its threshold first")
-    return torch.where(vector.abs() >= context.threshold, vector, 0.0)
+    # One pass: hardshrink keeps what is above a number, here the float32 just below the threshold. −0 becomes 0.
+    below = torch.nextafter(context.threshold, torch.zeros_like(context.threshold))
+    return torch.nn.functional.hardshrink(vector, float(below))
 
 
 def scope_parameter(default: str) -> ParameterInfo:

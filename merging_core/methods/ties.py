@@ -21,8 +21,8 @@ def sign_balance(vectors: torch.Tensor, weights: torch.Tensor, params: Parameter
     >>> sign_balance(torch.tensor([[1.0, -2.0, 3.0, 0.0]]), torch.ones(1), Parameters()).item()
     1
     """
-    total = weighted_sum(vectors, weights)
-    return (total > 0).sum() - (total < 0).sum()
+    signs = weighted_sum(vectors, weights).sgn_()
+    return signs.sum(dtype=torch.float64).to(torch.int64)
 
 
 def majority_sign(balance: torch.Tensor) -> torch.Tensor:
@@ -55,20 +55,25 @@ def sign_consensus(vectors: torch.Tensor, weights: torch.Tensor, context: Combin
     [2.0, 2.0, 0.0]
     """
     total = weighted_sum(vectors, weights)
-    majority = context.statistics.get("majority_sign")
-    elected = torch.where(total == 0, 1.0 if majority is None else majority, total.sign())
+    # Comparisons are written as numbers 0 and 1 into `flags`: booleans would have to be turned into numbers again.
+    flags = torch.empty_like(total)
+    majority = context.statistics.get("majority_sign", torch.ones((), device=total.device))
+    torch.eq(total, 0.0, out=flags)
+    elected = total.sgn_().add_(flags.mul_(majority))
     mean = context.params.get("combine", "mean") == "mean"
     agreed = torch.zeros_like(total)
     divisor = torch.zeros_like(total)
     for index in range(vectors.shape[0]):
         # Turned by the elected sign, a voice that agrees is positive; turning changes no other bit.
-        voice = (vectors[index] * weights[index]).mul_(elected).clamp_(min=0.0)
+        voice = (vectors[index] * weights[index]).mul_(elected).relu_()
+        agreed.add_(voice)
         if mean:
-            divisor = divisor + torch.where(voice > 0, weights[index].abs(), 0.0)
-        agreed = agreed + voice
+            torch.gt(voice, 0.0, out=flags)
+            divisor.add_(flags.mul_(weights[index].abs()))
     if mean:
-        agreed = agreed / torch.where(divisor > 0, divisor, 1.0)
-    return agreed * elected + 0.0
+        torch.eq(divisor, 0.0, out=flags)
+        agreed.div_(divisor.add_(flags))
+    return agreed.mul_(elected).add_(0.0)
 
 
 _MAJORITY = Statistic("majority_sign", sign_balance, majority_sign)
