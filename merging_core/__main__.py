@@ -1,6 +1,10 @@
 """`python -m merging_core`: the command line."""
 
+import os
 import sys
+
+# Read when torch is loaded: threads that wait for work sleep instead of taking turns at spinning.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 if __name__ == "__main__":
     try:
