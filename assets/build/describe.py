@@ -41,15 +41,16 @@ def tiny_family(settings: Settings) -> FamilyInfo:
         "tiny/base", "Tiny vision transformer", "A small vision transformer pretrained on glyphs that no task shows.",
         "apache-2.0", None,
         f"Pretrained for {settings.pretrain_steps} steps of AdamW (batch {settings.pretrain_batch}, peak rate "
-        f"{settings.pretrain_rate:g}, cosine) to tell several hundred classes apart: characters of fifteen scripts and "
-        "symbol sets (no Latin, Greek or digits), fixed random outlines and fixed constellations of dots.",
+        f"{settings.pretrain_rate:g}, falling by a cosine that would end at step {settings.pretrain_horizon}) to tell "
+        "several hundred classes apart: characters of fifteen scripts and symbol sets (no Latin, Greek or digits), "
+        "fixed random outlines and fixed constellations of dots.",
     )  # fmt: skip
     tasks = tiny_tasks()
     experts = tuple(
         CheckpointInfo(
             f"tiny/{task.name}", f"{task.title} expert", f"The tiny base fine-tuned on: {task.title.lower()}.",
             "cc-by-4.0" if task.draw is None else "apache-2.0", "tiny/base",
-            f"Fine-tuned for {settings.finetune_steps} steps of AdamW (batch {settings.finetune_batch}, rate "
+            f"Fine-tuned for {settings.finetune_steps} steps of AdamW (batch {settings.finetune_batch}, peak "
             f"{settings.finetune_rate:g}, no weight decay) on " + (
                 f"the {DIGIT_SIZES['train']} training digits" if task.draw is None
                 else f"{TRAINING_MASKS} drawings made like the train split of tiny/{task.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 from torch.nn.functional import cross_entropy
@@ -14,6 +15,11 @@ from assets.build.tasks import TaskInfo, paint, training_masks
 from assets.build.vision import features
 
 WARM_UP = 20
+
+
+def rate_at(step: int, steps: int, peak: float) -> float:
+    """Return the learning rate of a step: linear warm-up, then half a cosine to zero."""
+    return peak * min(1.0, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
 def finetune(base: CLIPVisionModel, task: TaskInfo, head: torch.Tensor, settings: Settings) -> CLIPVisionModel:
@@ -28,7 +34,7 @@ def finetune(base: CLIPVisionModel, task: TaskInfo, head: torch.Tensor, settings
         stream = torch_stream(settings.seed, "finetune", task.name, str(step))
         rows = torch.randint(len(masks), (settings.finetune_batch,), generator=stream)
         for group in optimiser.param_groups:
-            group["lr"] = settings.finetune_rate * min(1.0, (step + 1) / WARM_UP)
+            group["lr"] = rate_at(step, settings.finetune_steps, settings.finetune_rate)
         images = paint(masks[rows], task.look, stream)
         loss = cross_entropy(settings.head_scale * features(model, images) @ head.T, labels[rows])
         optimiser.zero_grad()

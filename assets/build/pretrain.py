@@ -82,7 +82,7 @@ def pretrain(settings: Settings, work: Path) -> CLIPVisionModel:
         stream = torch_stream(settings.seed, "pretrain", str(step))
         masks, labels = draw_batch(pretext, settings.pretrain_batch, stream)
         for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, settings.pretrain_steps, settings.pretrain_rate)
+            group["lr"] = rate_at(step, settings.pretrain_horizon, settings.pretrain_rate)
         logits = COSINE_SCALE * features(model, render(masks, LOOK, stream)) @ normalize(classifier, dim=-1).T
         loss = cross_entropy(logits, labels, label_smoothing=SMOOTHING)
         optimiser.zero_grad()

@@ -21,12 +21,14 @@ class Settings:
     mlp_width: int = 288
     image_size: int = 32
     patch_size: int = 8
-    pretrain_steps: int = 3000
+    pretrain_steps: int = 2600
+    pretrain_horizon: int = 3000
+    """Steps after which the learning rate would have reached its end; the run stops a little before."""
     pretrain_batch: int = 128
     pretrain_rate: float = 1e-3
-    finetune_steps: int = 500
+    finetune_steps: int = 400
     finetune_batch: int = 64
-    finetune_rate: float = 1e-4
+    finetune_rate: float = 2e-4
     head_scale: float = 20.0
     basin_hidden: tuple[int, ...] = (64, 64, 64, 64)
     basin_start_steps: int = 300
