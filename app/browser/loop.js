@@ -54,16 +54,15 @@ export function createLoop(ask, { onAnswer, onBusy, onLost }) {
     else onBusy(false);
   }
 
+  // Everything after the preview is asked at once and answered in this order; the charts are drawn while the server goes on.
   async function followUp(mine, rest) {
     lastPath = performance.now();
-    const soon = [want("path"), want("layers")];
-    await Promise.all(soon);
-    if (!rest || mine !== seq) return;
-    await want("settle");
-    if (mine !== seq) return;
-    for (let path = await want("path", { fine: true }); path && !path.numbers.complete && mine === seq; ) {
-      path = await want("path", { fine: true });
-    }
+    const coarse = want("path");
+    const others = [want("layers"), ...(rest ? [want("settle")] : [])];
+    let path = await coarse;
+    await Promise.all(others);
+    if (!rest) return;
+    while (path && !path.numbers.complete && mine === seq) path = await want("path", { fine: true });
     if (mine === seq) onBusy(false);
   }
 
