@@ -44,13 +44,15 @@ def _short_title(ref: str) -> str:
 def _start(family: ZooFamily) -> dict[str, Any]:
     """Return the recipe that a family opens with.
 
-    Experts of different tasks: all of them, by TIES at the density that did best on validation among the recipes which
-    the zoo's manifest lists (`merges`). Experts of one task: the average of the first two.
+    Experts of different tasks: all of them, by the recipe that did best on validation among those which the zoo's
+    manifest lists (`merges`): TIES with the sum. Experts of one task: the average of the first two.
     """
     shared = len(set(family.expert_task.values())) < len(family.experts)
     refs = family.experts[:2] if shared else family.experts
-    method: dict[str, Any] = {"name": "linear"} if shared else {"name": "ties", "params": {"density": 0.1}}
-    return {"version": 1, "base": family.base, "models": [{"ref": ref} for ref in refs], "method": method}
+    start: dict[str, Any] = {"version": 1, "base": family.base, "models": [{"ref": ref} for ref in refs]}
+    if shared:
+        return {**start, "method": {"name": "linear"}}
+    return {**start, "method": {"name": "ties", "params": {"density": 0.1, "combine": "sum"}}, "lambda": 0.8}
 
 
 def _start_path(family: ZooFamily) -> dict[str, Any]:

@@ -258,5 +258,3 @@ def test_a_killed_write_leaves_the_older_checkpoint_and_the_next_write_clears_up
     assert [name for name in names(tmp_path) if ".partial-" in name] == partial
     written(tmp_path / "out", overwrite=True)
     assert names(tmp_path) == ["out"]
-
-

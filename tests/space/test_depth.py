@@ -25,9 +25,7 @@ def clip() -> Any:
 
 def gpt2() -> Any:
     return hf.GPT2LMHeadModel(
-        hf.GPT2Config(
-            n_embd=8, n_layer=BLOCKS, n_head=2, vocab_size=20, n_positions=8, bos_token_id=1, eos_token_id=2
-        )
+        hf.GPT2Config(n_embd=8, n_layer=BLOCKS, n_head=2, vocab_size=20, n_positions=8, bos_token_id=1, eos_token_id=2)
     )
 
 
