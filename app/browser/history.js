@@ -38,7 +38,7 @@ export function createHistoryPanel({ open, pin, compare }) {
     if (!pinned || !current || pinned === current) return;
     const asked = `${pinned} ${current}`;
     const answer = await compare(pinned, current);
-    if (!answer?.ok || asked !== `${pinned} ${current}`) return;
+    if (!answer || asked !== `${pinned} ${current}`) return;
     const { average } = answer.differences;
     words.textContent = `Against the pinned merge: ${difference(average.difference)} points (95 % interval ${difference(average.interval[0])} to ${difference(average.interval[1])}, paired, n ${average.n}). ${answer.words ?? ""}`;
   }

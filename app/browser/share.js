@@ -1,6 +1,7 @@
 // A link that carries the whole state; shown in full, copied when the browser allows it.
 
 import { freshId, h } from "./dom.js";
+import { attempt } from "./server.js";
 
 export function createShare(ask, store, notice) {
   const id = freshId("share");
@@ -11,8 +12,8 @@ export function createShare(ask, store, notice) {
   const button = h("button", { type: "button", class: "quiet", onclick: share }, "Share");
 
   async function share() {
-    const answer = await ask({ state: store.get() });
-    if (!answer.ok) return notice.problems(answer);
+    const answer = await attempt(notice, () => ask({ state: store.get() }));
+    if (!answer) return;
     const url = new URL(window.location.href);
     url.search = answer.query;
     url.hash = "";

@@ -9,12 +9,14 @@ import { createLoop } from "./loop.js";
 import { createNotice } from "./notice.js";
 import { createPathPanel } from "./path.js";
 import { createRail } from "./rail.js";
+import { attempt, reliable } from "./server.js";
 import { createShare } from "./share.js";
 import { createStore } from "./store.js";
 import { createTestScore } from "./test-score.js";
 import { createTheme } from "./theme.js";
 
-export async function mount(root, server, base) {
+export async function mount(root, functions, base) {
+  const server = reliable(functions);
   const link = new URL(window.location.href).searchParams.get("s");
   const [hello, palette] = await Promise.all([server.hello({ link }), loadParts(base)]);
   root.replaceChildren();
@@ -37,7 +39,7 @@ export async function mount(root, server, base) {
   const history = createHistoryPanel({
     open: (row) => store.commit(row.state),
     pin: (hash) => { pinned = hash; loop.again(); },
-    compare: (a, b) => server.compare({ a, b }),
+    compare: (a, b) => attempt(notice, () => server.compare({ a, b })),
   });
   const loop = createLoop((message) => server.live({ ...message, pinned }), { onAnswer, onBusy, onLost });
   const share = createShare((message) => server.share(message), store, notice);
@@ -49,12 +51,9 @@ export async function mount(root, server, base) {
     h("main", {}, panels.accuracy.element, test.element, panels.path.element, panels.layers.element, history.element)), share.panel);
 
   async function edit(change) {
-    const answer = await server.edit({ state: store.get(), change });
-    if (!answer.ok) {
-      rail.set(store.get());
-      return notice.problems(answer);
-    }
-    store.commit(answer.state, { cause: change.kind });
+    const answer = await attempt(notice, () => server.edit({ state: store.get(), change }));
+    if (answer) store.commit(answer.state, { cause: change.kind });
+    else rail.set(store.get());
   }
 
   async function onAnswer(kind, answer, newest) {
@@ -81,13 +80,13 @@ export async function mount(root, server, base) {
   }
 
   function onLost(error, times) {
-    notice.show([`The server does not answer (${error?.message ?? "no connection"}). What you see is its last answer; trying again${times > 1 ? ", attempt " + times : ""}.`]);
+    notice.show([`The server does not answer (${error.message}). What you see is its last answer; trying again${times > 1 ? `, attempt ${times}` : ""}.`]);
   }
 
   // The address follows the state once it rests, so that a reload or a bookmark keeps it.
   async function remember() {
-    const answer = await server.share({ state: store.get() });
-    if (!answer?.ok) return;
+    const answer = await attempt(notice, () => server.share({ state: store.get() }));
+    if (!answer) return;
     const url = new URL(window.location.href);
     url.search = answer.query;
     window.history.replaceState(null, "", url);

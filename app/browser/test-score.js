@@ -2,6 +2,7 @@
 
 import { fill, h } from "./dom.js";
 import { count, number, percent, plusMinus } from "./format.js";
+import { attempt } from "./server.js";
 
 export function createTestScore(ask, store, notice, taken = 0) {
   const body = h("div", { class: "test-body" });
@@ -10,10 +11,10 @@ export function createTestScore(ask, store, notice, taken = 0) {
   async function run() {
     element.hidden = false;
     fill(body, h("p", { class: "hint" }, "Scoring on the test split …"));
-    const answer = await ask({ state: store.get() });
-    if (!answer.ok) {
+    const answer = await attempt(notice, () => ask({ state: store.get() }));
+    if (!answer) {
       element.hidden = true;
-      return notice.problems(answer);
+      return;
     }
     taken = answer.test_scores;
     const { numbers } = answer;

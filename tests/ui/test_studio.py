@@ -213,7 +213,9 @@ def test_a_link_opens_the_same_merge_for_somebody_else_after_a_restart(browser: 
             press(page, slider(page, "λ"), "ArrowRight", 7)
             seen = average(page), slider(page, "λ").input_value()
             page.get_by_role("button", name="Share").click()
-            link = page.get_by_label("link to this merge").input_value()
+            field = page.get_by_label("link to this merge")
+            expect(field).to_have_value(re.compile(r"\?s="))
+            link = field.input_value()
         process.stop()
         process.start()
         with visitor(browser, process.url) as (context, witness):

@@ -1,0 +1,23 @@
+// The server's functions as the page uses them: an answer, or an exception. Gradio's client gives nothing at all when the connection is lost.
+
+const NAMES = ["hello", "edit", "live", "score_on_test", "share", "compare"];
+
+export function reliable(server) {
+  return Object.fromEntries(NAMES.map((name) => [name, async (message) => {
+    const answer = await server[name](message);
+    if (typeof answer?.ok !== "boolean") throw new Error("no connection");
+    return answer;
+  }]));
+}
+
+// The answer, or null after a message: for what a visitor asked for once and may ask for again.
+export async function attempt(notice, ask) {
+  try {
+    const answer = await ask();
+    if (answer.ok) return answer;
+    notice.problems(answer);
+  } catch (error) {
+    notice.show([`The server does not answer (${error.message}). Nothing is lost; try again in a moment.`]);
+  }
+  return null;
+}
