@@ -78,14 +78,15 @@ export function createSwitch({ title, help, onInput }) {
 
 // The control of one registered parameter.
 export function createKnob(info, { onInput, onEnd }) {
+  const title = info.title.charAt(0).toLowerCase() + info.title.slice(1);
   if (info.kind === "choice") {
-    return createChoice({ title: info.title, help: info.help, choices: info.choices.map((value) => ({ value, title: value })), onInput: (v) => onInput(v, null) });
+    return createChoice({ title, help: info.help, choices: info.choices.map((value) => ({ value, title: value })), onInput: (v) => onInput(v, null) });
   }
-  if (info.kind === "switch") return createSwitch({ title: info.title, help: info.help, onInput: (v) => onInput(v, null) });
+  if (info.kind === "switch") return createSwitch({ title, help: info.help, onInput: (v) => onInput(v, null) });
   const range = info.slider ?? [info.minimum ?? 0, info.maximum ?? 1];
   const low = info.minimum_excluded && range[0] === info.minimum ? range[0] + info.step : range[0];
   return createSlider({
-    title: info.title, help: `${info.help}${info.unit ? ` (${info.unit})` : ""}`, range: [low, range[1]],
+    title, help: `${info.help}${info.unit ? ` (${info.unit})` : ""}`, range: [low, range[1]],
     bounds: [info.minimum, info.maximum], step: info.step, unit: info.unit, onInput, onEnd,
   });
 }

@@ -77,8 +77,9 @@ export function createPathPanel(description, theme, store) {
   function show(figure, next) {
     numbers = next;
     const validation = numbers.splits.validation;
-    stage.textContent = `validation${numbers.splits.train ? " and train" : ""}, n ${count(validation?.n)}${numbers.complete ? "" : ", coarse"}`;
-    stage.classList.toggle("partial", !numbers.complete);
+    const whole = validation.n === validation.of;
+    stage.textContent = `validation${numbers.splits.train ? " and train" : ""}, ${whole ? "all" : "preview of"} ${count(validation.n)}${numbers.complete ? "" : ", coarse"}`;
+    stage.classList.toggle("partial", !whole || !numbers.complete);
     fill(readout, barrierWords(numbers));
     return chart.draw(figure);
   }
@@ -94,7 +95,7 @@ function barrierWords(numbers) {
   return [
     h("div", { class: "big" },
       h("span", { class: "figure", "data-value": "barrier" }, number(validation?.loss.height, 2)),
-      h("span", { class: "spread" }, validation ? `at ${name} ${number(validation.loss.at, 2)}` : ""),
+      h("span", { class: "spread" }, validation?.loss.height > 0 ? `at ${name} ${number(validation.loss.at, 2)}` : "the loss stays below the chord"),
       h("span", { class: "what", title: rise }, "loss barrier")),
     h("dl", {},
       row("error barrier", validation ? `${signed((100 * validation.error.height).toFixed(1))} %` : "–", "the same for the error, in points"),

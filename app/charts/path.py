@@ -21,7 +21,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         if part and part["points"]:
             traces += _curves(split, part["points"])
     validation = (numbers["splits"].get("validation") or {}).get("points") or []
-    traces = [*_barrier(validation), *_tasks(numbers["tasks"], validation), *traces]
+    traces = [*_barrier(validation), *_band(validation), *_tasks(numbers["tasks"], validation), *traces]
     low, high = numbers["range"]
     name = "λ" if numbers["kind"] == "lambda" else "t"
     span = {"range": [low - 0.02 * (high - low), high + 0.02 * (high - low)], "fixedrange": True}
@@ -65,7 +65,9 @@ def _curves(split: str, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "marker": marker,
             "xaxis": "x2",
             "yaxis": "y2",
-            "hovertemplate": f"{split} accuracy %{{y:.1%}} at %{{x:.2f}}<extra></extra>",
+            "customdata": [point["interval"] for point in points],
+            "hovertemplate": f"{split} accuracy %{{y:.1%}} at %{{x:.2f}}"
+            "<br>95 % interval %{customdata[0]:.1%} – %{customdata[1]:.1%}<extra></extra>",
         },
     ]
 
@@ -90,6 +92,24 @@ def _barrier(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "fill": "tonexty",
             "fillcolor": colour("barrier"),
         },
+    ]
+
+
+def _band(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The 95 % interval of the mean accuracy, as a band behind its curve."""
+    common = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [point["t"] for point in points],
+        "xaxis": "x2",
+        "yaxis": "y2",
+        "line": {"width": 0, "color": colour("merge-soft")},
+        "hoverinfo": "skip",
+    }
+    low, high = ([point["interval"][side] for point in points] for side in (0, 1))
+    return [
+        {**common, "name": "interval, low", "y": low},
+        {**common, "name": "interval, high", "y": high, "fill": "tonexty", "fillcolor": colour("merge-soft")},
     ]
 
 

@@ -11,10 +11,8 @@ from merging_core.cli.output import answer
 from merging_core.cli.tables import aligned, interval, percent
 
 if TYPE_CHECKING:
-    from merging_core.evaluation.intervals import Interval
-    from merging_core.evaluation.paths import Path, Point
+    from merging_core.evaluation.paths import Path
     from merging_core.evaluation.report import Report
-    from merging_core.evaluation.tasks import Task
 
 __all__ = ["evaluate", "interpolate"]
 
@@ -114,23 +112,14 @@ def interpolate(
         subset="full",
     )
     document: dict[str, Any] = {"a": a, "b": b, "family": chosen.name, **path.as_json()}
-    for point, row in zip(path.splits[split], document["splits"][split]["points"], strict=True):
-        row["interval"] = _interval(point, tasks, split)
-    answer(_path_table(path, tasks, split), document, as_json=as_json)
+    answer(_path_table(path, split), document, as_json=as_json)
 
 
-def _interval(point: Point, tasks: tuple[Task, ...], split: str) -> Interval:
-    from merging_core.evaluation.intervals import average_interval
-
-    sizes = [len(task.splits[split]) for task in tasks]
-    return average_interval([round(row.accuracy * n) for row, n in zip(point.tasks, sizes, strict=True)], sizes)
-
-
-def _path_table(path: Path, tasks: tuple[Task, ...], split: str) -> str:
+def _path_table(path: Path, split: str) -> str:
     from merging_core.evaluation.paths import barrier
 
     rows = [
-        (f"{point.t:.3f}", f"{point.loss:.4f}", percent(point.accuracy), interval(_interval(point, tasks, split)))
+        (f"{point.t:.3f}", f"{point.loss:.4f}", percent(point.accuracy), interval(point.interval))
         for point in path.splits[split]
     ]
     loss, error = barrier(path, split, "loss"), barrier(path, split, "error")

@@ -10,6 +10,7 @@ from typing import Any
 from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.evaluator import Evaluator, Part, parts_of, scores
+from merging_core.evaluation.intervals import Interval, average_interval
 from merging_core.evaluation.report import Report, Subset, TaskScore
 from merging_core.evaluation.tasks import Task
 
@@ -29,17 +30,22 @@ class TaskPoint:
 
 @dataclass(frozen=True)
 class Point:
-    """The path at `t`, in units of its range: means over tasks, and each task, in the order of `Path.tasks`."""
+    """The path at `t`, in units of its range: means over tasks, and each task, in the order of `Path.tasks`.
+
+    `interval`: 95 % of the mean accuracy, as in a report.
+    """
 
     t: float
     loss: float
     accuracy: float
+    interval: Interval
     tasks: tuple[TaskPoint, ...]
 
     def as_json(self) -> dict[str, object]:
         """Return plain values; a loss that is not finite is null."""
         rows = [{"loss": _finite(row.loss), "accuracy": row.accuracy} for row in self.tasks]
-        return {"t": self.t, "loss": _finite(self.loss), "accuracy": self.accuracy, "tasks": rows}
+        means = {"loss": _finite(self.loss), "accuracy": self.accuracy, "interval": list(self.interval)}
+        return {"t": self.t, **means, "tasks": rows}
 
 
 @dataclass(frozen=True)
@@ -254,7 +260,8 @@ def _points(
 def _mean(t: float, found: Sequence[TaskScore]) -> Point:
     loss = sum(score.loss for score in found) / len(found)
     accuracy = math.fsum(score.accuracy for score in found) / len(found)
-    return Point(t, loss, accuracy, tuple(TaskPoint(score.loss, score.accuracy) for score in found))
+    interval = average_interval([int(score.correct.sum()) for score in found], [score.n for score in found])
+    return Point(t, loss, accuracy, interval, tuple(TaskPoint(score.loss, score.accuracy) for score in found))
 
 
 def _finite(value: float) -> float | None:

@@ -123,7 +123,13 @@ class PretendBench:
             values = [self._accuracy(share * scale, sum(map(abs, shares)) * scale) - bias for share in shares]
             tasks = [{"loss": 1.5 - value, "accuracy": value} for value in values]
             mean = sum(values) / len(values)
-            return {"t": t, "loss": 1.5 - mean, "accuracy": mean, "tasks": tasks}
+            return {
+                "t": t,
+                "loss": 1.5 - mean,
+                "accuracy": mean,
+                "interval": [mean - 0.05, mean + 0.05],
+                "tasks": tasks,
+            }
 
         positions = [end * step / (count - 1) for step in range(count)]
         barrier = {"height": 0.1, "at": end / 2, "midpoint_gap": 0.05}
@@ -136,7 +142,7 @@ class PretendBench:
             "current": state.recipe.lambda_ if state.path.kind == "lambda" else None,
             "complete": fine,
             "splits": {
-                split: {"n": 192, "points": [point(t, bias) for t in positions]}
+                split: {"n": 192, "of": 1500, "points": [point(t, bias) for t in positions]}
                 for split, bias in (("validation", 0.0), ("train", -0.02))
             },
             "tasks": [{"task": e.task, "title": e.title, "colour": e.colour} for e in experts],

@@ -26,7 +26,9 @@ def path_of(losses: list[float], accuracies: list[float] | None = None, ends: tu
     low, high = ends
     count = len(losses) - 1
     rows = zip(losses, accuracies or [0.5] * len(losses), strict=True)
-    points = tuple(Point(low + (high - low) * i / count, loss, right, ()) for i, (loss, right) in enumerate(rows))
+    points = tuple(
+        Point(low + (high - low) * i / count, loss, right, (0.0, 1.0), ()) for i, (loss, right) in enumerate(rows)
+    )
     return Path(("a",), ends, {"validation": points}, {"validation": 9}, {"validation": 9}, None, True)
 
 
@@ -108,6 +110,7 @@ def test_each_point_is_an_evaluation_of_the_weights_there() -> None:
         for point in path.splits[split]:
             report = evaluator.evaluate(MLP_CONFIG, between(point.t), TASKS, split)
             assert point.loss == pytest.approx(report.loss, abs=1e-6) and point.accuracy == report.average
+            assert point.interval == report.average_interval
             assert [row.accuracy for row in point.tasks] == [score.accuracy for score in report.tasks]
     assert not path.partial and path.complete
 

@@ -52,6 +52,7 @@ def path_numbers(current: float | None = 0.3) -> dict[str, Any]:
             "t": t,
             "loss": loss,
             "accuracy": 0.5,
+            "interval": [0.4, 0.6],
             "tasks": [{"loss": loss, "accuracy": 0.5}, {"loss": loss, "accuracy": 0.6}],
         }
         for t, loss in ((0.0, 1.0), (0.75, 2.0), (1.5, 1.0))
@@ -183,6 +184,13 @@ def test_the_barrier_is_shaded_between_the_chord_and_the_curve() -> None:
     assert chord["y"] == pytest.approx([1.0, 1.0, 1.0])
     assert barrier["y"] == pytest.approx([1.0, 2.0, 1.0])
     assert barrier["fill"] == "tonexty"
+
+
+def test_the_accuracy_curve_has_its_interval_around_it() -> None:
+    low, high = (t for t in FIGURES["path"]["data"] if t["name"].startswith("interval"))
+    assert low["y"] == [0.4, 0.4, 0.4]
+    assert high["y"] == [0.6, 0.6, 0.6]
+    assert high["fill"] == "tonexty"
 
 
 def test_density_kept_is_the_mean_over_experts_and_unknown_stays_unknown() -> None:
