@@ -7,9 +7,18 @@ const NARROW = 480;
 export function createChart(element, theme, { onDrawn = () => {} } = {}) {
   const { Plotly } = window;
   let figure = null;
+  let text = "";
 
+  // The same figure again costs nothing; a new theme or size draws it anew.
   async function draw(next) {
+    const nextText = JSON.stringify(next);
+    if (nextText === text) return onDrawn();
     figure = next;
+    text = nextText;
+    return paint();
+  }
+
+  async function paint() {
     const { data, layout, narrow } = theme.dress(figure);
     if (element.clientWidth < NARROW) for (const [path, value] of Object.entries(narrow ?? {})) assign(layout, path.split("."), value);
     await Plotly.react(element, data, { ...layout, width: element.clientWidth, height: element.clientHeight }, CONFIG);
@@ -17,7 +26,7 @@ export function createChart(element, theme, { onDrawn = () => {} } = {}) {
   }
 
   const redraw = () => {
-    if (figure && element.clientWidth > 0) draw(figure);
+    if (figure && element.clientWidth > 0) paint();
   };
   theme.onChange(redraw);
   new ResizeObserver(redraw).observe(element);

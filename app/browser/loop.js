@@ -1,7 +1,7 @@
-// The live loop: only the newest state is asked for; what was drawn is never older than what is drawn.
+// The live loop: only the newest state is asked for; what is drawn is never older than what was drawn.
 //
-// preview → path and layers → settle → the fine path. While a slider moves, previews run one at a time, each for the newest state;
-// everything after the preview waits until the state rests (or the path has fallen behind for a while).
+// preview → path and layers → settle → the rest of the path. While a slider moves, previews run one at a time, each for the
+// newest state; what comes after the preview waits until the state rests, or the path has fallen behind for a while.
 
 const PATH_PATIENCE = 350;
 
@@ -11,31 +11,31 @@ export function createLoop(ask, { onAnswer, onBusy, onLost }) {
   let seq = 0;
   let previewing = false;
   let lastPath = 0;
+  let retry = null;
+  let losses = 0;
   const drawn = { preview: 0, path: 0, layers: 0, settle: 0 };
-  const failures = { count: 0, timer: null };
 
+  // The answer that is to be drawn, or null: superseded, older than what is drawn, or lost.
   async function want(kind, more = {}) {
     const mine = seq;
-    let answer;
     try {
-      answer = await ask({ page, seq: mine, state, want: kind, ...more });
-      failures.count = 0;
+      const answer = await ask({ page, seq: mine, state, want: kind, ...more });
+      losses = 0;
+      return answer.superseded || mine < drawn[kind] ? null : { kind, answer, mine };
     } catch (error) {
-      lost(error);
+      losses += 1;
+      onLost(error, losses);
+      clearTimeout(retry);
+      retry = setTimeout(pump, Math.min(8000, 500 * 2 ** losses));
       return null;
     }
-    if (answer?.superseded) return null;
-    if (mine < drawn[kind]) return null;
-    drawn[kind] = mine;
-    onAnswer(kind, answer, mine === seq);
-    return answer?.ok ? answer : null;
   }
 
-  function lost(error) {
-    failures.count += 1;
-    onLost(error, failures.count);
-    clearTimeout(failures.timer);
-    failures.timer = setTimeout(pump, Math.min(8000, 500 * 2 ** failures.count));
+  async function draw(found) {
+    if (!found || found.mine < drawn[found.kind]) return null;
+    drawn[found.kind] = found.mine;
+    await onAnswer(found.kind, found.answer, found.mine === seq);
+    return found.answer.ok ? found.answer : null;
   }
 
   async function pump() {
@@ -43,26 +43,25 @@ export function createLoop(ask, { onAnswer, onBusy, onLost }) {
     previewing = true;
     onBusy(true);
     const mine = seq;
-    const answer = await want("preview");
+    const answer = await draw(await want("preview"));
     previewing = false;
     if (mine !== seq) {
-      if (performance.now() - lastPath > PATH_PATIENCE) followUp(mine, false);
+      if (answer && performance.now() - lastPath > PATH_PATIENCE) followUp(mine, false);
       pump();
-      return;
-    }
-    if (answer) followUp(mine, true);
+    } else if (answer) followUp(mine, true);
     else onBusy(false);
   }
 
-  // Everything after the preview is asked at once and answered in this order; the charts are drawn while the server goes on.
+  // The next thing is asked before the last one is drawn: server and page work at the same time.
   async function followUp(mine, rest) {
     lastPath = performance.now();
-    const coarse = want("path");
-    const others = [want("layers"), ...(rest ? [want("settle")] : [])];
-    let path = await coarse;
-    await Promise.all(others);
-    if (!rest) return;
-    while (path && !path.numbers.complete && mine === seq) path = await want("path", { fine: true });
+    const [path, layers] = await Promise.all([want("path"), want("layers")]);
+    const settle = rest && mine === seq ? want("settle") : null;
+    let shown = await draw(path);
+    await draw(layers);
+    if (settle === null) return;
+    await draw(await settle);
+    while (shown && !shown.numbers.complete && mine === seq) shown = await draw(await want("path", { fine: true }));
     if (mine === seq) onBusy(false);
   }
 
@@ -73,5 +72,5 @@ export function createLoop(ask, { onAnswer, onBusy, onLost }) {
     return seq;
   }
 
-  return { push, page, again: () => push(state) };
+  return { push, again: () => push(state) };
 }

@@ -9,11 +9,12 @@ from app.charts.roles import Figure, axis, caption, colour, expert, figure, frac
 __all__ = ["figure_of"]
 
 
-def figure_of(numbers: dict[str, Any]) -> Figure:
+def figure_of(numbers: dict[str, Any], *, handle: bool = False) -> Figure:
     """Draw path numbers (see docs/architecture.md): loss on the left, accuracy on the right, over the same t.
 
     Solid: validation; dashed: train; dotted: the chord from end to end. The barrier, where the loss rises above its
-    chord, is shaded. Thin lines are the tasks in their experts' colours.
+    chord, is shaded. Thin lines are the tasks in their experts' colours. `handle`: whether the page itself marks the
+    current place with something that can be dragged.
     """
     traces: list[dict[str, Any]] = []
     for split in ("train", "validation"):
@@ -30,7 +31,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "xaxis2": axis(name, domain=[0.535, 1.0], anchor="y2", matches="x", **span),
         "yaxis": axis("", rangemode="tozero", fixedrange=True),
         "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
-        "shapes": _current(numbers["current"]),
+        "shapes": [] if handle else _current(numbers["current"]),
         "annotations": [caption("loss, mean over tasks", 0.0), caption("accuracy", 0.535)],
         "margin": {"l": 46, "r": 12, "t": 24, "b": 34},
     }

@@ -146,7 +146,7 @@ class Studio:
         answer: Answer = {"seq": request.sequence, "want": request.want, "hash": self._workbench.identity(state)}
         if request.want == "path":
             numbers = self._workbench.path(state, request.fine, cancelled)
-            figures = {"path": path_chart.figure_of(numbers)}
+            figures = {"path": path_chart.figure_of(numbers, handle=True)}
         elif request.want == "layers":
             numbers = self._workbench.layers(state)
             figures = {"layers": layers_chart.figure_of(numbers)}

@@ -158,10 +158,10 @@ def trace(
     """Yield a path as it becomes known: ends, middle and current together, then one more point at a time.
 
     `weights_at(t)`: the weights at t; `ends`: the range of t, low before high; `current`: one more t, evaluated with
-    the first ones (refused outside the range). `splits` are evaluated together at each point; `later_splits` too, but
-    not for the first answer, and they are left out of a path until both of its ends are known. `memory`: points by
-    split and t that were measured before, on the same weights, tasks and subset; they are not measured again, and the
-    new ones are added to it.
+    the first ones (refused outside the range) and left out once the whole grid is known. `splits` are evaluated
+    together at each point; `later_splits` too, but not for the first answer, and they are left out of a path until both
+    of its ends are known. `memory`: points by split and t that were measured before, on the same weights, tasks and
+    subset; they are not measured again, and the new ones are added to it.
     Raises EvaluationError and CancelledError.
 
     Source: Ainsworth et al. 2023, arXiv:2209.04836 (even grid of 25). Deviation: not from left to right but coarse to
@@ -176,12 +176,14 @@ def trace(
         raise EvaluationError(Problem("a path is measured on a split", "none", "splits"))
     grid = [low + (high - low) * (index / (points - 1)) for index in coarse_to_fine(points)]
     grid[1] = high
-    first = grid[:3] + ([current] if current is not None and current not in grid[:3] else [])
-    later = [t for t in grid[3:] if t not in first]
+    found = {} if memory is None else memory
     everything = (*splits, *later_splits)
+    finished = all((split, t) in found for split in everything for t in grid)
+    extra = [] if finished or current is None or current in grid[:3] else [current]
+    first = grid[:3] + extra
+    later = [t for t in grid[3:] if t not in first]
     parts = [part for split in everything for part in parts_of(tasks, split, subset)]
     names = tuple(task.name for task in tasks)
-    found = {} if memory is None else memory
     steps = [
         (first, tuple(splits)),
         *([(first, everything)] if later_splits else []),
@@ -195,14 +197,15 @@ def trace(
                     found[split, t] = point
         if number > 0 and not any(fresh.values()):
             continue
+        whole = all((split, t) in found for split in everything for t in grid)
+        shown = sorted(grid if whole else {*grid, *first})
         rows = {
-            split: tuple(found[split, t] for t in sorted({*grid, *first}) if (split, t) in found)
+            split: tuple(found[split, t] for t in shown if (split, t) in found)
             for split in everything
             if (split, low) in found and (split, high) in found
         }
         n = {split: sum(part.stop for part in parts if part.split == split) for split in rows}
         of = {split: sum(len(task.splits[split]) for task in tasks) for split in rows}
-        whole = all((split, t) in found for split in everything for t in grid)
         yield Path(names, (low, high), rows, n, of, current, whole)
 
 

@@ -186,6 +186,11 @@ def test_the_barrier_is_shaded_between_the_chord_and_the_curve() -> None:
     assert barrier["fill"] == "tonexty"
 
 
+def test_the_current_place_is_marked_unless_the_page_has_a_handle_there() -> None:
+    assert [shape["x0"] for shape in path.figure_of(path_numbers())["layout"]["shapes"]] == [0.3, 0.3]
+    assert path.figure_of(path_numbers(), handle=True)["layout"]["shapes"] == []
+
+
 def test_the_accuracy_curve_has_its_interval_around_it() -> None:
     low, high = (t for t in FIGURES["path"]["data"] if t["name"].startswith("interval"))
     assert low["y"] == [0.4, 0.4, 0.4]

@@ -129,9 +129,9 @@ def test_a_path_begins_coarse_and_ends_with_25_points(bench: ZooBench, state: St
     assert [point["t"] for point in coarse["splits"]["validation"]["points"]] == [0.0, 0.3, 0.75, 1.5]
     assert coarse["complete"] is False and (coarse["a"], coarse["b"]) == ("base", "λ = 1.5")
     fine = bench.path(merge, True, never)
-    assert fine["complete"] is True and len(fine["splits"]["train"]["points"]) == 26
+    assert fine["complete"] is True and len(fine["splits"]["train"]["points"]) == 25
     preview = bench.accuracy(merge, "validation", "preview", never).numbers
-    here = next(point for point in fine["splits"]["validation"]["points"] if point["t"] == 0.3)
+    here = next(point for point in coarse["splits"]["validation"]["points"] if point["t"] == 0.3)
     assert here["accuracy"] == preview["average"]["accuracy"]
     assert fine["splits"]["validation"]["points"][0]["accuracy"] == preview["average"]["references"]["base"]
 
