@@ -72,7 +72,7 @@ function grouped(choices) {
 export function createSwitch({ title, help, onInput }) {
   const id = freshId("switch");
   const box = h("input", { type: "checkbox", id, onchange: () => onInput(box.checked) });
-  const row = h("div", { class: "choice-row" }, h("label", { for: id, title: help ?? "" }, title), box);
+  const row = h("div", { class: "switch-row" }, box, h("label", { for: id, title: help ?? "" }, title));
   return { row, set: (value) => { box.checked = Boolean(value); } };
 }
 

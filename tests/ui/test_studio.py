@@ -112,6 +112,17 @@ def test_every_method_answers(page: Page) -> None:
         assert float(average(page)) > 0
 
 
+def test_a_switch_shows_its_state_and_changes_the_merge(page: Page) -> None:
+    page.get_by_label("method", exact=True).select_option("linear")
+    settled(page)
+    before = average(page)
+    switch = page.get_by_role("checkbox", name=re.compile("sum of weights"))
+    expect(switch).to_be_checked()
+    switch.uncheck()
+    settled(page)
+    assert average(page) != before
+
+
 def test_the_handle_on_the_path_is_lambda(page: Page) -> None:
     handle = page.get_by_role("slider", name="λ on the loss chart")
     start = float(slider(page, "λ").input_value())
