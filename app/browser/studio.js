@@ -29,6 +29,7 @@ export async function mount(root, functions, base) {
   }
   const { description } = hello;
   const store = createStore(hello.state);
+  const working = { live: false, edits: 0 };
   let pinned = null;
 
   const panels = {
@@ -51,9 +52,13 @@ export async function mount(root, functions, base) {
     h("main", {}, panels.accuracy.element, test.element, panels.path.element, panels.layers.element, history.element)), share.panel);
 
   async function edit(change) {
+    working.edits += 1;
+    showBusy();
     const answer = await attempt(notice, () => server.edit({ state: store.get(), change }));
     if (answer) store.commit(answer.state, { cause: change.kind });
     else rail.set(store.get());
+    working.edits -= 1;
+    showBusy();
   }
 
   async function onAnswer(kind, answer, newest) {
@@ -74,9 +79,15 @@ export async function mount(root, functions, base) {
     root.dataset[kind] = answer.seq;
   }
 
-  function onBusy(working) {
-    busy.classList.toggle("on", working);
-    root.dataset.busy = String(working);
+  function onBusy(live) {
+    working.live = live;
+    showBusy();
+  }
+
+  function showBusy() {
+    const any = working.live || working.edits > 0;
+    busy.classList.toggle("on", any);
+    root.dataset.busy = String(any);
   }
 
   function onLost(error, times) {
