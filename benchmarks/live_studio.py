@@ -26,6 +26,9 @@ from playwright.sync_api import Page, sync_playwright
 from tests.ui.browser import ensure_browser
 from tests.ui.studio import DESKTOP, StudioProcess, open_studio, settled, visitor
 
+WARM = 2
+"""Moves of a slider that are not counted: they fill caches."""
+
 TARGETS = {"preview": (120, 250), "path": (400, None), "layers": (400, None), "settled": (600, None)}
 
 MEASURE = """async ([name, value]) => {
@@ -86,8 +89,8 @@ def measure(samples: int) -> dict[str, object]:
                 page = open_studio(context, process.url)
                 first = page.evaluate(FIRST)
                 kinds = {
-                    "λ": [0.2 + 0.02 * i for i in range(samples)],
-                    first_expert(page): [0.3 + 0.03 * i for i in range(samples)],
+                    "λ": [0.2 + 0.02 * i for i in range(samples + WARM)],
+                    first_expert(page): [0.3 + 0.03 * i for i in range(samples + WARM)],
                 }
                 controls = {name: series(page, name, values) for name, values in kinds.items()}
                 page.get_by_label("method", exact=True).select_option("ties")
@@ -95,7 +98,7 @@ def measure(samples: int) -> dict[str, object]:
                 density = page.locator(".rail input[type=range]").evaluate_all(
                     "all => all.map(one => one.labels[0]?.textContent).find(text => /densit/i.test(text))"
                 )
-                controls["density (TIES)"] = series(page, density, [0.1 + 0.02 * i for i in range(samples)])
+                controls["density (TIES)"] = series(page, density, [0.1 + 0.02 * i for i in range(samples + WARM)])
                 return {
                     "machine": f"{platform.processor() or platform.machine()}, {browser.version}",
                     "samples": samples,
@@ -117,7 +120,7 @@ def series(page: Page, name: str, values: list[float]) -> dict[str, dict[str, fl
     for i, value in enumerate(values):
         one = page.evaluate(MEASURE, [name, round(value, 2)])
         settled(page)
-        if i >= 2:  # the first two fill caches
+        if i >= WARM:
             for kind, milliseconds in one.items():
                 taken.setdefault(kind, []).append(milliseconds)
     return {kind: spread(numbers) for kind, numbers in taken.items()}
@@ -149,7 +152,7 @@ def drag(page: Page) -> dict[str, float]:
 
 
 def as_text(figures: dict[str, object]) -> str:
-    lines = [f"{figures['machine']}; {figures['samples']} samples a control; milliseconds"]
+    lines = [f"{figures['machine']}; {figures['samples']} counted samples a control; milliseconds"]
     lines.append(f"first numbers on the screen: {figures['first_numbers_ms']:.0f} (target 3000)")
     lines.append(f"{'slider':<18}{'figure':<10}{'median':>8}{'p95':>8}   target")
     controls = figures["controls"]
