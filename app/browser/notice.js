@@ -17,10 +17,14 @@ export function createNotice() {
     fill(list, sentences.slice(0, 6).map((sentence) => h("p", {}, sentence)), sentences.length > 6 ? h("p", {}, `and ${sentences.length - 6} more.`) : null);
   }
 
+  function problems(answer, stays = false) {
+    show(answer.problems.map((problem) => problem.sentence), "error", stays);
+  }
+
   function clear() {
     element.hidden = true;
     fill(list);
   }
 
-  return { element, show, clear, settle: () => { if (!lasting) clear(); }, problems: (answer) => show(answer.problems.map((problem) => problem.sentence), "error") };
+  return { element, show, clear, settle: () => { if (!lasting) clear(); }, problems };
 }

@@ -59,9 +59,10 @@ export function createRail(description, store, { edit, scoreOnTest }) {
     }
 
     function toggleExpert(ref) {
-      const used = store.get().recipe.models.map((model) => model.ref);
-      const experts = used.includes(ref) ? used.filter((one) => one !== ref) : [...used, ref];
-      edit({ kind: "experts", experts });
+      edit((state) => {
+        const used = state.recipe.models.map((model) => model.ref);
+        return { kind: "experts", experts: used.includes(ref) ? used.filter((one) => one !== ref) : [...used, ref] };
+      });
     }
 
     function setModels(state) {

@@ -10,12 +10,13 @@ export function reliable(server) {
   }]));
 }
 
-// The answer, or null after a message: for what a visitor asked for once and may ask for again.
+// The answer, or null after a message: for what a visitor asked for once and may ask for again. Why it was refused stays to be
+// read until the visitor goes on, whatever else is answered meanwhile.
 export async function attempt(notice, ask) {
   try {
     const answer = await ask();
     if (answer.ok) return answer;
-    notice.problems(answer);
+    notice.problems(answer, true);
   } catch (error) {
     notice.show([`The server does not answer (${error.message}). Nothing is lost; try again in a moment.`]);
   }

@@ -2,6 +2,7 @@
 
 import { createAccuracyPanel } from "./accuracy.js";
 import { h } from "./dom.js";
+import { createEdits } from "./edits.js";
 import { createHistoryPanel } from "./history.js";
 import { createLayersPanel } from "./layers.js";
 import { loadParts } from "./load.js";
@@ -29,7 +30,7 @@ export async function mount(root, functions, base) {
   }
   const { description } = hello;
   const store = createStore(hello.state);
-  const working = { live: false, edits: 0 };
+  const working = { live: false, edits: false };
   let pinned = null;
 
   const panels = {
@@ -45,21 +46,12 @@ export async function mount(root, functions, base) {
   const loop = createLoop((message) => server.live({ ...message, pinned }), { onAnswer, onBusy, onLost });
   const share = createShare((message) => server.share(message), store, notice);
   const test = createTestScore((message) => server.score_on_test(message), store, notice, hello.test_scores);
+  const edit = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
   const rail = createRail(description, store, { edit, scoreOnTest: test.run });
   const busy = h("span", { class: "busy", "aria-hidden": "true" });
   const bar = header();
   root.append(bar.element, notice.element, h("div", { class: "columns" }, rail.element,
     h("main", {}, panels.accuracy.element, test.element, panels.path.element, panels.layers.element, history.element)), share.panel);
-
-  async function edit(change) {
-    working.edits += 1;
-    showBusy();
-    const answer = await attempt(notice, () => server.edit({ state: store.get(), change }));
-    if (answer) store.commit(answer.state, { cause: change.kind });
-    else rail.set(store.get());
-    working.edits -= 1;
-    showBusy();
-  }
 
   async function onAnswer(kind, answer, newest) {
     if (!answer.ok) {
@@ -84,8 +76,13 @@ export async function mount(root, functions, base) {
     showBusy();
   }
 
+  function onEdits(any) {
+    working.edits = any;
+    showBusy();
+  }
+
   function showBusy() {
-    const any = working.live || working.edits > 0;
+    const any = working.live || working.edits;
     busy.classList.toggle("on", any);
     root.dataset.busy = String(any);
   }
