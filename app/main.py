@@ -93,7 +93,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     files = BrowserFiles.collect()
     basin = Basin(settings, studio, files)
     with basin:
-        studio_view.build(studio, files)
+        studio_view.build(studio.functions(), files)
     return basin
 
 

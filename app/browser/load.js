@@ -1,8 +1,10 @@
 // What the page needs before its first drawing, from our own server only: the stylesheet, the palette, plotly.js.
 
+const STYLES = ["studio.css"];
+
 export function loadParts(base) {
-  return Promise.all([stylesheet(`${base}studio.css`), palette(`${base}palette.json`), plotly(`${base}plotly.min.js`)])
-    .then(([, colours]) => colours);
+  return Promise.all([palette(`${base}palette.json`), plotly(`${base}plotly.min.js`), ...STYLES.map((name) => stylesheet(`${base}${name}`))])
+    .then(([colours]) => colours);
 }
 
 function stylesheet(href) {

@@ -1,9 +1,7 @@
 // The server's functions as the page uses them: an answer, or an exception. Gradio's client gives nothing at all when the connection is lost.
 
-const NAMES = ["hello", "edit", "live", "score_on_test", "share", "compare"];
-
-export function reliable(server) {
-  return Object.fromEntries(NAMES.map((name) => [name, async (message) => {
+export function reliable(server, names) {
+  return Object.fromEntries(names.map((name) => [name, async (message) => {
     const answer = await server[name](message);
     if (typeof answer?.ok !== "boolean") throw new Error("no connection");
     return answer;

@@ -11,13 +11,15 @@ import { createNotice } from "./notice.js";
 import { createPathPanel } from "./path.js";
 import { createRail } from "./rail.js";
 import { attempt, reliable } from "./server.js";
+import { createRooms } from "./rooms.js";
 import { createShare } from "./share.js";
 import { createStore } from "./store.js";
+import { createTabs } from "./tabs.js";
 import { createTestScore } from "./test-score.js";
 import { createTheme } from "./theme.js";
 
-export async function mount(root, functions, base) {
-  const server = reliable(functions);
+export async function mount(root, functions, names, base) {
+  const server = reliable(functions, names);
   const link = new URL(window.location.href).searchParams.get("s");
   const [hello, palette] = await Promise.all([server.hello({ link }), loadParts(base)]);
   root.replaceChildren();
@@ -48,10 +50,19 @@ export async function mount(root, functions, base) {
   const test = createTestScore((message) => server.score_on_test(message), store, notice, hello.test_scores);
   const edit = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
   const rail = createRail(description, store, { edit, scoreOnTest: test.run });
+  const rooms = createRooms({ server, store, notice, theme, description, open });
   const busy = h("span", { class: "busy", "aria-hidden": "true" });
+  const columns = h("div", { class: "columns" }, rail.element, h("main", {}, panels.accuracy.element, test.element,
+    panels.path.element, panels.layers.element, history.element, rooms.panels));
+  const tabs = createTabs(columns, rooms.tabs);
   const bar = header();
-  root.append(bar.element, notice.element, h("div", { class: "columns" }, rail.element,
-    h("main", {}, panels.accuracy.element, test.element, panels.path.element, panels.layers.element, history.element)), share.panel);
+  root.append(bar.element, notice.element, columns, rooms.tabs.map((tab) => tab.element), share.panel);
+
+  // A state from elsewhere: a gallery, a library, a tour.
+  function open(state) {
+    store.commit(state);
+    tabs.show("studio");
+  }
 
   async function onAnswer(kind, answer, newest) {
     if (!answer.ok) {
@@ -68,6 +79,7 @@ export async function mount(root, functions, base) {
       remember();
     }
     if (!performance.getEntriesByName("basin-first-numbers").length) performance.mark("basin-first-numbers");
+    rooms.answer(kind, answer, newest);
     root.dataset[kind] = answer.seq;
   }
 
@@ -105,8 +117,8 @@ export async function mount(root, functions, base) {
     const redo = h("button", { type: "button", class: "quiet", title: "Ctrl+Shift+Z", onclick: store.redo }, "Redo");
     const reset = h("button", { type: "button", class: "quiet", onclick: () => edit({ kind: "reset" }) }, "Reset");
     const element = h("header", { class: "top" },
-      h("h1", {}, h("span", { class: "logo", "aria-hidden": "true" }), "Basin"), h("span", { class: "tab" }, "Studio"), busy,
-      h("span", { class: "spacer" }), h("span", { class: "device", title: `Basin ${description.version}` }, description.device), undo, redo, reset, share.button);
+      h("h1", {}, h("span", { class: "logo", "aria-hidden": "true" }), "Basin"), tabs.element, busy,
+      h("span", { class: "spacer" }), h("span", { class: "device", title: `Basin ${description.version}` }, description.device), undo, redo, reset, rooms.buttons, share.button);
     return { element, set: () => { undo.disabled = !store.canUndo(); redo.disabled = !store.canRedo(); } };
   }
 
@@ -115,6 +127,7 @@ export async function mount(root, functions, base) {
     panels.path.set(state);
     bar.set();
     test.stale();
+    rooms.state(state);
     notice.clear();
     root.dataset.asked = loop.push(state);
   });
@@ -127,7 +140,9 @@ export async function mount(root, functions, base) {
 
   rail.set(store.get());
   panels.path.set(store.get());
+  rooms.state(store.get());
   bar.set();
+  tabs.start();
   history.show(hello.history ?? [], null);
   if (hello.notice) notice.show([hello.notice], "warning", true);
   root.dataset.asked = loop.push(store.get());

@@ -48,10 +48,13 @@ _FINE_SECONDS = 0.4
 class ZooBench:
     """Merges and measures the zoo's checkpoints; safe to use from several threads.
 
+    `fine_seconds`: how long one request for more of a path's points may take before it answers with what it has.
+
     Raises: `CheckpointError` if the zoo cannot be read.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, fine_seconds: float = _FINE_SECONDS) -> None:
+        self._fine_seconds = fine_seconds
         self._zoo = load_zoo(settings.zoo)
         self._catalog = Catalog(self._zoo, allow_files=False)
         self._engine = LiveEngine(self._catalog, settings.device, settings.memory_budget)
@@ -147,7 +150,7 @@ class ZooBench:
             memory=memory,
         )
         path = next(steps)
-        until = time.monotonic() + _FINE_SECONDS
+        until = time.monotonic() + self._fine_seconds
         while fine and not path.complete and time.monotonic() < until:
             path = next(steps)
         return path_numbers(path, state, family, tasks)

@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from app.charts import accuracy as accuracy_chart
 from app.charts import layers as layers_chart
@@ -43,6 +44,17 @@ class Studio:
         self._scheduler = scheduler
         self._warming: threading.Thread | None = None
         self._closing = threading.Event()
+
+    def functions(self) -> dict[str, Callable[[str, object], Any]]:
+        """Return what the page may call, by name; those that take long are coroutines."""
+        return {
+            "hello": self.hello,
+            "edit": self.edit,
+            "live": self.live,
+            "score_on_test": self.score_on_test,
+            "share": self.share,
+            "compare": self.compare,
+        }
 
     def warm(self) -> None:
         """Begin to compute what the first page needs, beside everything else."""

@@ -5,6 +5,9 @@ The page calls the functions below by plain POST, outside Gradio's queue; `app.l
 
 from __future__ import annotations
 
+import inspect
+import json
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -14,18 +17,15 @@ from fastapi import Request, Response
 from app.visitors import SCOPE_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from app.serving import BrowserFiles
-    from app.studio.service import Studio
 
-__all__ = ["build"]
+__all__ = ["ServerFunction", "build"]
 
 _LOAD = """
 const base = new URL("{prefix}/", document.baseURI).href;
 try {{
   const page = await import(base + "studio.js");
-  await page.mount(element, server, base);
+  await page.mount(element, server, {names}, base);
 }} catch (error) {{
   console.error(error);
   element.textContent = "The studio could not be loaded. Reload the page; the server may have been stopped or updated.";
@@ -33,48 +33,45 @@ try {{
 """
 
 
-def build(studio: Studio, files: BrowserFiles) -> gr.HTML:
-    """Mount the studio; `server.<name>(message)` in the page calls the functions of this name."""
+ServerFunction = Callable[[str, object], Any]
+"""(visitor, message) -> answer, or a coroutine of one; it never raises."""
+
+
+def build(functions: Mapping[str, ServerFunction], files: BrowserFiles) -> gr.HTML:
+    """Mount the studio; `server.<name>(message)` in the page calls the function of this name."""
     return gr.HTML(
         html_template='<div class="basin-loading" role="status">Basin is loading…</div>',
-        js_on_load=_bootstrap(files.prefix),
+        js_on_load=_bootstrap(files.prefix, functions),
         apply_default_css=False,
         elem_id="basin-studio",
-        server_functions=_server_functions(studio),
+        server_functions=[_server_function(name, function) for name, function in functions.items()],
     )
 
 
-def _bootstrap(prefix: str) -> str:
-    body = _LOAD.format(prefix=prefix)
+def _bootstrap(prefix: str, names: Iterable[str]) -> str:
+    body = _LOAD.format(prefix=prefix, names=json.dumps(list(names)))
     return f"(async () => {{{body}}})();"
 
 
-def _server_functions(studio: Studio) -> list[Callable[..., Any]]:
-    """Wrap the studio's functions: find the visitor, call, answer with JSON written once."""
+def _server_function(name: str, function: ServerFunction) -> Callable[..., Any]:
+    """Wrap a function of a service: find the visitor, call, answer with JSON written once."""
+    wrapped: Callable[..., Any]
+    if inspect.iscoroutinefunction(function):
 
-    def hello(message: Any, request: gr.Request) -> Response:
-        return _json(studio.hello(_visitor(request), message))
+        async def answer_in_turn(message: Any, request: gr.Request) -> Response:
+            return _json(await function(_visitor(request), message))
 
-    def edit(message: Any, request: gr.Request) -> Response:
-        return _json(studio.edit(_visitor(request), message))
+        wrapped = answer_in_turn
+    else:
 
-    async def live(message: Any, request: gr.Request) -> Response:
-        return _json(await studio.live(_visitor(request), message))
+        def answer(message: Any, request: gr.Request) -> Response:
+            return _json(function(_visitor(request), message))
 
-    async def score_on_test(message: Any, request: gr.Request) -> Response:
-        return _json(await studio.score_on_test(_visitor(request), message))
-
-    def share(message: Any, request: gr.Request) -> Response:
-        return _json(studio.share(_visitor(request), message))
-
-    def compare(message: Any, request: gr.Request) -> Response:
-        return _json(studio.compare(_visitor(request), message))
-
-    functions: list[Callable[..., Any]] = [hello, edit, live, score_on_test, share, compare]
-    for function in functions:
-        # Gradio reads annotations to know where the request goes, and cannot resolve the ones of this closure.
-        function.__annotations__ = {"message": Any, "request": gr.Request}
-    return functions
+        wrapped = answer
+    wrapped.__name__ = name
+    # Gradio reads annotations to know where the request goes, and cannot resolve the ones of this closure.
+    wrapped.__annotations__ = {"message": Any, "request": gr.Request}
+    return wrapped
 
 
 def _visitor(request: gr.Request | Request) -> str:

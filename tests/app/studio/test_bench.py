@@ -34,7 +34,8 @@ def never() -> bool:
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooBench]:
     environment = {"BASIN_DATA": str(tmp_path_factory.mktemp("data")), "BASIN_DEVICE": "cpu"}
-    yield ZooBench(Settings.from_env({**environment, "BASIN_ZOO": os.environ.get("BASIN_ZOO", "")}))
+    settings = Settings.from_env({**environment, "BASIN_ZOO": os.environ.get("BASIN_ZOO", "")})
+    yield ZooBench(settings, fine_seconds=600.0)
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +157,7 @@ def test_a_cancelled_path_keeps_what_it_knows(bench: ZooBench, state: StudioStat
     def soon() -> bool:
         nonlocal asked
         asked += 1
-        return asked > 30
+        return asked > 12
 
     between = replace(state, path=PathChoice("between", RIGHT, STRANGER))
     with pytest.raises(CancelledError):

@@ -1,0 +1,16 @@
+// What the page holds beside its first screen. A room is a function of the page
+// { server, store, notice, theme, description, open(state) } and gives any of
+//   panel    an element below the panels of the first screen
+//   button   an element in the top line
+//   tab      { name, title, element, shown() }: a view of its own; shown() is called when it comes to the front
+//   state(state)                    called with every new state
+//   answer(kind, answer, newest)    called with every good answer of the live loop
+
+const ROOMS = [];
+
+export function createRooms(page) {
+  const made = ROOMS.map((create) => create(page));
+  const all = (name) => made.map((room) => room[name]).filter(Boolean);
+  const tell = (name) => (...what) => all(name).forEach((hear) => hear(...what));
+  return { panels: all("panel"), buttons: all("button"), tabs: all("tab"), state: tell("state"), answer: tell("answer") };
+}
