@@ -5,8 +5,9 @@ On the small networks of the family `basins`; BASIN_ZOO names another zoo than t
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,15 +155,19 @@ def test_strangers_have_a_barrier_between_them_and_siblings_do_not(bench: ZooBen
 def test_a_cancelled_path_keeps_what_it_knows(bench: ZooBench, state: StudioState) -> None:
     asked = 0
 
-    def soon() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked > 12
+    def after(times: float) -> Callable[[], bool]:
+        def asking() -> bool:
+            nonlocal asked
+            asked += 1
+            return asked > times
+
+        return asking
 
     between = replace(state, path=PathChoice("between", RIGHT, STRANGER))
+    known = len(bench.path(between, False, after(math.inf))["splits"]["validation"]["points"])
     with pytest.raises(CancelledError):
-        bench.path(between, True, soon)
-    assert 3 < len(bench.path(between, False, never)["splits"]["validation"]["points"]) < 25
+        bench.path(between, True, after(3 * asked))
+    assert known < len(bench.path(between, False, never)["splits"]["validation"]["points"]) < 25
 
 
 def test_factors_are_told_apart_from_lambda(bench: ZooBench, state: StudioState) -> None:
