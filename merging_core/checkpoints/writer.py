@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,9 +23,11 @@ import torch
 from merging_core.checkpoints.dtypes import dtype_name, item_size
 from merging_core.checkpoints.finite import check_finite
 from merging_core.checkpoints.header import MAX_HEADER_BYTES, MAX_LEAVES, LeafSpec, check_header
+from merging_core.checkpoints.index import INDEX_NAME
 from merging_core.checkpoints.locks import locked_elsewhere, take_lock
 from merging_core.checkpoints.natural import natural_key
 from merging_core.checkpoints.reader import CONFIG_NAME, MODEL_NAME
+from merging_core.checkpoints.shards import Shard, index_text, shards
 from merging_core.errors import CheckpointError, PlanError, Problem
 
 __all__ = ["header_bytes", "layout", "write_checkpoint"]
@@ -69,26 +71,35 @@ def write_checkpoint(  # noqa: PLR0913
     headers: Sequence[LeafSpec],
     config: Mapping[str, Any],
     *,
-    extra: Mapping[str, str] | None = None,
+    extra: Mapping[str, str | bytes] | None = None,
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    shard_bytes: int | None = None,
 ) -> Path:
-    """Write `model.safetensors`, `config.json` and `extra` texts into a new folder, one leaf in memory at a time.
+    """Write the weights, `config.json` and `extra` files into a new folder, one leaf in memory at a time.
 
     `headers` say beforehand which leaves come and in which order; each tensor is checked against them and for NaN and
     infinity. The same input gives the same bytes. The metadata always say `format: pt`, as transformers wants.
+    The weights are `model.safetensors`, or, where their data have more than `shard_bytes`, several files with an index.
     An empty `config` writes no `config.json`. With `overwrite` a folder that holds a checkpoint, and no folders, is
     replaced as a whole.
     Raises PlanError before anything is written when the target is taken or the disk too small, CheckpointError when a
     leaf is not what its header says, NonFiniteError when it is not finite. After any failure the target is what it was.
     """
     folder = Path(folder).absolute()
-    start = header_bytes(headers, {"format": "pt", **(metadata or {})})
-    texts = dict(extra or {})
+    _check_names(headers, extra or {})
+    parts = shards(headers, shard_bytes)
+    starts = [header_bytes(shard.leaves, {"format": "pt", **(metadata or {})}) for shard in parts]
+    for shard, start in zip(parts, starts, strict=True):
+        _check_header(shard, start)
+    if problem := _taken(folder, overwrite):
+        raise PlanError(problem)
+    texts = {name: text.encode() if isinstance(text, str) else text for name, text in (extra or {}).items()}
     if config:
-        texts[CONFIG_NAME] = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
-    _check_plan(folder, headers, start, extra or {}, overwrite)
-    size = len(start) + sum(leaf.nbytes for leaf in headers) + sum(len(text.encode()) for text in texts.values())
+        texts[CONFIG_NAME] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
+    if len(parts) > 1:
+        texts[INDEX_NAME] = index_text(parts).encode()
+    size = sum(map(len, starts)) + sum(shard.nbytes for shard in parts) + sum(map(len, texts.values()))
     partial = folder.parent / f".{folder.name}.partial-{secrets.token_hex(8)}"
     try:
         with _sentences(folder):
@@ -96,10 +107,9 @@ def write_checkpoint(  # noqa: PLR0913
             _remove_abandoned(folder)
             _check_space(folder, size)
             partial.mkdir()
-            with (partial / MODEL_NAME).open("wb", buffering=0) as file:
-                take_lock(file)
-                _write_leaves(file, start, leaves, headers)
-                os.fsync(file.fileno())
+            with (partial / parts[0].file).open("wb", buffering=0) as first:
+                take_lock(first)
+                _write_shards(partial, first, parts, starts, leaves)
                 for name, text in texts.items():
                     _write_text(partial / name, text)
             _sync_folder(partial)
@@ -110,33 +120,46 @@ def write_checkpoint(  # noqa: PLR0913
     return folder
 
 
-def _write_leaves(
-    file: BinaryIO, start: bytes, leaves: Iterable[tuple[str, torch.Tensor]], headers: Sequence[LeafSpec]
+def _write_shards(
+    folder: Path,
+    first: BinaryIO,
+    parts: Sequence[Shard],
+    starts: Sequence[bytes],
+    leaves: Iterable[tuple[str, torch.Tensor]],
 ) -> None:
+    """Write one file after the other; the first is open already, since it holds the lock of them all."""
+    tensors = iter(leaves)
+    for shard, start in zip(parts, starts, strict=True):
+        with nullcontext(first) if shard is parts[0] else (folder / shard.file).open("wb", buffering=0) as file:
+            _write_leaves(file, start, tensors, shard)
+            os.fsync(file.fileno())
+    if (surplus := next(tensors, None)) is not None:
+        count = sum(len(shard.leaves) for shard in parts)
+        raise CheckpointError(Problem(f"{count} leaves come", f"one more, {surplus[0]},", MODEL_NAME))
+
+
+def _write_leaves(file: BinaryIO, start: bytes, tensors: Iterator[tuple[str, torch.Tensor]], shard: Shard) -> None:
     offsets: dict[str, int] = {}
     end = len(start)
-    for leaf in layout(headers):
+    for leaf in layout(shard.leaves):
         offsets[leaf.name] = end
         end += leaf.nbytes
     _write_fully(file, memoryview(start))
-    tensors = iter(leaves)
-    for expected in headers:
+    for expected in shard.leaves:
         name, tensor = next(tensors, ("", torch.empty(0)))
         if (name, tuple(tensor.shape)) != (expected.name, expected.shape) or dtype_name(tensor.dtype) != expected.dtype:
             must = f"the next leaf is {expected.name}, {expected.dtype} {list(expected.shape)}"
             got = f"{name}, {dtype_name(tensor.dtype)} {list(tensor.shape)}" if name else "the end"
-            raise CheckpointError(Problem(must, got, MODEL_NAME))
-        check_finite(tensor, f"{MODEL_NAME}: {name}")
+            raise CheckpointError(Problem(must, got, shard.file))
+        check_finite(tensor, f"{shard.file}: {name}")
         file.seek(offsets[name])
         data = tensor.detach().contiguous().cpu().reshape(-1).view(torch.uint8)
         _write_fully(file, data.numpy().data)
-    if (surplus := next(tensors, None)) is not None:
-        raise CheckpointError(Problem(f"{len(headers)} leaves come", f"one more, {surplus[0]},", MODEL_NAME))
 
 
-def _write_text(path: Path, text: str) -> None:
+def _write_text(path: Path, text: bytes) -> None:
     with path.open("wb") as file:
-        file.write(text.encode())
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
 
@@ -146,21 +169,20 @@ def _write_fully(file: BinaryIO, data: memoryview) -> None:
         data = data[file.write(data[:_WRITTEN_AT_ONCE]) :]
 
 
-def _check_plan(
-    folder: Path, headers: Sequence[LeafSpec], start: bytes, extra: Mapping[str, str], overwrite: bool
-) -> None:
+def _check_names(headers: Sequence[LeafSpec], extra: Mapping[str, str | bytes]) -> None:
     names = [leaf.name for leaf in headers]
     if len(set(names)) != len(names):
         raise CheckpointError(Problem("each leaf comes once", "a name twice", MODEL_NAME))
-    if len(start) > MAX_HEADER_BYTES or len(names) > MAX_LEAVES:
-        must = f"a file holds at most {MAX_LEAVES} leaves and {MAX_HEADER_BYTES} bytes of header"
-        raise CheckpointError(Problem(must, f"{len(names)} leaves and {len(start)} bytes", MODEL_NAME))
-    check_header(start, len(start) + sum(leaf.nbytes for leaf in headers), MODEL_NAME)
     for name in extra:
-        if not _EXTRA_NAME.fullmatch(name) or name in (MODEL_NAME, CONFIG_NAME):
+        if not _EXTRA_NAME.fullmatch(name) or name in (CONFIG_NAME, INDEX_NAME) or name.endswith(".safetensors"):
             raise CheckpointError(Problem("an extra file has a plain name of its own", ascii(name), MODEL_NAME))
-    if problem := _taken(folder, overwrite):
-        raise PlanError(problem)
+
+
+def _check_header(shard: Shard, start: bytes) -> None:
+    if len(start) > MAX_HEADER_BYTES or len(shard.leaves) > MAX_LEAVES:
+        must = f"a file holds at most {MAX_LEAVES} leaves and {MAX_HEADER_BYTES} bytes of header"
+        raise CheckpointError(Problem(must, f"{len(shard.leaves)} leaves and {len(start)} bytes", shard.file))
+    check_header(start, len(start) + shard.nbytes, shard.file)
 
 
 def _taken(folder: Path, overwrite: bool) -> Problem | None:
@@ -172,7 +194,7 @@ def _taken(folder: Path, overwrite: bool) -> Problem | None:
     if not overwrite:
         return Problem(must, "a folder that holds files", folder.name, "choose another name, or ask to overwrite it")
     entries = list(folder.iterdir())
-    if any(entry.is_dir() for entry in entries) or MODEL_NAME not in {entry.name for entry in entries}:
+    if any(entry.is_dir() for entry in entries) or {MODEL_NAME, INDEX_NAME}.isdisjoint(entry.name for entry in entries):
         must, got = "only a checkpoint folder is overwritten", f"a folder without {MODEL_NAME}, or with folders in it"
         return Problem(must, got, folder.name, "choose another name")
     return None
@@ -208,8 +230,10 @@ def _remove_abandoned(folder: Path) -> None:
     """Remove what a write of the same name left when its process died; a living one holds a lock."""
     name = re.compile(re.escape(f".{folder.name}.partial-") + "[0-9a-f]{16}")
     for entry in list(folder.parent.iterdir()):
-        if name.fullmatch(entry.name) and not entry.is_symlink() and not locked_elsewhere(entry / MODEL_NAME):
-            shutil.rmtree(entry, ignore_errors=True)
+        if name.fullmatch(entry.name) and not entry.is_symlink():
+            files = [file for file in entry.glob("*.safetensors") if not file.is_symlink()]
+            if files and not any(locked_elsewhere(file) for file in files):
+                shutil.rmtree(entry, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:

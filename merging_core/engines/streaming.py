@@ -49,11 +49,14 @@ def stream_merge(  # noqa: PLR0913
     cancelled: Cancelled | None = None,
     chunk_elements: int = STREAMED_PIECE,
     overwrite: bool = False,
+    shard_bytes: int | None = None,
+    extra: Mapping[str, str | bytes] | None = None,
 ) -> Path:
     """Carry out a plan and write the merged checkpoint as a new folder; return the folder.
 
-    It holds `model.safetensors` (with the recipe's hash in its metadata), the base's `config.json` with the `dtype` of
-    the result, and `recipe.json`, the recipe with every reference pinned. The folder appears whole or not at all.
+    It holds `model.safetensors` (with the recipe's hash in its metadata), or several files of at most `shard_bytes` and
+    their index; the base's `config.json` with the `dtype` of the result; `recipe.json`, the recipe with every reference
+    pinned; and `extra` files by name. The folder appears whole or not at all.
     `chunk_elements` (at least 1) is how many elements of each model are read at once; it does not change a bit.
 
     Raises CancelledError when `cancelled()` becomes true, CheckpointError when an input changed since the plan,
@@ -69,9 +72,10 @@ def stream_merge(  # noqa: PLR0913
         leaves,
         specs,
         config,
-        extra={RECIPE_NAME: _recipe_text(plan)},
+        extra={**(extra or {}), RECIPE_NAME: _recipe_text(plan)},
         metadata={"basin_recipe": plan.hash},
         overwrite=overwrite,
+        shard_bytes=shard_bytes,
     )
 
 
