@@ -1,13 +1,12 @@
 """What belongs to a visitor and outlives the page: merges that were settled, and test scores that were taken.
 
-One SQLite file in the data folder, one connection under a lock. Where no folder can be written it lives in memory, and
-`kind` says so. A damaged file is moved aside, never deleted; a file of a newer Basin is left alone.
+One SQLite file in the data folder, one connection under a lock (`app.database` opens it). A merge keeps its name, and
+the pin stays on it across restarts; one that was removed can be brought back until the next one is removed.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from app.database import open_database, utc
+
 __all__ = ["KEPT", "Ledger", "Merge"]
 
 KEPT = 40
-"""Merges that are kept of one visitor."""
+"""Merges that are kept of one visitor, beside the pinned one."""
 _KEPT_IN_ALL = 20_000
-_SCHEMA_VERSION = 1
-_SCHEMA = """
+_FIRST = """
 CREATE TABLE merges (
   id INTEGER PRIMARY KEY AUTOINCREMENT, visitor TEXT NOT NULL, hash TEXT NOT NULL, at TEXT NOT NULL,
   row TEXT NOT NULL, state TEXT NOT NULL, correct BLOB NOT NULL, UNIQUE (visitor, hash));
@@ -31,9 +31,14 @@ CREATE TABLE scores (
   at TEXT NOT NULL, numbers TEXT NOT NULL, UNIQUE (visitor, hash, evaluation));
 CREATE TABLE score_tasks (score INTEGER NOT NULL REFERENCES scores (id), task TEXT NOT NULL, PRIMARY KEY (score, task));
 """
+_SECOND = """
+ALTER TABLE merges ADD COLUMN name TEXT NOT NULL DEFAULT '';
+ALTER TABLE merges ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE merges ADD COLUMN removed INTEGER NOT NULL DEFAULT 0;
+"""
 
 
-_SELECT = "SELECT hash, at, row, state, correct FROM merges"
+_SELECT = "SELECT hash, at, row, state, correct, name, pinned FROM merges"
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,10 @@ class Merge:
     state: dict[str, Any]
     correct: bytes
     """Which examples were right, as `app.studio.pairs` packs them; for paired comparisons."""
+    name: str = ""
+    """What the visitor calls it; empty if nothing."""
+    pinned: bool = False
+    """Whether it is the one that others are compared with."""
 
 
 class Ledger:
@@ -63,33 +72,59 @@ class Ledger:
     def __init__(self, folder: Path | None, *, shared_disk: bool = False, now: Callable[[], datetime] | None = None):
         self._lock = threading.Lock()
         self._now = now or (lambda: datetime.now(UTC))
-        self.notice = ""
-        """A sentence if the records are not where they should be, else empty."""
-        self.kind = "memory"
-        """`file` or `memory`."""
-        self._connection = self._open(folder, shared_disk)
+        opened = open_database(
+            folder, "ledger", "History and test scores", (_FIRST, _SECOND), shared_disk=shared_disk, now=self._now
+        )
+        self.kind, self.notice = opened.kind, opened.notice
+        self._connection = opened.connection
 
     def keep(self, visitor: str, hash_: str, row: dict[str, Any], state: dict[str, Any], correct: bytes) -> None:
-        """Put a settled merge at the end of the visitor's history; the same merge moves there."""
+        """Put a settled merge at the end of the visitor's history; the same merge moves there, with name and pin."""
         with self._lock, self._connection as db:
+            found = db.execute("SELECT name, pinned FROM merges WHERE visitor = ? AND hash = ?", (visitor, hash_))
+            name, pinned = found.fetchone() or ("", 0)
             db.execute("DELETE FROM merges WHERE visitor = ? AND hash = ?", (visitor, hash_))
-            values = (visitor, hash_, self._time(), _text(row), _text(state), correct)
-            db.execute("INSERT INTO merges (visitor, hash, at, row, state, correct) VALUES (?, ?, ?, ?, ?, ?)", values)
-            beyond = "SELECT id FROM merges WHERE visitor = ? ORDER BY id DESC LIMIT -1 OFFSET ?"
+            values = (visitor, hash_, utc(self._now()), _text(row), _text(state), correct, name, pinned)
+            columns = "visitor, hash, at, row, state, correct, name, pinned"
+            db.execute(f"INSERT INTO merges ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            beyond = "SELECT id FROM merges WHERE visitor = ? AND NOT pinned ORDER BY id DESC LIMIT -1 OFFSET ?"
             db.execute(f"DELETE FROM merges WHERE id IN ({beyond})", (visitor, KEPT))
             oldest = "SELECT id FROM merges ORDER BY id DESC LIMIT -1 OFFSET ?"
             db.execute(f"DELETE FROM merges WHERE id IN ({oldest})", (_KEPT_IN_ALL,))
 
+    def rename(self, visitor: str, hash_: str, name: str) -> None:
+        """Call a merge by a name; an empty one takes the name away."""
+        query = "UPDATE merges SET name = ? WHERE visitor = ? AND hash = ?"
+        with self._lock, self._connection as db:
+            db.execute(query, (name, visitor, hash_))
+
+    def pin(self, visitor: str, hash_: str | None) -> None:
+        """Pin this merge and no other of the visitor; `None` pins none."""
+        with self._lock, self._connection as db:
+            db.execute("UPDATE merges SET pinned = (hash IS ?) WHERE visitor = ?", (hash_, visitor))
+
+    def remove(self, visitor: str, hash_: str) -> None:
+        """Take a merge out of the history; what was removed before it is gone for good."""
+        with self._lock, self._connection as db:
+            db.execute("DELETE FROM merges WHERE visitor = ? AND removed", (visitor,))
+            query = "UPDATE merges SET removed = 1, pinned = 0 WHERE visitor = ? AND hash = ?"
+            db.execute(query, (visitor, hash_))
+
+    def restore(self, visitor: str) -> None:
+        """Bring back the merge that was removed last."""
+        with self._lock, self._connection as db:
+            db.execute("UPDATE merges SET removed = 0 WHERE visitor = ?", (visitor,))
+
     def merges(self, visitor: str) -> tuple[Merge, ...]:
         """Return the visitor's settled merges, oldest first."""
-        query = f"{_SELECT} WHERE visitor = ? ORDER BY id"
+        query = f"{_SELECT} WHERE visitor = ? AND NOT removed ORDER BY id"
         with self._lock:
             rows = self._connection.execute(query, (visitor,)).fetchall()
         return tuple(_merge(*row) for row in rows)
 
     def merge(self, visitor: str, hash_: str) -> Merge | None:
         """Return one merge of this visitor, or nothing if it is unknown or somebody else's."""
-        query = f"{_SELECT} WHERE visitor = ? AND hash = ?"
+        query = f"{_SELECT} WHERE visitor = ? AND hash = ? AND NOT removed"
         with self._lock:
             row = self._connection.execute(query, (visitor, hash_)).fetchone()
         return _merge(*row) if row else None
@@ -100,7 +135,7 @@ class Ledger:
         The same merge on the same evaluation is one score, however often it is asked for.
         """
         with self._lock, self._connection as db:
-            values = (visitor, hash_, evaluation, self._time(), _text(numbers))
+            values = (visitor, hash_, evaluation, utc(self._now()), _text(numbers))
             insert = "INSERT OR IGNORE INTO scores (visitor, hash, evaluation, at, numbers) VALUES (?, ?, ?, ?, ?)"
             cursor = db.execute(insert, values)
             if cursor.rowcount:
@@ -133,70 +168,9 @@ class Ledger:
         count: int = self._connection.execute(query, (visitor, *tasks)).fetchone()[0]
         return count
 
-    def _time(self) -> str:
-        return self._now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
-    def _open(self, folder: Path | None, shared_disk: bool) -> sqlite3.Connection:
-        if folder is None:
-            self.notice = "History and test scores are kept until the server stops: no data folder can be written."
-            return _prepare(sqlite3.connect(":memory:", check_same_thread=False))
-        path = folder / "ledger.sqlite"
-        try:
-            connection = _open_file(path, shared_disk)
-        except _NewerError as error:
-            self.notice = f"History and test scores are kept until the server stops: {error}."
-            return _prepare(sqlite3.connect(":memory:", check_same_thread=False))
-        except sqlite3.DatabaseError:
-            aside = path.with_name(f"ledger.damaged-{self._now().astimezone(UTC):%Y%m%dT%H%M%S}.sqlite")
-            try:
-                path.rename(aside)
-                connection = _open_file(path, shared_disk)
-            except (OSError, sqlite3.Error):
-                self.notice = "History and test scores are kept until the server stops: their file cannot be opened."
-                return _prepare(sqlite3.connect(":memory:", check_same_thread=False))
-            self.notice = f"The file of histories was damaged; it was kept as {aside.name} and a new one was begun."
-        self.kind = "file"
-        return connection
-
-
-class _NewerError(Exception):
-    """The file was written by a newer Basin."""
-
-
-def _open_file(path: Path, shared_disk: bool) -> sqlite3.Connection:
-    path.touch(mode=0o600)
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
-    try:
-        _check_version(connection)
-        if shared_disk:
-            # Bucket mounts have no file locks and no shared memory.
-            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-            connection.execute("PRAGMA journal_mode = DELETE")
-        else:
-            connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        return _prepare(connection)
-    except Exception:
-        connection.close()
-        raise
-
-
-def _check_version(connection: sqlite3.Connection) -> int:
-    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version > _SCHEMA_VERSION:
-        raise _NewerError("their file was written by a newer Basin")
-    return version
-
-
-def _prepare(connection: sqlite3.Connection) -> sqlite3.Connection:
-    if _check_version(connection) == 0:
-        with connection:
-            connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_SCHEMA_VERSION}; COMMIT;")
-    return connection
-
-
-def _merge(hash_: str, at: str, row: str, state: str, correct: bytes) -> Merge:
-    return Merge(hash_, at, json.loads(row), json.loads(state), bytes(correct))
+def _merge(hash_: str, at: str, row: str, state: str, correct: bytes, name: str, pinned: int) -> Merge:
+    return Merge(hash_, at, json.loads(row), json.loads(state), bytes(correct), name, bool(pinned))
 
 
 def _text(value: object) -> str:

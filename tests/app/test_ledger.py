@@ -144,3 +144,98 @@ def test_many_threads_lose_nothing(tmp_path: Path) -> None:
     assert [ledger.scores_taken(f"v{number}", ["digits"]) for number in range(6)] == [10] * 6
     assert [len(ledger.merges(f"v{number}")) for number in range(6)] == [10] * 6
     ledger.close()
+
+
+# --- names, the pin, and what was removed ----------------------------------------------------------------------------
+
+
+def test_a_name_and_the_pin_stay_when_the_merge_settles_again(ledger: Ledger) -> None:
+    keep(ledger, "ann", "a")
+    ledger.rename("ann", "a", "the good one")
+    ledger.pin("ann", "a")
+    keep(ledger, "ann", "b")
+    keep(ledger, "ann", "a")
+    assert [(one.hash, one.name, one.pinned) for one in ledger.merges("ann")] == [
+        ("b", "", False),
+        ("a", "the good one", True),
+    ]
+
+
+def test_one_merge_is_pinned_at_a_time_and_only_the_visitors_own(ledger: Ledger) -> None:
+    for visitor in ("ann", "bob"):
+        for name in ("a", "b"):
+            keep(ledger, visitor, name)
+    ledger.pin("ann", "a")
+    ledger.pin("ann", "b")
+    ledger.pin("bob", "a")
+    assert [one.pinned for one in ledger.merges("ann")] == [False, True]
+    ledger.pin("bob", None)
+    assert [one.pinned for one in ledger.merges("bob")] == [False, False]
+    assert [one.pinned for one in ledger.merges("ann")] == [False, True]
+
+
+def test_the_pinned_merge_is_kept_however_many_follow(ledger: Ledger) -> None:
+    keep(ledger, "ann", "pinned")
+    ledger.pin("ann", "pinned")
+    for number in range(KEPT + 3):
+        keep(ledger, "ann", str(number))
+    assert ledger.merges("ann")[0].hash == "pinned"
+    assert len(ledger.merges("ann")) == KEPT + 1
+
+
+def test_what_was_removed_last_can_be_brought_back(ledger: Ledger) -> None:
+    for name in ("a", "b", "c"):
+        keep(ledger, "ann", name)
+    ledger.remove("ann", "a")
+    ledger.remove("ann", "b")
+    assert [one.hash for one in ledger.merges("ann")] == ["c"] and ledger.merge("ann", "b") is None
+    ledger.restore("ann")
+    assert [one.hash for one in ledger.merges("ann")] == ["b", "c"]
+
+
+def test_nobody_names_pins_or_removes_the_merges_of_another_visitor(ledger: Ledger) -> None:
+    keep(ledger, "ann", "a")
+    ledger.rename("bob", "a", "his")
+    ledger.pin("bob", "a")
+    ledger.remove("bob", "a")
+    assert [(one.name, one.pinned) for one in ledger.merges("ann")] == [("", False)]
+
+
+def test_a_file_of_the_first_version_is_migrated_with_everything_in_it(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "ledger.sqlite")
+    old.executescript(
+        """
+        CREATE TABLE merges (
+          id INTEGER PRIMARY KEY AUTOINCREMENT, visitor TEXT NOT NULL, hash TEXT NOT NULL, at TEXT NOT NULL,
+          row TEXT NOT NULL, state TEXT NOT NULL, correct BLOB NOT NULL, UNIQUE (visitor, hash));
+        CREATE INDEX merges_of_visitor ON merges (visitor, id);
+        CREATE TABLE scores (
+          id INTEGER PRIMARY KEY AUTOINCREMENT, visitor TEXT NOT NULL, hash TEXT NOT NULL, evaluation TEXT NOT NULL,
+          at TEXT NOT NULL, numbers TEXT NOT NULL, UNIQUE (visitor, hash, evaluation));
+        CREATE TABLE score_tasks (
+          score INTEGER NOT NULL REFERENCES scores (id), task TEXT NOT NULL, PRIMARY KEY (score, task));
+        INSERT INTO merges (visitor, hash, at, row, state, correct)
+          VALUES ('ann', 'a', '2026-01-01T00:00:00Z', '{"average":0.5}', '{"family":"tiny"}', x'00ff');
+        INSERT INTO scores VALUES (1, 'ann', 'a', 'e', '2026-01-01T00:00:00Z', '{"n":3}');
+        INSERT INTO score_tasks VALUES (1, 'digits');
+        PRAGMA user_version = 1;
+        """
+    )
+    old.close()
+    ledger = Ledger(tmp_path)
+    assert (ledger.kind, ledger.notice) == ("file", "")
+    (merge,) = ledger.merges("ann")
+    assert (merge.hash, merge.row, merge.correct, merge.name, merge.pinned) == (
+        "a",
+        {"average": 0.5},
+        b"\x00\xff",
+        "",
+        False,
+    )
+    assert ledger.scores_taken("ann", ["digits"]) == 1 and ledger.recorded("ann", "a", "e") == {"n": 3}
+    ledger.rename("ann", "a", "kept")
+    ledger.close()
+    with sqlite3.connect(tmp_path / "ledger.sqlite") as again:
+        assert again.execute("PRAGMA user_version").fetchone() == (2,)
+        assert again.execute("SELECT name FROM merges").fetchone() == ("kept",)
+    again.close()
