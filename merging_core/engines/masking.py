@@ -14,7 +14,7 @@ from itertools import groupby
 import torch
 
 from merging_core.engines.kernel import mask_piece
-from merging_core.masks.dare import dare_key
+from merging_core.masks.coins import coin_key
 from merging_core.masks.info import MaskContext, MaskInfo, MaskSpec
 from merging_core.masks.registry import mask
 from merging_core.methods.info import Parameters
@@ -127,7 +127,7 @@ def prepare_mask(  # noqa: PLR0913
                     pieces = Rewalked(partial(_scaled, range(leaf, leaf + 1), factors, walk))
                     thresholds[leaf] = info.threshold(pieces, spec.params)
     keyed = info.stochastic and not is_identity(spec)
-    keys = tuple(dare_key(seed, content, name) if keyed else 0 for name in names)
+    keys = tuple(coin_key(seed, content, name) if keyed else 0 for name in names)
     return PreparedMask(info, spec.params, factors, tuple(thresholds), keys)
 
 

@@ -41,7 +41,7 @@ class MaskContext:
     threshold: torch.Tensor | None = None
     """0-dim float32: the smallest magnitude that survives, over the leaf or the model (`MaskInfo.threshold`)."""
     key: int = 0
-    """64 bits that name (seed, content, leaf); see `merging_core.masks.dare.dare_key`."""
+    """64 bits that name (seed, content, leaf); see `merging_core.masks.coins.coin_key`."""
     start: int = 0
     """Index within its leaf of the piece's first element."""
 

@@ -7,6 +7,7 @@ from merging_core.masks.dare import DARE
 from merging_core.masks.info import MaskInfo
 from merging_core.masks.magnitude import MAGNITUDE
 from merging_core.masks.none import NONE
+from merging_core.masks.random import RANDOM
 
 __all__ = ["mask", "masks"]
 
@@ -15,9 +16,9 @@ def masks() -> tuple[MaskInfo, ...]:
     """Return every mask.
 
     >>> [info.name for info in masks()]
-    ['none', 'magnitude', 'dare']
+    ['none', 'magnitude', 'random', 'dare']
     """
-    return NONE, MAGNITUDE, DARE
+    return NONE, MAGNITUDE, RANDOM, DARE
 
 
 def mask(kind: str) -> MaskInfo:

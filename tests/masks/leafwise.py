@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from merging_core.masks.dare import dare_key
+from merging_core.masks.coins import coin_key
 from merging_core.masks.info import MaskContext, MaskSpec
 from merging_core.masks.registry import mask
 
@@ -36,6 +36,6 @@ def masked(
             continue
         if info.threshold is not None and spec.scope == "leaf":
             threshold = info.threshold([piece], spec.params)
-        key = dare_key(seed, content, span.name) if info.stochastic else 0
+        key = coin_key(seed, content, span.name) if info.stochastic else 0
         pieces.append(info.apply(piece, MaskContext(spec.params, threshold, key)))
     return torch.cat(pieces)
