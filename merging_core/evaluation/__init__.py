@@ -6,6 +6,8 @@ architectures, vision_transformer,  who answers: a configuration becomes a pure 
   multilayer_perceptron
 evaluator, batches, metrics         the answers, in batches, cancellable; preview first, then the split
 report, intervals                   what they mean: n, intervals, averages, normalised, paired comparison
+confusion, disagreements            which classes are mistaken for which; what one model loses and another gains
+predictions, pictures               single images that a person draws or brings
 paths, ensemble                     curves through weight space with their barrier; the output ensemble
 ```
 """
