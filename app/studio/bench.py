@@ -83,6 +83,10 @@ class ZooBench:
         """Return the recipe's hash."""
         return self._hash(state.recipe)
 
+    def pins(self, state: StudioState) -> dict[str, str]:
+        """Return each reference of the recipe, pinned."""
+        return self._pinned(state.recipe)
+
     def evaluation(self, family: Family) -> str:
         """Return a digest of the tasks' files and the library's version."""
         folders = tuple(f"tasks/{task}/" for task in family.tasks)
@@ -191,8 +195,11 @@ class ZooBench:
         return self._pins.get(ref, lambda: str(self._catalog.pin(ref)))
 
     def _hash(self, recipe: Recipe) -> str:
+        return recipe_hash(recipe, self._pinned(recipe))
+
+    def _pinned(self, recipe: Recipe) -> dict[str, str]:
         refs = [entry.ref for entry in recipe.models] + ([recipe.base] if recipe.base is not None else [])
-        return recipe_hash(recipe, {ref: self._pin(ref) for ref in refs})
+        return {ref: self._pin(ref) for ref in refs}
 
     def _references_of(self, family: Family, split: str, subset: Subset, cancelled: Cancelled) -> References:
         key = (family.name, split, subset)

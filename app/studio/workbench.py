@@ -42,6 +42,9 @@ class Workbench(Protocol):
     def identity(self, state: StudioState) -> str:
         """The hash of the state's recipe."""
 
+    def pins(self, state: StudioState) -> dict[str, str]:
+        """Each reference of the state's recipe, with the same reference pinned by content."""
+
     def evaluation(self, family: Family) -> str:
         """A digest of what a test score depends on beside the recipe."""
 

@@ -60,8 +60,11 @@ class PretendBench:
         return {"version": "0", "device": "pretend", "families": families, "registry": registry()}
 
     def identity(self, state: StudioState) -> str:
+        return recipe_hash(state.recipe, self.pins(state))
+
+    def pins(self, state: StudioState) -> dict[str, str]:
         refs = [entry.ref for entry in state.recipe.models] + ([state.recipe.base] if state.recipe.base else [])
-        return recipe_hash(state.recipe, {ref: "0" * 64 for ref in refs})
+        return {ref: f"{ref}@{'0' * 16}" for ref in refs}
 
     def evaluation(self, family: Family) -> str:
         return f"pretend {family.name}"
