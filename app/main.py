@@ -11,6 +11,8 @@ import gradio as gr
 import torch
 from starlette.middleware import Middleware
 
+from app.gallery.examples import FOLDER, read_examples
+from app.gallery.service import Gallery
 from app.ledger import Ledger
 from app.live import Scheduler
 from app.serving import BrowserFiles
@@ -89,11 +91,13 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
 
         workbench = ZooBench(settings)
     ledger = Ledger(settings.data, shared_disk=settings.space)
-    studio = Studio(workbench, ledger, Scheduler(workers=settings.workers))
+    scheduler = Scheduler(workers=settings.workers)
+    studio = Studio(workbench, ledger, scheduler)
+    gallery = Gallery(read_examples(FOLDER), workbench, scheduler)
     files = BrowserFiles.collect()
     basin = Basin(settings, studio, files)
     with basin:
-        studio_view.build(studio.functions(), files)
+        studio_view.build({**studio.functions(), **gallery.functions()}, files)
     return basin
 
 
