@@ -71,6 +71,46 @@ def ties(vectors: dict[str, Leaves], density: float, mean: bool) -> Leaves:
     return {leaf: part.view_as(tensor) for (leaf, tensor), part in zip(first.items(), parts, strict=True)}
 
 
+def is_matrix(leaf: str, tensor: torch.Tensor) -> bool:
+    """Say whether a leaf is the matrix of a linear layer; embeddings, biases and norms are not."""
+    return tensor.dim() == 2 and "embedding" not in leaf
+
+
+def isotropic(vectors: dict[str, Leaves]) -> Leaves:
+    """Return the sum of task vectors with every matrix U diag(s) Vᵀ replaced by mean(s)·U Vᵀ; other leaves averaged.
+
+    Source: Marczak et al. 2025, arXiv 2502.04959, ISO-C.
+    """
+    merged = {leaf: tensor / len(vectors) for leaf, tensor in summed(vectors).items()}
+    for leaf, tensor in summed(vectors).items():
+        if is_matrix(leaf, tensor):
+            u, s, v = torch.linalg.svd(tensor, full_matrices=False)
+            merged[leaf] = s.mean() * (u @ v)
+    return merged
+
+
+def polar(matrix: torch.Tensor) -> torch.Tensor:
+    """Return the nearest matrix with orthonormal columns or rows."""
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    return u @ v
+
+
+def singular(vectors: dict[str, Leaves]) -> Leaves:
+    """Return, for every matrix, the leading 1/T of each expert's singular triplets, decorrelated; the rest averaged.
+
+    Source: Gargiulo et al. 2025, arXiv 2412.00081, TSV-M.
+    """
+    merged = {leaf: tensor / len(vectors) for leaf, tensor in summed(vectors).items()}
+    for leaf, tensor in merged.items():
+        if is_matrix(leaf, tensor):
+            rank = min(tensor.shape) // len(vectors)
+            parts = [torch.linalg.svd(vector[leaf], full_matrices=False) for vector in vectors.values()]
+            left = polar(torch.cat([u[:, :rank] for u, _, _ in parts], dim=1))
+            right = polar(torch.cat([v[:rank] for _, _, v in parts]))
+            merged[leaf] = left * torch.cat([s[:rank] for _, s, _ in parts]) @ right
+    return merged
+
+
 def profile(leaves: Leaves, layers: int, alpha: float, beta: float) -> dict[str, float]:
     """Return the LiNeS factor of each leaf: α + β·ℓ/(L−1) in the blocks, α outside (Wang et al. 2024, 2410.17146)."""
     found = {leaf: re.search(r"encoder\.layers\.(\d+)\.", leaf) for leaf in leaves}
@@ -99,6 +139,9 @@ def recipes(bench: Bench) -> Iterator[tuple[str, dict[str, float], Leaves]]:
     for alpha in (0.1, 0.2, 0.3, 0.4):
         for beta in (0.1, 0.2, 0.3, 0.4, 0.6):
             yield "LiNeS", {"alpha": alpha, "beta": beta}, add(base, total, profile(base, layers, alpha, beta))
+    for name, vector in (("TSV-M", singular(vectors)), ("ISO-C", isotropic(vectors))):
+        for factor in (0.4, 0.6, 0.8, 1.0, 1.2, 1.4, 1.6, 1.8):
+            yield name, {"lambda": factor}, add(base, vector, flat(factor))
 
 
 def geometry(bench: Bench) -> dict[str, object]:
