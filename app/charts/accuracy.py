@@ -87,7 +87,8 @@ def _pinned(rows: list[dict[str, Any]], places: list[float]) -> dict[str, Any]:
     values = [row.get("pinned") for row in rows]
     return {
         "type": "bar",
-        "name": "pinned",
+        "name": "pinned merge",
+        "legendrank": 1001,
         "x": places,
         "y": values,
         "width": 0.66,

@@ -55,6 +55,7 @@ def _curves(split: str, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             **common,
             "name": split,
+            "legendrank": 1 if split == "validation" else 2,
             "y": [point["loss"] for point in points],
             "marker": marker,
             "hovertemplate": f"{split} loss %{{y:.3f}} at %{{x:.2f}}<extra></extra>",
@@ -62,6 +63,7 @@ def _curves(split: str, points: list[dict[str, Any]]) -> list[dict[str, Any]]:
         {
             **common,
             "name": f"{split} accuracy",
+            "showlegend": False,
             "y": [point["accuracy"] for point in points],
             "marker": marker,
             "xaxis": "x2",
@@ -84,10 +86,17 @@ def _barrier(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     above = [max(point["loss"], height) for point, height in zip(points, chord, strict=True)]
     quiet = {"type": "scatter", "mode": "lines", "x": ts, "hoverinfo": "skip"}
     return [
-        {**quiet, "name": "chord", "y": chord, "line": {"color": colour("faint"), "width": 1.4, "dash": "dot"}},
+        {
+            **quiet,
+            "name": "chord",
+            "y": chord,
+            "legendrank": 3,
+            "line": {"color": colour("faint"), "width": 1.4, "dash": "dot"},
+        },
         {
             **quiet,
             "name": "barrier",
+            "legendrank": 4,
             "y": above,
             "line": {"width": 0, "color": colour("barrier")},
             "fill": "tonexty",
@@ -109,8 +118,15 @@ def _band(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
     }
     low, high = ([point["interval"][side] for point in points] for side in (0, 1))
     return [
-        {**common, "name": "interval, low", "y": low},
-        {**common, "name": "interval, high", "y": high, "fill": "tonexty", "fillcolor": colour("merge-soft")},
+        {**common, "name": "interval, low", "y": low, "showlegend": False},
+        {
+            **common,
+            "name": "95 % interval",
+            "y": high,
+            "legendrank": 5,
+            "fill": "tonexty",
+            "fillcolor": colour("merge-soft"),
+        },
     ]
 
 

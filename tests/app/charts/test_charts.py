@@ -173,7 +173,7 @@ def test_a_single_task_has_no_average_beside_it() -> None:
 
 def test_the_pinned_merge_is_drawn_only_when_there_is_one() -> None:
     shown = {
-        name: next(t for t in FIGURES[name]["data"] if t["name"] == "pinned")["visible"]
+        name: next(t for t in FIGURES[name]["data"] if t["name"] == "pinned merge")["visible"]
         for name in ("accuracy", "pinned")
     }
     assert shown == {"accuracy": False, "pinned": True}
@@ -192,7 +192,7 @@ def test_the_current_place_is_marked_unless_the_page_has_a_handle_there() -> Non
 
 
 def test_the_accuracy_curve_has_its_interval_around_it() -> None:
-    low, high = (t for t in FIGURES["path"]["data"] if t["name"].startswith("interval"))
+    low, high = (t for t in FIGURES["path"]["data"] if "interval" in t["name"])
     assert low["y"] == [0.4, 0.4, 0.4]
     assert high["y"] == [0.6, 0.6, 0.6]
     assert high["fill"] == "tonexty"

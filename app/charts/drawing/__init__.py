@@ -1,0 +1,1 @@
+"""How a figure becomes a picture without a browser: colours, letters, axes, marks, and the sheet that holds them."""
