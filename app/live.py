@@ -7,8 +7,8 @@ Server functions pass by Gradio's queue, so this is what keeps one visitor's sli
 - *Newest wins*: a request takes the place of those of the same visitor and page that were sent before it and are of its
   own kind or a less urgent one. The ones that wait are answered at once; one that runs is told through `cancelled()`,
   which it asks between two batches, and its answer is dropped.
-- *Sliced*: a kind that keeps what it has done (`fine path`) steps aside for whoever waits once it has run for a tenth
-  of a second, and takes its next turn like everybody else.
+- *Sliced*: a kind that keeps what it has done (`fine path`, `trade-off`) steps aside for whoever waits once it has run
+  for a tenth of a second, and takes its next turn like everybody else.
 - *Bounded*: at most `waiting_limit` requests wait, at most `per_visitor` of one visitor. When all places are taken,
   a visitor with fewer waiting requests takes the place of the visitor with the most.
 
@@ -34,11 +34,11 @@ T = TypeVar("T")
 Cancelled = Callable[[], bool]
 """True when the work should stop; asked between two batches."""
 
-_RESUMABLE = frozenset({"fine path"})
+_RESUMABLE = frozenset({"fine path", "trade-off"})
 _SLICE = 0.1
 """Seconds that resumable work runs while others wait."""
 
-URGENCY = ("preview", "path", "layers", "settle", "fine path")
+URGENCY = ("preview", "path", "layers", "try", "settle", "look", "fine path", "trade-off")
 """Kinds of live work, most urgent first. Other kinds (such as a test score) come last and are never superseded."""
 
 

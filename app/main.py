@@ -15,6 +15,7 @@ from app.gallery.examples import FOLDER, read_examples
 from app.gallery.service import Gallery
 from app.ledger import Ledger
 from app.live import Scheduler
+from app.looking.service import Looking
 from app.serving import BrowserFiles
 from app.settings import Settings, SettingsError
 from app.studio.service import Studio
@@ -94,10 +95,12 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     scheduler = Scheduler(workers=settings.workers)
     studio = Studio(workbench, ledger, scheduler)
     gallery = Gallery(read_examples(FOLDER), workbench, scheduler)
+    models = workbench.models()
+    looking = Looking(models, workbench.families, scheduler).functions() if models is not None else {}
     files = BrowserFiles.collect()
     basin = Basin(settings, studio, files)
     with basin:
-        studio_view.build({**studio.functions(), **gallery.functions()}, files)
+        studio_view.build({**studio.functions(), **gallery.functions(), **looking}, files)
     return basin
 
 

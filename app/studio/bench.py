@@ -21,7 +21,7 @@ from app.studio.numbers import (
     layer_numbers,
     path_numbers,
 )
-from app.studio.workbench import Cancelled, Correct, Numbers, Scored
+from app.studio.workbench import Cancelled, Correct, Models, Numbers, Scored
 from merging_core import __version__
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import load_zoo
@@ -66,6 +66,10 @@ class ZooBench:
         self._reports: Memo[Report] = Memo(_REPORTS)
         self._references: Memo[References] = Memo(6 * len(self.families))
         self._paths: Memo[dict[tuple[str, float], Point]] = Memo(_PATHS)
+
+    def models(self) -> Models:
+        """Return the engine, the evaluator and the tasks, for rooms that look at single pictures."""
+        return Models(self._engine, self._evaluator, self._tasks_of)
 
     def description(self) -> Numbers:
         """Return version, device, families, tasks, registry and limits."""

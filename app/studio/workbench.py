@@ -11,8 +11,11 @@ from numpy.typing import NDArray
 
 from app.families import Family
 from app.state import StudioState
+from merging_core.engines.live import LiveEngine
+from merging_core.evaluation.evaluator import Evaluator
+from merging_core.evaluation.tasks import Task
 
-__all__ = ["Cancelled", "Correct", "Numbers", "Scored", "Workbench"]
+__all__ = ["Cancelled", "Correct", "Models", "Numbers", "Scored", "Workbench"]
 
 Cancelled = Callable[[], bool]
 Numbers = dict[str, Any]
@@ -29,12 +32,25 @@ class Scored:
     correct: Correct
 
 
+@dataclass(frozen=True)
+class Models:
+    """The core behind a workbench, for rooms that look at single pictures."""
+
+    engine: LiveEngine
+    evaluator: Evaluator
+    tasks_of: Callable[[Family], tuple[Task, ...]]
+    """The tasks of a family, read once."""
+
+
 class Workbench(Protocol):
     """Merges and measures. Everything may be called from several threads at once."""
 
     @property
     def families(self) -> tuple[Family, ...]:
         """The families that can be looked at."""
+
+    def models(self) -> Models | None:
+        """The core behind it; nothing where numbers come from somewhere else."""
 
     def description(self) -> Numbers:
         """Version, device, families, tasks, registry and limits, for the page."""

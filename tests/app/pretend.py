@@ -55,6 +55,9 @@ class PretendBench:
         """While set and not fired, accuracies wait for it (or for being cancelled)."""
         self.fail: Exception | None = None
 
+    def models(self) -> None:
+        return None
+
     def description(self) -> Numbers:
         families = [describe_family(one) for one in self.families]
         return {"version": "0", "device": "pretend", "families": families, "registry": registry()}

@@ -1,0 +1,117 @@
+"""What the page asks when it looks closer: one picture for all models, one task of a merge, one expert's trade-off.
+
+Each answer waits for its turn with the scheduler, as a kind of its own on a page of its own: it is superseded by the
+next of its kind and never by a slider.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from app.charts import classes as classes_chart
+from app.charts import confusion as confusion_chart
+from app.charts import trade_off as trade_off_chart
+from app.families import Family, family_named
+from app.live import Cancelled, Scheduler
+from app.looking.looks import Looks
+from app.looking.messages import ExamplesMessage, LookMessage, TradeOffMessage, TryMessage
+from app.looking.trade_off import TradeOffs
+from app.notices import Answer, answer_for
+from app.state import parse_state
+from app.studio.workbench import Models
+from merging_core.evaluation.report import Subset
+
+__all__ = ["Looking"]
+
+
+class Looking:
+    """Methods take a visitor's id and a message, and return an answer; none raises."""
+
+    def __init__(self, models: Models, families: tuple[Family, ...], scheduler: Scheduler) -> None:
+        self._families = families
+        self._scheduler = scheduler
+        self._looks = Looks(models)
+        self._trade_offs = TradeOffs(models)
+
+    def functions(self) -> dict[str, Callable[[str, object], Any]]:
+        """Return what the page may call, by name."""
+        return {
+            "try_pictures": self.try_pictures,
+            "try_picture": self.try_picture,
+            "look_closer": self.look_closer,
+            "trade_off": self.trade_off,
+        }
+
+    def try_pictures(self, visitor: str, message: object) -> Answer:
+        """Show some validation pictures of a task, to pick one from."""
+        try:
+            asked = ExamplesMessage.read(message)
+            family = family_named(self._families, asked.family)
+            return {"ok": True, "numbers": self._looks.examples(family, asked.task, asked.start)}
+        except Exception as error:
+            return answer_for(error)
+
+    async def try_picture(self, visitor: str, message: object) -> Answer:
+        """Ask merge, base and experts about one picture."""
+        try:
+            asked = TryMessage.read(message)
+            state = parse_state(asked.state, self._families)
+            family = family_named(self._families, state.family)
+
+            def work(cancelled: Cancelled) -> Answer:
+                return {
+                    "numbers": self._looks.try_it(state, family, asked.task, asked.picture, asked.example, cancelled)
+                }
+
+            return await self._turn(visitor, "try", asked.page, asked.sequence, work)
+        except Exception as error:
+            return answer_for(error)
+
+    async def look_closer(self, visitor: str, message: object) -> Answer:
+        """Look at one task of a merge: classes, confusion, and what it loses and gains against the task's expert."""
+        try:
+            asked = LookMessage.read(message)
+            state = parse_state(asked.state, self._families)
+            family = family_named(self._families, state.family)
+
+            def work(cancelled: Cancelled) -> Answer:
+                numbers = self._looks.look(state, family, asked.task, cancelled)
+                figures = {
+                    "classes": classes_chart.figure_of(numbers),
+                    "confusion": confusion_chart.figure_of(numbers),
+                }
+                return {"numbers": numbers, "figures": figures}
+
+            return await self._turn(visitor, "look", asked.page, asked.sequence, work)
+        except Exception as error:
+            return answer_for(error)
+
+    async def trade_off(self, visitor: str, message: object) -> Answer:
+        """Measure more of an expert's trade-off; asked again until it is complete."""
+        try:
+            asked = TradeOffMessage.read(message)
+            family = family_named(self._families, asked.family)
+            subset: Subset = "full" if asked.subset == "full" else "preview"
+
+            def work(cancelled: Cancelled) -> Answer:
+                numbers = self._trade_offs.measure(family, asked.expert, subset, cancelled)
+                return {"numbers": numbers, "figures": {"trade_off": trade_off_chart.figure_of(numbers)}}
+
+            return await self._turn(visitor, "trade-off", asked.page, asked.sequence, work)
+        except Exception as error:
+            return answer_for(error)
+
+    async def _turn(
+        self, visitor: str, kind: str, page: str, sequence: int, work: Callable[[Cancelled], Answer]
+    ) -> Answer:
+        def timed(cancelled: Cancelled) -> Answer:
+            begun = time.monotonic()
+            answer = work(cancelled)
+            return {**answer, "milliseconds": round(1000 * (time.monotonic() - begun), 1)}
+
+        future = self._scheduler.submit(visitor, f"{kind} {page}", kind, sequence, timed)
+        answer = await asyncio.wrap_future(future)
+        return {"ok": True, "seq": sequence, **answer}
