@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from merging_core.evaluation.paths import trace as trace
     from merging_core.evaluation.report import Report as Report
     from merging_core.evaluation.report import compare as compare
+    from merging_core.export import export_checkpoint as export_checkpoint
     from merging_core.recipes import Recipe as Recipe
     from merging_core.recipes import load_recipe as load_recipe
     from merging_core.recipes import parse_recipe as parse_recipe
@@ -54,6 +55,7 @@ __all__ = [
     "barrier",
     "build_space",
     "compare",
+    "export_checkpoint",
     "load_recipe",
     "load_task",
     "load_zoo",
@@ -74,6 +76,7 @@ _ROOMS = {
     "merging_core.evaluation.loading": ("load_task",),
     "merging_core.evaluation.paths": ("barrier", "trace"),
     "merging_core.evaluation.report": ("Report", "compare"),
+    "merging_core.export": ("export_checkpoint",),
     "merging_core.recipes": ("Recipe", "load_recipe", "parse_recipe"),
     "merging_core.space": ("TaskVector", "build_space", "task_vector"),
 }

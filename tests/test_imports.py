@@ -19,6 +19,7 @@ CORE_FLOORS = (
     {"methods", "masks", "scaling"},
     {"recipes"},
     {"engines", "evaluation"},
+    {"export"},
     {"cli"},
     {"__main__"},
 )

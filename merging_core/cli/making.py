@@ -31,20 +31,27 @@ def plan(recipe: RecipeFile, as_json: AsJson = False) -> None:
 def merge(
     recipe: RecipeFile,
     out_dir: Annotated[Path, typer.Argument(metavar="OUT_DIR", help="A new folder for the merged checkpoint.")],
+    shard_size: Annotated[
+        str | None,
+        typer.Option(help="Spread the weights over files of at most this size, such as 2GB; one file by default."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Merge, and write the checkpoint: all or nothing."""
+    """Merge, and write the checkpoint with its card: all or nothing."""
+    from merging_core.checkpoints.shards import parse_size
     from merging_core.cli.targets import open_bench
-    from merging_core.engines import make_plan, stream_merge
+    from merging_core.engines import make_plan
     from merging_core.engines.pricing import amount
+    from merging_core.export import export_checkpoint
     from merging_core.recipes import load_recipe
 
     start = time.perf_counter()
     asked = load_recipe(recipe)
+    limit = parse_size(shard_size) if shard_size is not None else None
     catalog = open_bench().catalog
     made = make_plan(asked, catalog)
     with ProgressLine() as progress:
-        folder = stream_merge(made, catalog, out_dir, progress=progress)
+        folder = export_checkpoint(made, catalog, out_dir, shard_bytes=limit, progress=progress)
     took = time.perf_counter() - start
     document = {
         "folder": str(folder),
@@ -52,6 +59,7 @@ def merge(
         "hash": made.hash,
         "leaves": len(made.outputs),
         "bytes": made.output_bytes,
+        "files": sorted(path.name for path in folder.iterdir()),
         "seconds": round(took, 3),
     }
     sentence = f"{folder}: {len(made.outputs)} leaves, {amount(made.output_bytes)}, in {took:.1f} s\nhash {made.hash}"

@@ -1,0 +1,87 @@
+"""One recipe in four forms, each ready to run: YAML, JSON, Python and a command line."""
+
+from __future__ import annotations
+
+import json
+import pprint
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from merging_core.recipes import Recipe, recipe_to_yaml
+
+__all__ = ["Forms", "command_line", "forms", "pinned"]
+
+_END = "END_OF_RECIPE"
+
+
+@dataclass(frozen=True)
+class Forms:
+    """The same recipe four times."""
+
+    yaml: str
+    json: str
+    python: str
+    command: str
+    """For a POSIX shell, in the folder where Basin lies."""
+
+    def as_json(self) -> dict[str, str]:
+        """Return the texts by name."""
+        return {"yaml": self.yaml, "json": self.json, "python": self.python, "command": self.command}
+
+
+def forms(recipe: Recipe, shard_bytes: int | None = None) -> Forms:
+    """Return a recipe in every form; Python and command line write files of at most `shard_bytes`, one if None.
+
+    >>> from merging_core.recipes import parse_recipe
+    >>> made = forms(parse_recipe({"version": 1, "models": [{"ref": "zoo:a"}], "method": {"name": "linear"}}), 5000)
+    >>> print(made.command.splitlines()[-1])
+    python -m merging_core merge recipe.yaml merged --shard-size 5kB
+    """
+    yaml = recipe_to_yaml(recipe)
+    command = f"cat > recipe.yaml <<'{_END}'\n{yaml}{_END}\n{command_line('recipe.yaml', shard_bytes)}\n"
+    tree = recipe.as_json()
+    return Forms(yaml, json.dumps(tree, indent=2, ensure_ascii=False) + "\n", _python(tree, shard_bytes), command)
+
+
+def command_line(recipe_file: str, shard_bytes: int | None = None) -> str:
+    """Return the command that merges a recipe's file into the folder `merged`.
+
+    >>> command_line("recipe.json", 2_000_000_000)
+    'python -m merging_core merge recipe.json merged --shard-size 2GB'
+    """
+    size = "" if shard_bytes is None else f" --shard-size {_size(shard_bytes)}"
+    return f"python -m merging_core merge {recipe_file} merged{size}"
+
+
+def pinned(recipe: Recipe, pins: Mapping[str, str]) -> Recipe:
+    """Return a recipe whose references say what they must contain; `pins` as a plan has them."""
+    models = tuple(replace(entry, ref=pins[entry.ref]) for entry in recipe.models)
+    return replace(recipe, base=pins[recipe.base] if recipe.base is not None else None, models=models)
+
+
+def _python(tree: Mapping[str, object], shard_bytes: int | None) -> str:
+    files = any(str(ref).startswith("file:") for ref in _refs(tree))
+    catalog = "Catalog(load_zoo(), allow_files=True)" if files else "Catalog(load_zoo())"
+    shards = "" if shard_bytes is None else f", shard_bytes={shard_bytes}"
+    return (
+        "from merging_core import Catalog, export_checkpoint, load_zoo, make_plan, parse_recipe\n\n"
+        f"recipe = parse_recipe(\n{_indented(pprint.pformat(tree, sort_dicts=False, width=96))}\n)\n"
+        f"catalog = {catalog}\n"
+        f'export_checkpoint(make_plan(recipe, catalog), catalog, "merged"{shards})\n'
+    )
+
+
+def _refs(tree: Mapping[str, object]) -> list[object]:
+    models = tree["models"]
+    return [tree["base"], *(entry["ref"] for entry in models)] if isinstance(models, list) else [tree["base"]]
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def _size(size: int) -> str:
+    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if size % scale == 0:
+            return f"{size // scale}{unit}"
+    return f"{size}B"

@@ -1,0 +1,125 @@
+"""The card: names from outside are inert in it, licences are those of the parts, the fence holds."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from merging_core.checkpoints import Catalog, open_checkpoint, parse_ref
+from merging_core.checkpoints.zoo import load_zoo
+from merging_core.engines import make_plan
+from merging_core.export import Results, TaskResult, model_card
+from merging_core.export.licences import common_licence, licence_of
+from merging_core.export.markdown import code_block, inert
+from merging_core.recipes import parse_recipe
+
+HOSTILE = "<img src=x onerror=alert(1)>|`[x](javascript:alert(1))` ## ![b](http://x.test)"
+
+
+def checkpoint(folder: Path, card: str | None = None, config: dict[str, object] | None = None) -> str:
+    folder.mkdir()
+    save_file({"layers.0.w": torch.ones(3)}, folder / "model.safetensors")
+    if config is not None:
+        (folder / "config.json").write_text(json.dumps(config))
+    if card is not None:
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    return f"file:{folder}"
+
+
+def card_of(refs: list[str], results: tuple[Results, ...] = ()) -> str:
+    given_recipe = {"version": 1, "models": [{"ref": ref} for ref in refs], "method": {"name": "linear"}}
+    return model_card(make_plan(parse_recipe(given_recipe), Catalog(load_zoo(), allow_files=True)), results)
+
+
+def outside_blocks(card: str) -> str:
+    """The card without its front matter and code blocks, where nothing is markup."""
+    text = re.sub(r"\A---\n.*?\n---\n", "", card, flags=re.DOTALL)
+    return re.sub(r"^(`{3,}).*?^\1$", "", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_a_hostile_name_is_text_and_nothing_else(tmp_path: Path) -> None:
+    name = HOSTILE.replace("/", "∕")
+    row = TaskResult(HOSTILE + "\n# heading", 0.5, (0.4, 0.6), 10)
+    card = card_of([checkpoint(tmp_path / name), checkpoint(tmp_path / "b")], (Results("test", (row,), row),))
+    prose = outside_blocks(card)
+    assert "<img" not in prose and "\n# heading" not in prose
+    assert not re.search(r"(?<!\\)\[x(?<!\\)\]", prose) and "](http" not in prose.replace("\\]\\(", "")
+    table = [line for line in prose.splitlines() if line.startswith("| model")]
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in table] == [6, 6]
+    assert str(tmp_path) not in prose
+
+
+def test_a_name_cannot_end_the_front_matter(tmp_path: Path) -> None:
+    card = card_of([checkpoint(tmp_path / "--- x: y"), checkpoint(tmp_path / "a: [b")])
+    front = yaml.safe_load(re.match(r"---\n(.*?)\n---\n", card, re.DOTALL).group(1))  # type: ignore[union-attr]
+    assert front["base_model"] == ["file:--- x: y", "file:a: [b"]
+
+
+@pytest.mark.parametrize("architecture", ["os; import evil", "a" * 200, "", 7, "Model\nimport os", ["x"]])
+def test_a_hostile_architecture_is_not_code_in_the_card(architecture: object, tmp_path: Path) -> None:
+    ref = checkpoint(tmp_path / "a", config={"architectures": [architecture], "model_type": "vit"})
+    card = card_of([ref])
+    assert "from_pretrained" not in card and "load_file" in card
+
+
+@given(st.text(max_size=60))
+def test_inert_text_holds_no_unescaped_markup_and_one_line(text: str) -> None:
+    made = inert(text)
+    assert not re.search(r"[<>]|(?<!\\)[`*_\[\]|#!~]", made.replace("\\\\", ""))
+    assert len(made.splitlines()) <= 1
+
+
+def test_inert_text_is_short() -> None:
+    assert len(inert("a" * 5000)) == 200
+
+
+def test_a_fence_is_longer_than_any_in_the_text() -> None:
+    assert code_block("a\n````\nb").startswith("`````\n")
+
+
+@pytest.mark.parametrize(
+    ("card", "licence"),
+    [
+        ("---\nlicense: mit\n---\n# x", "mit"),
+        ("---\r\nlicense: apache-2.0\r\n---\r\n", "apache-2.0"),
+        ("# no front matter", None),
+        ("---\nlicense: !!python/object/apply:os.system [ls]\n---\n", None),
+        ("---\nlicense: '<b>|x'\n---\n", None),
+        ("---\nlicense: [mit]\n---\n", None),
+        ("---\n- mit\n---\n", None),
+        ("---\nlicense: mit\n---\n" + "x" * 300_000, None),
+        (None, None),
+    ],
+)
+def test_a_licence_is_read_from_a_sound_card_only(card: str | None, licence: str | None, tmp_path: Path) -> None:
+    ref = checkpoint(tmp_path / "a", card)
+    assert licence_of(open_checkpoint(tmp_path / "a", parse_ref(ref))) == licence
+
+
+def test_a_card_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    ref = checkpoint(tmp_path / "a")
+    (tmp_path / "secret").write_text("---\nlicense: mit\n---\n")
+    (tmp_path / "a" / "README.md").symlink_to(tmp_path / "secret")
+    assert licence_of(open_checkpoint(tmp_path / "a", parse_ref(ref))) is None
+
+
+def test_an_unknown_licence_makes_the_whole_unknown() -> None:
+    assert common_licence(["mit", None]) is None
+
+
+def test_results_say_what_they_are() -> None:
+    row = TaskResult("Digits", 0.8125, (0.7, 0.9), 400, expert=0.9)
+    found = Results("test", (row,), row, 0.9, (0.8, 1.0), transductive=True, partial=True, note="Third score.")
+    card = card_of(["zoo:basins/left", "zoo:basins/right"], (found,))
+    assert "## Results on the test split" in card
+    assert "| Digits | 81.2 | 70.0 – 90.0 | 400 | 90.0 |" in card
+    assert "Normalised (merged ÷ expert): 0.900 (0.800 – 1.000)." in card
+    assert "**Transductive:**" in card and "**Partial:**" in card and "Third score." in card
