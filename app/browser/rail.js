@@ -95,6 +95,7 @@ export function createRail(description, store, { edit, scoreOnTest }) {
       onInput: (name) => edit({ kind: "method", name }),
     });
     method.row.append(explain.button);
+    method.row.dataset.act = "method";
     const summary = h("p", { class: "hint" });
     const knobs = h("div", {});
     const kept = keptKnobs(knobs, (name) => ["recipe", "method", "params", name]);

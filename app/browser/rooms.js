@@ -1,12 +1,16 @@
 // What the page holds beside its first screen. A room is a function of the page
-// { server, store, notice, theme, description, open(state) } and gives any of
+// { server, store, notice, theme, description, open(state), show(tab) } and gives any of
 //   panel    an element below the panels of the first screen
 //   button   an element in the top line
 //   tab      { name, title, element, shown() }: a view of its own; shown() is called when it comes to the front
 //   state(state)                    called with every new state
 //   answer(kind, answer, newest)    called with every good answer of the live loop
 
-const ROOMS = [];
+import { createGallery } from "./gallery.js";
+import { createShortcuts } from "./shortcuts.js";
+import { createTour } from "./tour.js";
+
+const ROOMS = [createGallery, createTour, createShortcuts];
 
 export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));

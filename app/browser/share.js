@@ -9,7 +9,7 @@ export function createShare(ask, store, notice) {
   const said = h("span", { class: "hint", role: "status" });
   const panel = h("div", { id, class: "explainer share-panel", popover: "auto" }, h("strong", {}, "Link to this merge"), field, said,
     h("p", { class: "source" }, "It carries the recipe itself and opens in any Basin with the same zoo."));
-  const button = h("button", { type: "button", class: "quiet", onclick: share }, "Share");
+  const button = h("button", { type: "button", class: "quiet", "data-act": "share", onclick: share }, "Share");
 
   async function share() {
     const answer = await attempt(notice, () => ask({ state: store.get() }));

@@ -50,7 +50,7 @@ export async function mount(root, functions, names, base) {
   const test = createTestScore((message) => server.score_on_test(message), store, notice, hello.test_scores);
   const edit = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
   const rail = createRail(description, store, { edit, scoreOnTest: test.run });
-  const rooms = createRooms({ server, store, notice, theme, description, open });
+  const rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name) });
   const busy = h("span", { class: "busy", "aria-hidden": "true" });
   const columns = h("div", { class: "columns" }, rail.element, h("main", {}, panels.accuracy.element, test.element,
     panels.path.element, panels.layers.element, history.element, rooms.panels));
@@ -113,9 +113,9 @@ export async function mount(root, functions, names, base) {
   }
 
   function header() {
-    const undo = h("button", { type: "button", class: "quiet", title: "Ctrl+Z", onclick: store.undo }, "Undo");
-    const redo = h("button", { type: "button", class: "quiet", title: "Ctrl+Shift+Z", onclick: store.redo }, "Redo");
-    const reset = h("button", { type: "button", class: "quiet", onclick: () => edit({ kind: "reset" }) }, "Reset");
+    const undo = h("button", { type: "button", class: "quiet", "data-act": "undo", title: "Ctrl+Z", onclick: store.undo }, "Undo");
+    const redo = h("button", { type: "button", class: "quiet", "data-act": "redo", title: "Ctrl+Shift+Z", onclick: store.redo }, "Redo");
+    const reset = h("button", { type: "button", class: "quiet", "data-act": "reset", onclick: () => edit({ kind: "reset" }) }, "Reset");
     const element = h("header", { class: "top" },
       h("h1", {}, h("span", { class: "logo", "aria-hidden": "true" }), "Basin"), tabs.element, busy,
       h("span", { class: "spacer" }), h("span", { class: "device", title: `Basin ${description.version}` }, description.device), undo, redo, reset, rooms.buttons, share.button);
@@ -130,12 +130,6 @@ export async function mount(root, functions, names, base) {
     rooms.state(state);
     notice.clear();
     root.dataset.asked = loop.push(state);
-  });
-  window.addEventListener("keydown", (event) => {
-    if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "z" || event.target.matches?.("input[type=text],input[type=number]")) return;
-    event.preventDefault();
-    if (event.shiftKey) store.redo();
-    else store.undo();
   });
 
   rail.set(store.get());
