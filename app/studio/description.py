@@ -38,6 +38,7 @@ def describe_task(task: Task) -> dict[str, Any]:
         "title": task.title,
         "description": task.description,
         "classes": list(task.classes),
+        "image_size": task.image_size,
         "splits": {name: len(split) for name, split in task.splits.items()},
         "source": task.source,
         "licence": task.licence,
