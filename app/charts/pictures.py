@@ -25,6 +25,10 @@ FORMS = ("png", "svg")
 _NARROW = 480
 _RANKS = {"heatmap": 0, "bar": 1, "scatter": 2}
 _MOST = 4000
+_TICK = 3.5
+"""Pixels between an axis and its labels."""
+_PAD = 2.0
+"""Pixels around the text of an annotation."""
 
 
 def render(
@@ -161,7 +165,7 @@ def _draw_axis(sheet: Sheet, axis: Axis, axes: Mapping[str, Axis], layout: Mappi
                 line(pixel, spec.get("gridcolor", "#e6e8ec"), spec.get("gridwidth", 1))
     if spec.get("zeroline", False) and near <= axis.pixel(0) <= far:
         line(axis.pixel(0), spec.get("zerolinecolor", spec.get("gridcolor", "#444444")), spec.get("zerolinewidth", 1))
-    if spec.get("showline", False):
+    if spec.get("showline", "linecolor" in spec):
         points = [(axis.start, edge), (axis.stop, edge)] if is_x else [(edge, axis.start), (edge, axis.stop)]
         sheet.line(points, rgba(spec.get("linecolor", "#444444")), spec.get("linewidth", 1))
     reach = 0.0
@@ -195,11 +199,11 @@ def _tick_labels(
         elif side in ("bottom", "top"):
             sheet.write(
                 lines,
-                (pixel, edge + (2 if side == "bottom" else -2)),
+                (pixel, edge + (_TICK if side == "bottom" else -_TICK)),
                 "center",
                 "top" if side == "bottom" else "bottom",
             )
-            reach = max(reach, high + 2)
+            reach = max(reach, high + _TICK)
         else:
             left = side == "left"
             sheet.write(lines, (edge + (-4 if left else 4), pixel), "right" if left else "left", "middle", angle)
@@ -218,7 +222,7 @@ def _axis_title(sheet: Sheet, axis: Axis, edge: float, side: str, reach: float, 
     lines = lines_of(text, look)
     half = 0.65 * look.size * len(lines)
     if side == "bottom":
-        sheet.write(lines, (middle, min(edge + away + half - 2, sheet.height - half)), "center", "middle")
+        sheet.write(lines, (middle, min(edge + away + half - 5, sheet.height - half)), "center", "middle")
     elif side == "top":
         sheet.write(lines, (middle, max(edge - away - half, half)), "center", "middle")
     elif side == "left":
@@ -277,6 +281,7 @@ def _annotations(sheet: Sheet, layout: Mapping[str, Any], axes: Mapping[str, Axi
         across, down = note.get("xanchor", "auto"), note.get("yanchor", "auto")
         if across == "auto":
             across = "center"
+        x += {"left": _PAD, "right": -_PAD}.get(across, 0.0)
         if down == "auto":
             down = ("bottom" if y < tip[1] else "top") if arrow else "middle"
         sheet.write(lines_of(str(note.get("text", "")), look), (x, y), across, down, float(note.get("textangle", 0)))

@@ -94,7 +94,7 @@ def _axis(
     else:
         start, stop = bottom - low * (bottom - top), bottom - high * (bottom - top)
     given = spec.get("range") or _named(layout, spec.get("matches")).get("range")
-    ends = tuple(given) if given else _range(mine, letter, kind, categories, spec)
+    ends = tuple(given) if given else _range(mine, letter, kind, categories, spec, abs(stop - start))
     if spec.get("autorange") == "reversed":
         ends = ends[::-1]
     first, last = float(ends[0]), float(ends[1])
@@ -135,9 +135,14 @@ def _number(value: Any) -> float:
 
 
 def _range(
-    traces: Sequence[Mapping[str, Any]], letter: str, kind: str, categories: Sequence[str], spec: Mapping[str, Any]
+    traces: Sequence[Mapping[str, Any]],
+    letter: str,
+    kind: str,
+    categories: Sequence[str],
+    spec: Mapping[str, Any],
+    length: float,
 ) -> tuple[float, float]:
-    """What plotly's autorange does: the data, bars from zero, a twentieth of the axis around."""
+    """What plotly's autorange does: the data, bars from zero, a twentieth of the axis around and room for markers."""
     places, solid, to_zero = [], False, spec.get("rangemode") == "tozero"
     for trace in traces:
         mine = [_place(value, kind, categories) for value in _values(trace, letter)]
@@ -156,13 +161,24 @@ def _range(
     low, high = (min(places), max(places)) if places else (0.0, 1.0)
     if to_zero and kind == "linear":
         low, high = min(low, 0.0), max(high, 0.0)
-    pad = _PADDING * (high - low) / (1 - 2 * _PADDING)
-    lines = letter == "x" and all("markers" not in str(trace.get("mode", "lines")) for trace in traces)
-    if solid or lines:
+    marked = [
+        trace for trace in traces if trace["type"] == "scatter" and "markers" in str(trace.get("mode", "markers"))
+    ]
+    if solid or (letter == "x" and not marked):
         return low, high
     if low == high:
         return low - 1.0, high + 1.0
-    return (low if to_zero and low == 0 else low - pad), (high if to_zero and high == 0 else high + pad)
+    share = _PADDING + max((_reach(trace) for trace in marked), default=0.0) / max(length, 1.0)
+    below, above = (0.0 if to_zero and end == 0 else min(share, 0.4) for end in (low, high))
+    span = (high - low) / (1 - below - above)
+    return low - below * span, high + above * span
+
+
+def _reach(trace: Mapping[str, Any]) -> float:
+    """How many pixels the largest marker of a trace reaches from its middle; at least three."""
+    size = (trace.get("marker") or {}).get("size")
+    sizes = size if isinstance(size, list | tuple) else [size]
+    return max(3.0, *(float(one or 6) / 2 for one in sizes))
 
 
 def _half(places: Iterable[float], trace: Mapping[str, Any]) -> float:
@@ -207,5 +223,5 @@ def _text(value: Any, axis: Axis, step: float) -> str:
     elif axis.kind == "log":
         text = f"{value:g}"
     else:
-        text = f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}" if step < 1 else f"{value:g}"
+        text = f"{round(value, max(0, 1 - math.floor(math.log10(step)))) + 0.0:.10g}"
     return f"{axis.spec.get('tickprefix', '')}{text.replace('-', '−')}{axis.spec.get('ticksuffix', '')}"

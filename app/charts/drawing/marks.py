@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
@@ -28,8 +28,13 @@ class Place:
 
     @property
     def box(self) -> Box:
+        """The pixels between the ends of both axes."""
         (left, right), (top, bottom) = sorted((self.x.start, self.x.stop)), sorted((self.y.start, self.y.stop))
         return (left, top, right, bottom)
+
+    def clip(self, trace: Mapping[str, Any]) -> Box | None:
+        """Return where a trace's marks end: at the axes, or nowhere where it says so."""
+        return None if trace.get("cliponaxis") is False else self.box
 
     def point(self, x: Any, y: Any) -> Point:
         """Return the pixel of a pair of values."""
@@ -160,7 +165,8 @@ def draw_heatmap(sheet: Sheet, trace: Mapping[str, Any], place: Place) -> None:
             if words and trace.get("texttemplate"):
                 text = str(trace["texttemplate"]).replace("%{text}", str(words[j][i])).replace("%{z}", f"{value:g}")
                 middle = ((left + right) / 2, (top + bottom) / 2)
-                sheet.write(lines_of(text, _font(trace.get("textfont"), place.style)), middle, "center", "middle")
+                readable = replace(place.style, colour=_readable(colour, place))
+                sheet.write(lines_of(text, _font(trace.get("textfont"), readable)), middle, "center", "middle")
     if trace.get("showscale", True) and known:
         _scale(sheet, scale, (float(low), float(high)), place)
 
@@ -174,6 +180,16 @@ def _scale(sheet: Sheet, stops: list[list[Any]], ends: tuple[float, float], plac
         sheet.rectangle(slice_, scale_colour(stops, (i + 0.5) / steps))
     for value, y in ((ends[1], top), ((ends[0] + ends[1]) / 2, (top + bottom) / 2), (ends[0], bottom)):
         sheet.write(lines_of(f"{value:.3g}".replace("-", "−"), place.style), (right + 4, y), "left", "middle")
+
+
+def _readable(colour: Colour, place: Place) -> Colour:
+    """The colour of letters on a cell: the figure's ink, or its opposite where ink would not stand out."""
+    ink = place.style.colour
+    paper = tuple(1.0 - round(part) for part in ink[:3])
+    red, green, blue = (colour[3] * part + (1 - colour[3]) * paper[i] for i, part in enumerate(colour[:3]))
+    light = 0.299 * red + 0.587 * green + 0.114 * blue > 0.5
+    dark_ink = sum(ink[:3]) < 1.5
+    return ink if light == dark_ink else (paper[0], paper[1], paper[2], 1.0)
 
 
 def _edges(axis: Axis, values: Sequence[Any]) -> list[float]:
@@ -263,7 +279,7 @@ def _markers(sheet: Sheet, trace: Mapping[str, Any], place: Place, points: Seque
             face, thick = (0.0, 0.0, 0.0, 0.0), float(width if width is not None else 1)
         else:
             rim, face, thick = _paint(edge_colour, opacity), fill, float(width or 0)
-        sheet.marks([point for _, point in same], shape, float(size), face, rim, thick, place.box)
+        sheet.marks([point for _, point in same], shape, float(size), face, rim, thick, place.clip(trace))
 
 
 def _texts(sheet: Sheet, trace: Mapping[str, Any], place: Place, points: Sequence[Point]) -> None:
@@ -301,7 +317,7 @@ def _errors(sheet: Sheet, trace: Mapping[str, Any], place: Place, points: Sequen
                 if letter == "y"
                 else [(x + unit * up, y), (x - unit * down, y)]
             )
-            sheet.line(ends, colour, thick, clip=place.box)
+            sheet.line(ends, colour, thick, clip=place.clip(trace))
             for ex, ey in ends:
                 bar = [(ex - cap, ey), (ex + cap, ey)] if letter == "y" else [(ex, ey - cap), (ex, ey + cap)]
-                sheet.line(bar, colour, thick, clip=place.box)
+                sheet.line(bar, colour, thick, clip=place.clip(trace))

@@ -228,8 +228,8 @@ def test_ticks_are_every_one_two_or_five_of_a_power_of_ten() -> None:
         spec = {"range": [low, high], **more}
         return [text for _, text in ticks_of(axes_of({"xaxis": spec}, [], (0.0, 0.0, length, 100.0))["x"])]
 
-    assert texts(0, 1.5) == ["0.0", "0.5", "1.0", "1.5"]
-    assert texts(-1, 1, nticks=4) == ["−1.0", "−0.5", "0.0", "0.5", "1.0"]
+    assert texts(0, 1.5) == ["0", "0.5", "1", "1.5"]
+    assert texts(-1, 1, nticks=4) == ["−1", "−0.5", "0", "0.5", "1"]
     assert texts(0, 1000, nticks=5) == ["0", "200", "400", "600", "800", "1000"]
     assert texts(0, 1, tickformat=".0%", tickvals=[0, 0.5, 1]) == ["0%", "50%", "100%"]
     assert texts(-2, 0, type="log") == ["0.01", "0.1", "1"]
@@ -247,6 +247,7 @@ def test_an_axis_without_a_range_holds_its_data_and_starts_at_zero_where_it_shou
     assert span(line, rangemode="tozero")[0] == 0.0
     assert span({**line, "type": "bar"})[0] == 0.0
     assert span({**line, "y": [None, None]}) == pytest.approx((-0.0556, 1.0556), abs=1e-3)
+    assert span({**line, "mode": "markers", "marker": {"size": 10}}) == pytest.approx((0.0, 10.0))
 
 
 def test_letters_keep_their_tags_to_themselves() -> None:
