@@ -4,8 +4,8 @@ import { createChart } from "./chart.js";
 import { fill, h } from "./dom.js";
 import { count, difference, number, percent, plusMinus } from "./format.js";
 
-export function createAccuracyPanel(theme) {
-  const plot = h("div", { class: "plot", "aria-hidden": "true" });
+export function createAccuracyPanel(theme, onTask) {
+  const plot = h("div", { class: "plot", "aria-hidden": "true", onpointerdown: press });
   const readout = h("div", { class: "readout" });
   const table = h("div", { class: "sr-only" });
   const stage = h("span", { class: "stage" });
@@ -13,8 +13,19 @@ export function createAccuracyPanel(theme) {
     h("header", {}, h("h2", {}, "Accuracy per task"), stage, legend()),
     h("div", { class: "body" }, plot, readout), table);
   const chart = createChart(plot, theme);
+  let tasks = [];
+
+  // A press on a task's bar or label chooses it, unless the pointer moves on.
+  function press(down) {
+    window.addEventListener("pointerup", (up) => {
+      const still = Math.hypot(up.clientX - down.clientX, up.clientY - down.clientY) < 5;
+      const place = Math.round(chart.value("xaxis", down.clientX - plot.getBoundingClientRect().left) ?? -1);
+      if (still && tasks[place]) onTask(tasks[place]);
+    }, { once: true });
+  }
 
   function show(figure, numbers) {
+    tasks = numbers.tasks.map((task) => task.task);
     element.dataset.subset = numbers.subset;
     stage.textContent = numbers.partial
       ? `${numbers.split}, preview of ${count(numbers.n)}` : `${numbers.split}, all ${count(numbers.n)}`;

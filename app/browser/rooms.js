@@ -5,16 +5,19 @@
 //   tab      { name, title, element, shown() }: a view of its own; shown() is called when it comes to the front
 //   state(state)                    called with every new state
 //   answer(kind, answer, newest)    called with every good answer of the live loop
+//   task(name)                      called when a task is chosen on the accuracy chart
 
 import { createGallery } from "./gallery.js";
+import { createLookCloser } from "./look-closer.js";
 import { createShortcuts } from "./shortcuts.js";
 import { createTour } from "./tour.js";
+import { createTryIt } from "./try-it.js";
 
-const ROOMS = [createGallery, createTour, createShortcuts];
+const ROOMS = [createTryIt, createLookCloser, createGallery, createTour, createShortcuts];
 
 export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));
   const all = (name) => made.map((room) => room[name]).filter(Boolean);
   const tell = (name) => (...what) => all(name).forEach((hear) => hear(...what));
-  return { panels: all("panel"), buttons: all("button"), tabs: all("tab"), state: tell("state"), answer: tell("answer") };
+  return { panels: all("panel"), buttons: all("button"), tabs: all("tab"), state: tell("state"), answer: tell("answer"), task: tell("task") };
 }

@@ -36,7 +36,7 @@ export async function mount(root, functions, names, base) {
   let pinned = null;
 
   const panels = {
-    accuracy: createAccuracyPanel(theme),
+    accuracy: createAccuracyPanel(theme, (task) => rooms.task(task)),
     path: createPathPanel(description, theme, store),
     layers: createLayersPanel(theme, store),
   };
