@@ -14,6 +14,8 @@ from starlette.middleware import Middleware
 from app.gallery.examples import FOLDER, read_examples
 from app.gallery.service import Gallery
 from app.ledger import Ledger
+from app.library.cards import CardMiddleware
+from app.library.shelf import Shelf, open_shelf
 from app.live import Scheduler
 from app.looking.service import Looking
 from app.serving import BrowserFiles
@@ -39,17 +41,21 @@ _CSS = """
 class Basin(gr.Blocks):
     """The page, with what works behind it; `start` is `launch` with everything that Basin wants of Gradio."""
 
-    def __init__(self, settings: Settings, studio: Studio, files: BrowserFiles) -> None:
+    def __init__(self, settings: Settings, studio: Studio, shelf: Shelf, files: BrowserFiles) -> None:
         super().__init__(title="Basin", analytics_enabled=False, fill_width=True, fill_height=True)
         self.settings = settings
         self.studio = studio
+        self.shelf = shelf
         self.browser_files = files
 
     def start(self, *, block: bool = True, quiet: bool = False) -> str:
         """Start the server and return its local address; with `block`, return when it is stopped."""
         settings = self.settings
         cookie = Cookie(settings.secret, framed=settings.space)
-        middleware: Any = Middleware(VisitorMiddleware, cookie=cookie)
+        middleware: Any = [
+            Middleware(VisitorMiddleware, cookie=cookie),
+            Middleware(CardMiddleware, cards=self.shelf.cards, root_path=settings.root_path),
+        ]
         _, url, _ = self.launch(
             server_name=settings.host,
             server_port=settings.port,
@@ -66,7 +72,7 @@ class Basin(gr.Blocks):
             max_file_size="1mb",
             prevent_thread_lock=True,
             quiet=True,
-            app_kwargs={"routes": [self.browser_files.route()], "middleware": [middleware]},
+            app_kwargs={"routes": [self.browser_files.route(), self.shelf.cards.route()], "middleware": middleware},
         )
         self.studio.warm()
         self.browser_files.pack()
@@ -83,6 +89,7 @@ class Basin(gr.Blocks):
         """Stop the server and what works for it."""
         self.close(verbose=False)
         self.studio.close()
+        self.shelf.store.close()
 
 
 def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
@@ -97,10 +104,11 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     gallery = Gallery(read_examples(FOLDER), workbench, scheduler)
     models = workbench.models()
     looking = Looking(models, workbench.families, scheduler).functions() if models is not None else {}
+    shelf = open_shelf(settings, workbench, ledger, scheduler)
     files = BrowserFiles.collect()
-    basin = Basin(settings, studio, files)
+    basin = Basin(settings, studio, shelf, files)
     with basin:
-        studio_view.build({**studio.functions(), **gallery.functions(), **looking}, files)
+        studio_view.build({**studio.functions(), **shelf.functions, **gallery.functions(), **looking}, files)
     return basin
 
 
@@ -111,6 +119,7 @@ def launch(settings: Settings, *, block: bool = True, quiet: bool = False) -> Ba
         basin.start(block=block, quiet=quiet)
     except BaseException:
         basin.studio.close()
+        basin.shelf.store.close()
         raise
     return basin
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from app.families import Family, family_named
+from app.ledger import Merge
 from app.state import StudioState
 from app.studio.workbench import Numbers
 from merging_core.methods.registry import method as method_info
 from merging_core.scaling.registry import scaling as scaling_info
 
-__all__ = ["history_row", "label_of", "with_pinned", "words_of"]
+__all__ = ["history_of", "history_row", "label_of", "with_pinned", "words_of"]
 
 _NAMED = 3
 
@@ -31,6 +33,16 @@ def label_of(state: StudioState, families: tuple[Family, ...]) -> str:
     if recipe.layer_scaling.kind != "constant":
         words.append(scaling_info(recipe.layer_scaling.kind).title)
     return ", ".join(words)
+
+
+def history_of(merges: Sequence[Merge], families: tuple[Family, ...]) -> list[Numbers]:
+    """Return the rows of a history, oldest first; what belongs to a family that is not here is left out."""
+    known = {family.name for family in families}
+    return [
+        {**merge.row, "when": merge.at, "state": merge.state, "name": merge.name, "pinned": merge.pinned}
+        for merge in merges
+        if merge.state.get("family") in known
+    ]
 
 
 def history_row(hash_: str, label: str, numbers: Numbers) -> Numbers:

@@ -13,15 +13,15 @@ from app.charts import accuracy as accuracy_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
 from app.families import family_named
-from app.ledger import Ledger, Merge
+from app.ledger import Ledger
 from app.live import BusyError, Cancelled, Scheduler
 from app.notices import Answer, answer_for
 from app.sharing import link
 from app.state import StudioState, default_state, parse_state
 from app.studio import pairs
 from app.studio.edits import edited
-from app.studio.messages import LiveMessage, MessageError, is_text, live_message, message_of
-from app.studio.rows import history_row, label_of, with_pinned, words_of
+from app.studio.messages import LiveMessage, live_message, message_of
+from app.studio.rows import history_of, history_row, label_of, with_pinned
 from app.studio.workbench import Numbers, Workbench
 from merging_core.errors import BasinError, LinkError, Problem
 
@@ -53,7 +53,6 @@ class Studio:
             "live": self.live,
             "score_on_test": self.score_on_test,
             "share": self.share,
-            "compare": self.compare,
         }
 
     def warm(self) -> None:
@@ -117,20 +116,6 @@ class Studio:
             fields = message_of(message, {"state": _NEEDED_STATE})
             state = parse_state(fields["state"], self._workbench.families)
             return {"query": f"s={link.encode(state.as_json())}"}
-
-        return _answered(work)
-
-    def compare(self, visitor: str, message: object) -> Answer:
-        """Compare two merges of this visitor's history on the same examples."""
-
-        def work() -> Answer:
-            hash_text = is_text(64)
-            fields = message_of(message, {"a": (True, "a is a hash", hash_text), "b": (True, "b is a hash", hash_text)})
-            a, b = (self._own_merge(visitor, fields[name], name) for name in ("a", "b"))
-            if a.state["family"] != b.state["family"]:
-                raise MessageError(Problem("two merges of one family are compared", "two families", "message"))
-            differences = self._workbench.difference(pairs.unpack(a.correct), pairs.unpack(b.correct))
-            return {"differences": differences, "words": words_of(differences)}
 
         return _answered(work)
 
@@ -201,19 +186,7 @@ class Studio:
         return {"ok": True, **answer}
 
     def _history(self, visitor: str) -> list[Numbers]:
-        merges = self._ledger.merges(visitor)
-        known = {family.name for family in self._workbench.families}
-        kept = [merge for merge in merges if merge.state.get("family") in known]
-        return [{**merge.row, "when": merge.at, "state": merge.state} for merge in kept]
-
-    def _own_merge(self, visitor: str, hash_: str, where: str) -> Merge:
-        merge = self._ledger.merge(visitor, hash_)
-        if merge is None:
-            advice = "let the merge settle first"
-            raise MessageError(
-                Problem("a merge of your history is compared", "another one", f"message.{where}", advice)
-            )
-        return merge
+        return history_of(self._ledger.merges(visitor), self._workbench.families)
 
     def _warm(self) -> None:
         try:
