@@ -1,12 +1,11 @@
 """Open Basin: `python app.py`, in any environment that has requirements.txt."""
 
-import os
 import sys
 
-# Read when torch is loaded: threads that wait for work sleep, so that evaluation and browser get the cores.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from merging_core.process import prepare_process
 
 if __name__ == "__main__":
+    prepare_process()
     from app.main import main
 
     sys.exit(main())

@@ -7,8 +7,9 @@ do, the median what it did beside its other work), and the best processor time o
 - *forward*: 192 images by one thread in batches of several sizes: transformers with its parameters bound by
   torch.func.functional_call, transformers as it is, and our pure function;
 - *threads*: the same 192 images with every operation split over all cores, and with whole batches side by side;
-- *reports*: what the studio waits for: the preview of six tasks (6 × 32 images; target 60), and a full split of six
-  tasks (6 × 250; target 450).
+- *reports*: what the studio waits for: the preview of six tasks (6 × 24 images; target 50), and a full split of six
+  tasks (6 × 250; target 450);
+- *memory*: the reports again, in processes that give freed memory back to the system and in ones that keep it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -29,6 +32,7 @@ from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.heads import PrototypeHead
 from merging_core.evaluation.intervals import PairCounts, average_interval, ratio
 from merging_core.evaluation.tasks import Split, Task
+from merging_core.process import keep_freed_memory
 
 CONFIG: dict[str, Any] = {
     "model_type": "clip_vision_model", "hidden_size": 160, "intermediate_size": 320, "num_hidden_layers": 6,
@@ -122,9 +126,28 @@ def report_forms(model: CLIPVisionModel, cores: int) -> dict[str, Form]:
     evaluator = Evaluator(workers=cores)
     pairs = [PairCounts(150, 20, 30, 50)] * 6
     return {
-        "preview, 6 × 32 images": lambda: evaluator.evaluate(CONFIG, weights, tasks, subset="preview"),
+        "preview, 6 × 24 images": lambda: evaluator.evaluate(CONFIG, weights, tasks, subset="preview"),
         "full split, 6 × 250 images": lambda: evaluator.evaluate(CONFIG, weights, tasks),
         "intervals of one report": lambda: (average_interval([170] * 6, [250] * 6), ratio(pairs)),
+    }
+
+
+def memory_table(repeats: int) -> dict[str, dict[str, float]]:
+    """Measure the reports in processes of both kinds, in turn; of each figure the best and the median of all."""
+    command = [sys.executable, "-m", "benchmarks.evaluation", "--only", "reports", "--json", "--repeats", str(repeats)]
+    rows: dict[str, list[dict[str, float]]] = {}
+    for _ in range(3):
+        for kind, more in (("given back", ["--give-back"]), ("kept", [])):
+            answer = subprocess.run([*command, *more], check=True, capture_output=True, text=True)
+            for name, row in json.loads(answer.stdout)["reports"].items():
+                rows.setdefault(f"{name}, {kind}", []).append(row)
+    return {
+        name: {
+            "best": min(row["best"] for row in found),
+            "median": statistics.median(row["median"] for row in found),
+            "processor": min(row["processor"] for row in found),
+        }
+        for name, found in rows.items()
     }
 
 
@@ -133,9 +156,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time the evaluator.")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--only", choices=("forward", "threads", "reports"), help="measure one table")
+    parser.add_argument("--only", choices=("forward", "threads", "reports", "memory"), help="measure one table")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--give-back", action="store_true", help="leave the C library as it is")
     given = parser.parse_args()
+    if not given.give_back:
+        keep_freed_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = CLIPVisionModel(CLIPVisionConfig(**CONFIG)).eval()
@@ -145,8 +171,11 @@ def main() -> None:
         "threads": lambda: thread_forms(model, images, given.cores),
         "reports": lambda: report_forms(model, given.cores),
     }
-    wanted = [given.only] if given.only else list(tables)
-    found = {name: measured(tables[name](), given.repeats) for name in wanted}
+    wanted = [given.only] if given.only else [*tables, "memory"]
+    found = {
+        name: memory_table(given.repeats) if name == "memory" else measured(tables[name](), given.repeats)
+        for name in wanted
+    }
     if given.json:
         print(json.dumps(found, ensure_ascii=False, indent=1))
         return

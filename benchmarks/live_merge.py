@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import Zoo
 from merging_core.engines import LiveEngine
+from merging_core.process import keep_freed_memory
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import Recipe
 
@@ -154,6 +155,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
+    keep_freed_memory()
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         base, experts = write_family(Path(folder), options.width, options.layers)

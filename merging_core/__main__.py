@@ -1,12 +1,11 @@
 """`python -m merging_core`: the command line."""
 
-import os
 import sys
 
-# Read when torch is loaded: threads that wait for work sleep instead of taking turns at spinning.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+from merging_core.process import prepare_process
 
 if __name__ == "__main__":
+    prepare_process()
     try:
         from merging_core.cli.main import main
 

@@ -172,7 +172,7 @@ class Evaluator:
 
 
 def parts_of(tasks: Sequence[Task], split: str, subset: Subset) -> tuple[Part, ...]:
-    """Return one part a task: the preview subset (the first 32 examples) or the whole split."""
+    """Return one part a task: the preview subset (the first PREVIEW examples) or the whole split."""
     if not tasks:
         raise EvaluationError(Problem("there is a task to evaluate on", "none", "tasks"))
     sizes = [len(task.labels(split)) for task in tasks]

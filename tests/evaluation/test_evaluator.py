@@ -92,13 +92,13 @@ def test_anytime_gives_the_preview_and_then_the_whole_split_for_no_extra_work(
 
     monkeypatch.setattr(Batches, "run", counted)
     preview, full = evaluator.anytime(MLP_CONFIG, mlp_weights(3), tasks)
-    assert rows == [64, 96]
-    assert (preview.subset, preview.partial, preview.n) == ("preview", True, 64)
+    assert rows == [48, 112]
+    assert (preview.subset, preview.partial, preview.n) == ("preview", True, 48)
     assert (full.subset, full.partial, full.n) == ("full", False, 160)
     whole = evaluator.evaluate(MLP_CONFIG, mlp_weights(3), tasks)
     for early, late, once in zip(preview.tasks, full.tasks, whole.tasks, strict=True):
         assert late.examples.tolist() == once.examples.tolist() and late.correct.tolist() == once.correct.tolist()
-        assert early.examples.tolist() == late.examples[:32].tolist()
+        assert early.examples.tolist() == late.examples[:24].tolist()
         assert early.interval[1] - early.interval[0] > late.interval[1] - late.interval[0]
 
 

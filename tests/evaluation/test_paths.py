@@ -98,7 +98,7 @@ def test_a_trace_shows_ends_middle_and_current_first_and_then_every_point() -> N
     assert [path.complete for path in paths] == [False] * 6 + [True]
     last = paths[-1]
     assert [point.t for point in last.splits["train"]] == [i / 8 for i in range(9)]
-    assert last.n == {"validation": 64, "train": 64} and last.of == {"validation": 83, "train": 75} and last.partial
+    assert last.n == {"validation": 48, "train": 48} and last.of == {"validation": 83, "train": 75} and last.partial
     json.dumps(last.as_json(), allow_nan=False)
 
 
