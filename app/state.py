@@ -12,10 +12,12 @@ from typing import Any
 
 from merging_core.errors import BasinError, Problem, RecipeError, closest
 from merging_core.masks.registry import mask as mask_info
+from merging_core.methods.contract import MethodInfo
 from merging_core.methods.registry import method as method_info
 from merging_core.recipes import Recipe, changes, parse_recipe
 from merging_core.scaling.registry import scaling as scaling_info
 
+from .experts import exchanged, first_of
 from .families import Family, family_named
 
 __all__ = [
@@ -129,17 +131,18 @@ def choose_family(state: StudioState, name: object, families: tuple[Family, ...]
     return replace(default_state(family_named(families, name)), metric=state.metric)
 
 
-def choose_method(state: StudioState, name: object) -> StudioState:
+def choose_method(state: StudioState, name: object, families: tuple[Family, ...]) -> StudioState:
     """Merge by another method.
 
-    Models and weights stay. Parameters of the same name stay. λ becomes the new method's default if it was the old
-    one's, or if one method combines task vectors and the other weights. A method that owns the mask takes over the
-    density of the mask that was there.
+    Models stay as far as the method takes them: of too many the first that have a weight, too few are joined by the
+    family's next. Weights stay where the method has them. Parameters of the same name stay. λ becomes the new method's
+    default if it was the old one's, or if one method combines task vectors and the other weights. A method that owns
+    the mask takes over the density of the mask that was there.
 
-    Raises: `RecipeError` if the method is unknown, or takes another number of models.
+    Raises: `RecipeError` if the method is unknown, or the family has too few experts for it.
     """
     old, new = method_info(state.recipe.method.name), method_info(_text(name, "method"))
-    recipe = changes.with_method(state.recipe, new.name)
+    recipe = changes.with_method(state.recipe, new.name, _fitting(state, new, families))
     given = {**state.recipe.mask.params, **state.recipe.method.params}
     recipe = changes.with_method_params(recipe, **_kept(given, new.parameters))
     if state.recipe.lambda_ != old.default_lambda and old.domain == new.domain:
@@ -183,7 +186,10 @@ def choose_alpha_rule(state: StudioState, rule: object) -> StudioState:
 def choose_experts(state: StudioState, refs: object, families: tuple[Family, ...]) -> StudioState:
     """Merge these experts; those that were there keep their weights, new ones get 1. The family's order is kept.
 
-    Raises: `RecipeError` for a stranger, an expert named twice, or a number of models that the method does not take.
+    Where the method does not take so many, one is exchanged: a new one takes the place of the last that was there, and
+    the place of one that is left out goes to the family's next.
+
+    Raises: `RecipeError` for a stranger, an expert named twice, or if nothing is left to merge.
     """
     if not isinstance(refs, list) or not all(isinstance(ref, str) for ref in refs):
         raise RecipeError(Problem("experts are a list of references", _shown(refs), "experts"))
@@ -195,13 +201,31 @@ def choose_experts(state: StudioState, refs: object, families: tuple[Family, ...
         raise RecipeError(Problem("each expert is named once", "one twice", "experts"))
     present = {_plain(entry.ref): entry.ref for entry in state.recipe.models}
     order = {ref: place for place, ref in enumerate(family.refs)}
-    chosen = [present.get(ref, ref) for ref in sorted(refs, key=order.__getitem__)]
+    takes = method_info(state.recipe.method.name).models
+    kept = (
+        exchanged(refs, list(present), [expert.ref for expert in family.experts], takes) if refs or takes[1] else refs
+    )
+    chosen = [present.get(ref, ref) for ref in sorted(kept, key=order.__getitem__)]
     return replace(state, recipe=changes.with_models(state.recipe, chosen))
 
 
 def choose_path(state: StudioState, path: object, families: tuple[Family, ...]) -> StudioState:
     """Look along λ, or between two checkpoints of the family."""
     return replace(state, path=_parse_path(path, family_named(families, state.family)))
+
+
+def _fitting(state: StudioState, method: MethodInfo, families: tuple[Family, ...]) -> list[str] | None:
+    """Return what a method merges in place of the models of the state; nothing if it takes them as they are."""
+    present = {_plain(entry.ref): entry for entry in state.recipe.models}
+    fewest, most = method.models
+    if fewest <= len(present) <= (most or len(present)):
+        return None
+    family = family_named(families, state.family)
+    experts = [expert.ref for expert in family.experts]
+    idle = {ref for ref, entry in present.items() if entry.weight == 0.0}
+    chosen = first_of(list(present), idle, experts, method.models)
+    order = {ref: place for place, ref in enumerate(family.refs)}
+    return [present[ref].ref if ref in present else ref for ref in sorted(chosen, key=order.__getitem__)]
 
 
 def _parse_path(value: object, family: Family) -> PathChoice:

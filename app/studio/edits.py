@@ -46,7 +46,7 @@ def edited(state: StudioState, change: Mapping[str, Any], families: tuple[Family
         case "family":
             return transitions.choose_family(state, value, families)
         case "method":
-            return transitions.choose_method(state, value)
+            return transitions.choose_method(state, value, families)
         case "mask":
             return transitions.choose_mask(state, value)
         case "scaling":

@@ -5,20 +5,31 @@ The pieces are as large as suits the device; the kernel's functions are elementw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
 from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_
 from merging_core.engines.masking import PreparedMask
 from merging_core.engines.reductions import l1_norm
-from merging_core.methods.contract import CombineContext, MethodInfo, gather
+from merging_core.methods.contract import CombineContext, MethodInfo, contexts_of_leaves, gather, gather_leaf
 from merging_core.methods.info import Parameters
 from merging_core.methods.sums import weighted_sum
+from merging_core.space.reductions import BLOCK
 
-__all__ = ["all_finite", "combine_flat", "finish_flat", "mask_flat", "merged_pieces", "norms_for_alpha", "piece_size"]
+__all__ = [
+    "all_finite",
+    "combine_flat",
+    "finish_flat",
+    "gather_flat",
+    "mask_flat",
+    "merged_pieces",
+    "norms_for_alpha",
+    "piece_size",
+]
 
 _ACCELERATOR_PIECE = 1 << 24
+_ACCELERATOR_BLOCKS = 16
 
 
 def piece_size(device: torch.device) -> int:
@@ -41,18 +52,45 @@ def mask_flat(vector: torch.Tensor, prepared: PreparedMask, spans: Sequence[tupl
     return out
 
 
-def combine_flat(
-    vectors: Sequence[torch.Tensor], weights: torch.Tensor, info: MethodInfo, params: Parameters
+def gather_flat(
+    vectors: Sequence[torch.Tensor], info: MethodInfo, spans: Sequence[tuple[int, int]]
+) -> tuple[dict[str, torch.Tensor], ...]:
+    """Return the sums behind the method's leaf statistics, for each leaf; nothing for a method without any."""
+    if not info.leaf_statistics:
+        return ()
+    at_once = 1 if vectors[0].device.type == "cpu" else _ACCELERATOR_BLOCKS
+
+    def pieces(start: int, stop: int) -> Iterator[torch.Tensor]:
+        for at, end in cuts(stop - start, BLOCK * at_once):
+            yield torch.stack([vector[start + at : start + end] for vector in vectors])
+
+    return tuple(gather_leaf(info, pieces(start, stop), at_once) for start, stop in spans)
+
+
+def combine_flat(  # noqa: PLR0913
+    vectors: Sequence[torch.Tensor],
+    weights: torch.Tensor,
+    info: MethodInfo,
+    params: Parameters,
+    spans: Sequence[tuple[int, int]] = (),
+    sums: Sequence[Mapping[str, torch.Tensor]] = (),
 ) -> torch.Tensor:
-    """Return what the method makes of all models, statistics of the whole model first where it has any."""
+    """Return what the method makes of all models, statistics of the whole model first where it has any.
+
+    `sums` are those of `gather_flat`, for the leaves that lie at `spans`.
+    """
     stacked = (torch.stack(pieces) for pieces in _pieces(vectors)) if info.statistics else iter(())
-    context = CombineContext(params, gather(info, stacked, weights, params))
+    common = CombineContext(params, gather(info, stacked, weights, params))
     out = torch.empty_like(vectors[0])
-    start = 0
-    for pieces in _pieces(vectors):
-        stop = start + pieces[0].numel()
-        out[start:stop] = combine_piece(pieces, weights, info, context)
-        start = stop
+    places = spans if sums else [(0, out.numel())]
+    contexts = contexts_of_leaves(info, common, sums, weights) if sums else (common,)
+    for (first, last), context in zip(places, contexts, strict=True):
+        leaf = [vector[first:last] for vector in vectors]
+        start = first
+        for pieces in _pieces(leaf):
+            stop = start + pieces[0].numel()
+            out[start:stop] = combine_piece(pieces, weights, info, context)
+            start = stop
     return out
 
 

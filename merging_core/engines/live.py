@@ -20,7 +20,7 @@ from functools import partial
 import torch
 
 from merging_core.engines.coefficients import after_combine, before_mask, profile, weight_tensor
-from merging_core.engines.flat import all_finite, combine_flat, finish_flat, mask_flat, norms_for_alpha
+from merging_core.engines.flat import all_finite, combine_flat, finish_flat, gather_flat, mask_flat, norms_for_alpha
 from merging_core.engines.kernel import non_finite, round_, runs
 from merging_core.engines.ladder import has_rank, ladder, ladder_thresholds
 from merging_core.engines.layer_stats import LayerStats, MaskStats, gram, layer_stats, mask_stats, squares
@@ -200,7 +200,7 @@ class LiveEngine:
         weights = weight_tensor(found, self.device)
         combined_key = ("combined", mask_keys, found.weights, found.method.name, found.params)
         with self._timed(timings, "combine"):
-            combined = self._stages.get(combined_key, lambda: combine_flat(masked, weights, found.method, found.params))
+            combined = self._stages.get(combined_key, lambda: self._combined(plan, masked, mask_keys, weights))
         alpha = None
         if found.layer_scaling.needs_alpha and surveyed.base is not None and base is not None:
             with self._timed(timings, "alpha"):
@@ -245,6 +245,17 @@ class LiveEngine:
             masked.append(self._stages.get(new_key, build))
             made.append(new_key)
         return tuple(masked), tuple(made)
+
+    def _combined(
+        self, plan: Plan, masked: Sequence[torch.Tensor], mask_keys: Hashable, weights: torch.Tensor
+    ) -> torch.Tensor:
+        """Combine all vectors; the sums behind statistics of each leaf are kept, since they know of no parameter."""
+        found, spans = plan.stages, _spans(plan.space)
+        if not found.method.leaf_statistics:
+            return combine_flat(masked, weights, found.method, found.params)
+        asked = tuple((statistic.name, statistic.of_blocks) for statistic in found.method.leaf_statistics)
+        sums = self._stages.get(("leaf sums", asked, mask_keys), lambda: gather_flat(masked, found.method, spans))
+        return combine_flat(masked, weights, found.method, found.params, spans, sums)
 
     def _mask_one(  # noqa: PLR0913
         self, plan: Plan, vector: torch.Tensor, key: Hashable, spec: MaskSpec, factors: tuple[float, ...], content: str

@@ -46,7 +46,7 @@ class Passes:
 
 
 def passes_of(stages: Stages, has_base: bool) -> Passes:
-    """Count the readings: one to merge, one for statistics of the whole model, up to three for thresholds."""
+    """Count the readings: one to merge, one for statistics of each kind, up to three for thresholds."""
     why = []
     reads = 1
     if any(needs_threshold(spec) for spec in stages.masks):
@@ -56,6 +56,11 @@ def passes_of(stages: Stages, has_base: bool) -> Passes:
         reads += 1
         why.append(
             "one for " + " and ".join(statistic.name.replace("_", " ") for statistic in stages.method.statistics)
+        )
+    if stages.method.leaf_statistics:
+        reads += 1
+        why.append(
+            "one for " + " and ".join(f"{statistic.name} of each leaf" for statistic in stages.method.leaf_statistics)
         )
     if stages.layer_scaling.needs_alpha and has_base:
         reads += 2

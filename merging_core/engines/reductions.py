@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import torch
 
-from merging_core.space.reductions import BLOCK, block_l1_partials, combine_in_order
+from merging_core.space.reductions import block_l1_partials, blocks, combine_in_order
 
-__all__ = ["blocks", "l1_norm"]
-
-
-def blocks(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Regroup consecutive pieces of a flat vector into blocks of 65 536 elements, the last one shorter.
-
-    >>> [block.numel() for block in blocks([torch.zeros(65_000), torch.zeros(1_000)])]
-    [65536, 464]
-    """
-    waiting: list[torch.Tensor] = []
-    count = 0
-    for piece in pieces:
-        rest = piece
-        while rest.numel():
-            part, rest = rest[: BLOCK - count], rest[BLOCK - count :]
-            waiting.append(part)
-            count += part.numel()
-            if count == BLOCK:
-                yield waiting[0] if len(waiting) == 1 else torch.cat(waiting)
-                waiting, count = [], 0
-    if waiting:
-        yield torch.cat(waiting)
+__all__ = ["l1_norm"]
 
 
 def l1_norm(pieces: Iterable[torch.Tensor]) -> float:

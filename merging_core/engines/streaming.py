@@ -8,7 +8,7 @@ often. The k-th largest magnitude is found by counting, so no sorted copy of a m
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.pricing import STREAMED_PIECE
 from merging_core.engines.reductions import l1_norm
 from merging_core.errors import CancelledError, CheckpointError, Problem
-from merging_core.methods.contract import CombineContext, gather
+from merging_core.methods.contract import CombineContext, contexts_of_leaves, gather, gather_leaf
 from merging_core.methods.sums import weighted_sum
 from merging_core.scaling.profiles import alpha_from_norms
 from merging_core.space.parameter_space import SpaceLeaf
@@ -150,9 +150,9 @@ class _Job:
         found = plan.stages
         masks = self._masks()
         weights = weight_tensor(found)
-        context = self._context(masks, weights)
+        contexts = self._contexts(masks, weights)
         depths = [leaf.depth for leaf in space.leaves]
-        coefficients = after_combine(found, depths, self._alpha(masks, weights, context))
+        coefficients = after_combine(found, depths, self._alpha(masks, weights, contexts))
         place = {leaf.name: index for index, leaf in enumerate(space.leaves)}
         done = 0
         for spec in plan.outputs:
@@ -165,7 +165,7 @@ class _Job:
             for start, stop in self._ranges(leaf):
                 origin = self._origin(leaf, start, stop)
                 pieces = self._inputs(masks, index, start, stop, origin)
-                combined = combine_piece(pieces, weights, found.method, context)
+                combined = combine_piece(pieces, weights, found.method, contexts[index])
                 merged = finish_(torch.empty_like(combined), combined, origin, coefficients[index], found.method.domain)
                 out[start:stop] = merged
             error = non_finite([(leaf.name, out)], plan.recipe.dtype)
@@ -195,13 +195,17 @@ class _Job:
             prepared.append(prepare_mask(spec, names, spans, factors, walk, seed=found.seed, content=content))
         return tuple(prepared)
 
-    def _context(self, masks: tuple[PreparedMask, ...], weights: torch.Tensor) -> CombineContext:
-        """Gather the statistics of the whole model that the method needs, if any; one walk."""
-        found = self.plan.stages
-        stacked = (torch.stack(pieces) for pieces in self._walk(masks))
-        return CombineContext(found.params, gather(found.method, stacked, weights, found.params))
+    def _contexts(self, masks: tuple[PreparedMask, ...], weights: torch.Tensor) -> tuple[CombineContext, ...]:
+        """Gather the statistics that the method needs of the whole model and of each leaf; one walk for each kind."""
+        found, leaves = self.plan.stages, range(len(self.plan.space.leaves))
+        stacked = (torch.stack(pieces) for index in leaves for pieces in self._walk(masks, index))
+        common = CombineContext(found.params, gather(found.method, stacked, weights, found.params))
+        sums = [gather_leaf(found.method, map(torch.stack, self._walk(masks, index))) for index in leaves]
+        return contexts_of_leaves(found.method, common, sums, weights)
 
-    def _alpha(self, masks: tuple[PreparedMask, ...], weights: torch.Tensor, context: CombineContext) -> float | None:
+    def _alpha(
+        self, masks: tuple[PreparedMask, ...], weights: torch.Tensor, contexts: Sequence[CombineContext]
+    ) -> float | None:
         """Compute LiNeS's α from the norms of the whole model, where the recipe asks for it; two walks."""
         plan, found = self.plan, self.plan.stages
         base, space = plan.survey.base, plan.space
@@ -221,16 +225,17 @@ class _Job:
                 for start, stop in self._ranges(leaf):
                     before = self._read(origin, leaf, start, stop)
                     pieces = self._inputs(masks, index, start, stop, before)
-                    piece = combine_piece(pieces, weights, found.method, context)
+                    piece = combine_piece(pieces, weights, found.method, contexts[index])
                     yield piece - before if found.method.domain == "weight" else piece
 
         norms = l1_norm(summed()), l1_norm(merged())
         return alpha_from_norms(*norms, len(plan.survey.experts), found.layer_scaling.alpha_rule)
 
-    def _walk(self, masks: tuple[PreparedMask, ...]) -> Iterator[tuple[torch.Tensor, ...]]:
-        for index, leaf in enumerate(self.plan.space.leaves):
-            for start, stop in self._ranges(leaf):
-                yield self._inputs(masks, index, start, stop, self._origin(leaf, start, stop))
+    def _walk(self, masks: tuple[PreparedMask, ...], index: int) -> Iterator[tuple[torch.Tensor, ...]]:
+        """Yield what the method combines of one leaf, piece by piece."""
+        leaf = self.plan.space.leaves[index]
+        for start, stop in self._ranges(leaf):
+            yield self._inputs(masks, index, start, stop, self._origin(leaf, start, stop))
 
     def _ranges(self, leaf: SpaceLeaf) -> Iterator[tuple[int, int]]:
         for start, stop in cuts(leaf.elements, self.piece):

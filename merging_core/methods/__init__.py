@@ -8,7 +8,8 @@ Add a method in five steps:
    flat vector, and beside it a `MethodInfo` with formula, source, parameters and defaults. Add over models with
    `sums.weighted_sum`, in model order.
 3. If it must see the whole model first, describe that as a `Statistic`: integers or float64 numbers that add up over
-   pieces.
+   pieces; if it must see each leaf first, as a `LeafStatistic`. Where the result is a sum with one coefficient for each
+   model and leaf, `products.coefficients_of_leaves` makes it from a function of the inner products.
 4. Put its name into the tuple of `registry.methods`. Controls, recipe schema, command line and documentation follow
    from it.
 5. Write `tests/methods/test_<name>.py`: a golden value worked by hand and a float64 reference; the laws in

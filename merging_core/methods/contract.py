@@ -2,25 +2,38 @@
 
 The stages of a merge, in order, and who owns the numbers in each:
 
-    task vectors τₜ → mask (the recipe's, or the method's own: `owned_mask`) → statistics over the whole model →
-    combine (weights wₜ inside) → layer scaling → λ → + θ₀
+    task vectors τₜ → mask (the recipe's, or the method's own: `owned_mask`) → statistics of the whole model, or of each
+    leaf → combine (weights wₜ inside) → layer scaling → λ → + θ₀
 
 Weight-domain methods skip the mask: their vectors are the weights θₜ; with a base, combine(θ) − θ₀ is what is scaled.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 
 from merging_core.methods.info import Description, ParameterInfo, Parameters
+from merging_core.space.reductions import blocks
 
-__all__ = ["CombineContext", "Group", "MethodInfo", "Statistic", "gather"]
+__all__ = [
+    "CombineContext",
+    "Group",
+    "LeafStatistic",
+    "MethodInfo",
+    "Statistic",
+    "WeightRule",
+    "contexts_of_leaves",
+    "gather",
+    "gather_leaf",
+]
 
-Group = Literal["averages", "task vectors", "sign consensus", "sparsifying"]
+Group = Literal["averages", "geometry", "task vectors", "sign consensus", "sparsifying"]
+WeightRule = Literal["any", "not negative", "none"]
+"""Which weights a method takes: any number, 0 or more, or none at all (each is 1)."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +57,21 @@ class Statistic:
     finish: Callable[[torch.Tensor], torch.Tensor]
 
 
+@dataclass(frozen=True)
+class LeafStatistic:
+    """Something that must be known of each leaf before any piece of it can be combined, such as an angle.
+
+    `of_blocks(vectors [T, n])` gives a float64 tensor for each 65 536 elements of a leaf, counted from its start:
+    [⌈n / 65 536⌉, …] on the CPU. Blocks are added in order, so the bits do not depend on how the leaf is cut. `finish`
+    turns the sums of all leaves [L, …] into what the combination reads of each: [L, …] float32.
+    """
+
+    name: str
+    of_blocks: Callable[[torch.Tensor], torch.Tensor]
+    finish: Callable[[torch.Tensor, torch.Tensor, Parameters], torch.Tensor]
+    """`finish(sums [L, …] float64, weights [T] float64, params)`; everything on the CPU."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodInfo(Description):
     """One merge method: its record and its pure function.
@@ -57,6 +85,7 @@ class MethodInfo(Description):
     default_lambda: float
     combine: Callable[[torch.Tensor, torch.Tensor, CombineContext], torch.Tensor]
     statistics: tuple[Statistic, ...] = ()
+    leaf_statistics: tuple[LeafStatistic, ...] = ()
     owned_mask: str = ""
     """Kind of the mask that is part of the method; the method's parameters of the same names are that mask's."""
     needs_base: bool = True
@@ -66,6 +95,7 @@ class MethodInfo(Description):
     stochastic: bool = False
     models: tuple[int, int | None] = (1, None)
     """The fewest and the most models that it takes."""
+    weights: WeightRule = "any"
     weights_problem: Callable[[tuple[float, ...], Parameters], tuple[str, str] | None] | None = None
     """Says what must hold for the weights, and what to do, if they do not go together; nothing if they do."""
 
@@ -92,6 +122,7 @@ class MethodInfo(Description):
             "symmetric": self.symmetric,
             "stochastic": self.stochastic,
             "models": list(self.models),
+            "weights": self.weights,
         }
 
 
@@ -114,3 +145,48 @@ def gather(
             found = statistic.of_piece(piece, weights, params)
             sums[statistic.name] = sums[statistic.name] + found if statistic.name in sums else found
     return {statistic.name: statistic.finish(sums[statistic.name]) for statistic in info.statistics}
+
+
+def gather_leaf(info: MethodInfo, pieces: Iterable[torch.Tensor], at_once: int = 1) -> dict[str, torch.Tensor]:
+    """Sum what a method's leaf statistics say of one leaf, whose pieces are walked once and in order.
+
+    Shapes: each piece [T, n] float32 (after the mask) → for each statistic a float64 tensor on the CPU; nothing for a
+    leaf without elements. `at_once` blocks of 65 536 elements are worked on together; it is not in the bits.
+
+    >>> from merging_core.methods.slerp import SLERP
+    >>> gather_leaf(SLERP, [torch.tensor([[3.0], [1.0]]), torch.tensor([[4.0], [0.0]])])["coefficients"].tolist()
+    [[25.0, 3.0], [3.0, 1.0]]
+    """
+    sums: dict[str, torch.Tensor] = {}
+    if not info.leaf_statistics:
+        return sums
+    for run in blocks(pieces, at_once):
+        for statistic in info.leaf_statistics:
+            for found in statistic.of_blocks(run):
+                sums[statistic.name] = sums[statistic.name] + found if statistic.name in sums else found
+    return sums
+
+
+def contexts_of_leaves(
+    info: MethodInfo, common: CombineContext, sums: Sequence[Mapping[str, torch.Tensor]], weights: torch.Tensor
+) -> tuple[CombineContext, ...]:
+    """Return what the combination may know of each leaf: what all share, and the finished statistics of its own.
+
+    `sums` come from `gather_leaf`, one for each leaf in the order of the model; weights [T] float32.
+    """
+    contexts = [common] * len(sums)
+    known = [leaf for leaf, found in enumerate(sums) if found]
+    if not known:
+        return tuple(contexts)
+    wide = weights.cpu().to(torch.float64)
+    finished = {
+        statistic.name: statistic.finish(
+            torch.stack([sums[leaf][statistic.name] for leaf in known]), wide, common.params
+        )
+        for statistic in info.leaf_statistics
+    }
+    placed = {name: values.to(torch.float32).to(weights.device) for name, values in finished.items()}
+    for row, leaf in enumerate(known):
+        own = {name: values[row] for name, values in placed.items()}
+        contexts[leaf] = replace(common, statistics={**common.statistics, **own})
+    return tuple(contexts)

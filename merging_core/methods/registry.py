@@ -6,6 +6,9 @@ from merging_core.errors import Problem, RecipeError, closest
 from merging_core.masks.registry import masks
 from merging_core.methods.contract import MethodInfo
 from merging_core.methods.linear import LINEAR
+from merging_core.methods.model_stock import MODEL_STOCK
+from merging_core.methods.slerp import SLERP
+from merging_core.methods.soups import REWARDED_SOUP, UNIFORM_SOUP, WISE_FT
 from merging_core.methods.task_arithmetic import DARE_LINEAR, TASK_ARITHMETIC
 from merging_core.methods.ties import DARE_TIES, TIES
 from merging_core.scaling.registry import scalings
@@ -17,9 +20,12 @@ def methods() -> tuple[MethodInfo, ...]:
     """Return every merge method.
 
     >>> [info.name for info in methods()]
-    ['linear', 'task_arithmetic', 'ties', 'dare_linear', 'dare_ties']
+    ... # doctest: +NORMALIZE_WHITESPACE
+    ['linear', 'uniform_soup', 'rewarded_soup', 'wise_ft', 'slerp', 'model_stock', 'task_arithmetic', 'ties',
+     'dare_linear', 'dare_ties']
     """
-    return distinct((LINEAR, TASK_ARITHMETIC, TIES, DARE_LINEAR, DARE_TIES))
+    averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT)
+    return distinct((*averages, SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES, DARE_LINEAR, DARE_TIES))
 
 
 def distinct(infos: tuple[MethodInfo, ...]) -> tuple[MethodInfo, ...]:

@@ -42,7 +42,7 @@ def markdown(
 
 
 def _method_table(infos: Sequence[MethodInfo]) -> str:
-    head = ("name", "title", "group", "works on", "mask", "models", "default λ", "needs", "seed matters")
+    head = ("name", "title", "group", "works on", "mask", "models", "weights", "default λ", "needs", "seed matters")
     rows = [
         (
             f"`{info.name}`",
@@ -51,6 +51,7 @@ def _method_table(infos: Sequence[MethodInfo]) -> str:
             "weights" if info.domain == "weight" else "task vectors",
             f"its own: `{info.owned_mask}`" if info.owned_mask else "any" if info.domain == "task_vector" else "none",
             _models(info.models),
+            info.weights,
             f"{info.default_lambda:g}",
             _needs(info),
             "yes" if info.stochastic else "no",

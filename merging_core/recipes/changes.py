@@ -47,21 +47,19 @@ def with_models(recipe: Recipe, refs: Sequence[str]) -> Recipe:
 
     A layer scaling that does not take that many gives way to `constant`.
     """
-    known = {entry.ref: entry for entry in recipe.models}
-    entries = tuple(known.get(ref, ModelEntry(ref)) for ref in refs)
-    fewest, most = scaling(recipe.layer_scaling.kind).models
-    if not fewest <= len(entries) <= (len(entries) if most is None else most):
-        recipe = replace(recipe, layer_scaling=LayerScalingSpec())
-    return _checked(replace(recipe, models=entries))
+    return _checked(_with_models(recipe, refs))
 
 
-def with_method(recipe: Recipe, name: str) -> Recipe:
+def with_method(recipe: Recipe, name: str, refs: Sequence[str] | None = None) -> Recipe:
     """Choose a method, with its default parameters and its default λ; what does not apply beside it is dropped.
 
     A free mask is dropped beside a method that brings its own or has no task vectors; so are parameters of single
-    models that nothing reads any more.
+    models that nothing reads any more. Weights that the method does not take become those that it does: 1 beside a
+    method without weights, 0 instead of a negative one. `refs`: merge these models instead, as `with_models` does.
     """
     info = method(name)
+    if refs is not None:
+        recipe = _with_models(recipe, refs)
     free = recipe.mask if info.domain == "task_vector" and not info.owned_mask else MaskSpec()
     changed = replace(
         recipe,
@@ -109,6 +107,24 @@ def with_dtype(recipe: Recipe, dtype: str) -> Recipe:
     return _checked(replace(recipe, dtype=dtype))
 
 
+def _with_models(recipe: Recipe, refs: Sequence[str]) -> Recipe:
+    known = {entry.ref: entry for entry in recipe.models}
+    entries = tuple(known.get(ref, ModelEntry(ref)) for ref in refs)
+    fewest, most = scaling(recipe.layer_scaling.kind).models
+    if not fewest <= len(entries) <= (len(entries) if most is None else most):
+        recipe = replace(recipe, layer_scaling=LayerScalingSpec())
+    return replace(recipe, models=entries)
+
+
+def _taken(weights: tuple[float, ...], info: MethodInfo, params: Parameters) -> tuple[float, ...]:
+    """Return the weights that a method takes in place of these; all 1 where they would still not go together."""
+    if info.weights == "none":
+        return (1.0,) * len(weights)
+    found = weights if info.weights == "any" else tuple(max(0.0, weight) for weight in weights)
+    fit = info.weights_problem is None or info.weights_problem(found, params) is None
+    return found if fit else (1.0,) * len(weights)
+
+
 def _checked(recipe: Recipe) -> Recipe:
     return parse_recipe(recipe.as_json())
 
@@ -124,10 +140,15 @@ def _entries(
 
 
 def _kept(recipe: Recipe, info: MethodInfo, free: MaskSpec) -> tuple[ModelEntry, ...]:
-    """Return the models with only those overrides that something still reads."""
+    """Return the models with only those overrides that something still reads, and weights that the method takes."""
     readers = (*info.parameters, *mask(free.kind).parameters)
     names = {parameter.name for parameter in readers if parameter.per_model}
+    weights = _taken(tuple(entry.weight for entry in recipe.models), info, info.defaults())
     return tuple(
-        replace(entry, params=Parameters({name: value for name, value in entry.params.items() if name in names}))
-        for entry in recipe.models
+        replace(
+            entry,
+            weight=weight,
+            params=Parameters({name: entry.params[name] for name in entry.params if name in names}),
+        )
+        for entry, weight in zip(recipe.models, weights, strict=True)
     )

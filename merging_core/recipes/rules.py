@@ -35,7 +35,11 @@ def rules(
     elif recipe.layer_scaling.applies_to == "each" and recipe.layer_scaling.alpha_rule != "value":
         must = "an α that follows from the merged vector applies to the merged vector"
         problems.append(Problem(must, "each", applies_to, "write merged, or give alpha a value"))
-    if method_info.weights_problem is not None and len(recipe.models) == listed > 0:
+    # Weights are judged where every model could be read; whatever could not is a problem already.
+    readable = len(recipe.models) == listed > 0
+    wrong = _weight_rules(recipe, method_info) if readable else []
+    problems += wrong
+    if method_info.weights_problem is not None and readable and not wrong:
         weights = tuple(entry.weight for entry in recipe.models)
         broken = method_info.weights_problem(weights, recipe.method.params)
         if broken is not None:
@@ -53,6 +57,18 @@ def _how_many(title: str, models: tuple[int, int | None], listed: int) -> list[P
     noun = "model" if wanted.endswith(" 1") else "models"
     fix = "add models" if listed < fewest else "remove models, or choose another"
     return [Problem(f"{title} takes {wanted} {noun}", str(listed), "models", fix)]
+
+
+def _weight_rules(recipe: Recipe, method_info: MethodInfo) -> list[Problem]:
+    title, problems = method_info.title, []
+    for index, entry in enumerate(recipe.models):
+        where = f"models[{index}].weight"
+        if method_info.weights == "none" and entry.weight != 1.0:
+            problems.append(Problem(f"{title} has no weights", f"{entry.weight:g}", where, "leave weight out"))
+        if method_info.weights == "not negative" and entry.weight < 0.0:
+            must, fix = f"the weights of {title} are 0 or more", "use 0 to leave the model out"
+            problems.append(Problem(must, f"{entry.weight:g}", where, fix))
+    return problems
 
 
 def _mask_rules(method_info: MethodInfo, mask_info: MaskInfo) -> list[Problem]:

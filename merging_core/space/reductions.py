@@ -7,7 +7,7 @@ every number of threads and every chunk that is a whole number of blocks. Block 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 
@@ -17,10 +17,12 @@ __all__ = [
     "BLOCK",
     "block_dot",
     "block_dot_partials",
+    "block_gram_partials",
     "block_l1",
     "block_l1_partials",
     "block_sum_of_squares",
     "block_sum_of_squares_partials",
+    "blocks",
     "combine_in_order",
 ]
 
@@ -77,6 +79,45 @@ def block_l1_partials(a: torch.Tensor) -> torch.Tensor:
     return _partials(a, lambda part, _: part.abs_())
 
 
+def block_gram_partials(vectors: torch.Tensor) -> torch.Tensor:
+    """Return the float64 inner products of several vectors for each block: [T, n] → [⌈n / 65 536⌉, T, T] on the CPU.
+
+    >>> block_gram_partials(torch.tensor([[3.0, 4.0], [1.0, 0.0]])).tolist()
+    [[[25.0, 3.0], [3.0, 1.0]]]
+    """
+    count, size = vectors.shape
+    wide = _wide(vectors)
+    whole = size - size % BLOCK
+    parts = [_gram_of_rows(wide[:, :whole].reshape(count, -1, BLOCK))]
+    if whole < size:
+        width = 1 << (size - whole - 1).bit_length()
+        short = torch.nn.functional.pad(wide[:, whole:], (0, width - (size - whole)))
+        parts.append(_gram_of_rows(short.view(count, 1, width)))
+    return torch.cat(parts).cpu()
+
+
+def blocks(pieces: Iterable[torch.Tensor], at_once: int = 1) -> Iterator[torch.Tensor]:
+    """Regroup consecutive pieces `[…, n]` into `at_once` blocks of 65 536 elements each, the last ones shorter.
+
+    >>> [block.numel() for block in blocks([torch.zeros(65_000), torch.zeros(1_000)])]
+    [65536, 464]
+    """
+    size = BLOCK * at_once
+    waiting: list[torch.Tensor] = []
+    count = 0
+    for piece in pieces:
+        rest = piece
+        while rest.shape[-1]:
+            part, rest = rest[..., : size - count], rest[..., size - count :]
+            waiting.append(part)
+            count += part.shape[-1]
+            if count == size:
+                yield waiting[0] if len(waiting) == 1 else torch.cat(waiting, dim=-1)
+                waiting, count = [], 0
+    if waiting:
+        yield waiting[0] if len(waiting) == 1 else torch.cat(waiting, dim=-1)
+
+
 def combine_in_order(partials: torch.Tensor | Iterable[float]) -> float:
     """Add block sums one after the other, from the first to the last.
 
@@ -113,6 +154,17 @@ def _halved(terms: torch.Tensor) -> torch.Tensor:
         whole = terms[: terms.numel() - short]
         return torch.cat((_halved(whole), _tree(last.view(1, -1)))) if whole.numel() else _tree(last.view(1, -1))
     return _tree(terms.view(-1, BLOCK))
+
+
+def _gram_of_rows(rows: torch.Tensor) -> torch.Tensor:
+    """Return the inner products of `rows` `[T, B, 2ᵏ]` for each of B blocks: `[B, T, T]`."""
+    count, number, width = rows.shape
+    result = rows.new_zeros(number, count, count)
+    for index in range(count if number else 0):
+        sums = _tree((rows[index] * rows[index:]).view(-1, width)).view(count - index, number).T
+        result[:, index, index:] = sums
+        result[:, index:, index] = sums
+    return result
 
 
 def _tree(rows: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from app import state as transitions
 from app.sharing.link import decode, encode
 from app.state import StudioState, default_state, parse_state
 from merging_core.errors import BasinError, RecipeError
-from merging_core.methods.registry import methods
+from merging_core.methods.registry import method, methods
 from merging_core.recipes import changes
 from tests.app.pretend import family, pair
 
@@ -26,6 +26,10 @@ def with_recipe(**keys: Any) -> StudioState:
     document = TINY.as_json()
     document["recipe"] = {**document["recipe"], **keys}
     return parse_state(document, FAMILIES)
+
+
+def used(state: StudioState) -> list[str]:
+    return [entry.ref.rpartition("/")[2] for entry in state.recipe.models]
 
 
 @pytest.mark.parametrize("place", [0, 1])
@@ -90,35 +94,100 @@ def test_what_is_no_state_gets_sentences(value: object) -> None:
 
 @pytest.mark.parametrize("name", [info.name for info in methods()])
 @pytest.mark.parametrize("start", [info.name for info in methods()])
-def test_any_method_can_be_chosen_from_any_other_and_keeps_models_and_weights(start: str, name: str) -> None:
+def test_any_method_can_be_chosen_from_any_other_and_keeps_the_models_that_it_takes(start: str, name: str) -> None:
     state = replace(TINY, recipe=changes.with_weight(TINY.recipe, 1, -0.25))
-    state = transitions.choose_method(transitions.choose_method(state, start), name)
+    first = transitions.choose_method(state, start, FAMILIES)
+    state = transitions.choose_method(first, name, FAMILIES)
     assert state.recipe.method.name == name
-    assert [entry.weight for entry in state.recipe.models] == [1.0, -0.25, 1.0, 1.0, 1.0, 1.0]
+    # Experts with a weight go before those without.
+    before = [entry.ref for entry in sorted(first.recipe.models, key=lambda entry: entry.weight == 0.0)]
+    after = [entry.ref for entry in state.recipe.models]
+    fewest, most = method(name).models
+    assert set(after) == set(before[:most]) or (len(before) < fewest == len(after) and set(before) <= set(after))
     assert parse_state(state.as_json(), FAMILIES) == state
+
+
+@pytest.mark.parametrize("name", [info.name for info in methods() if info.models[1] is None])
+def test_weights_stay_as_far_as_the_method_takes_them(name: str) -> None:
+    state = replace(TINY, recipe=changes.with_weight(TINY.recipe, 1, -0.25))
+    state = transitions.choose_method(state, name, FAMILIES)
+    second = {"any": -0.25, "not negative": 0.0, "none": 1.0}[method(name).weights]
+    assert [entry.weight for entry in state.recipe.models] == [1.0, second, 1.0, 1.0, 1.0, 1.0]
+
+
+def test_of_too_many_experts_a_method_takes_the_first_that_have_a_weight() -> None:
+    state = replace(TINY, recipe=changes.with_weight(TINY.recipe, 0, 0.0))
+    assert used(transitions.choose_method(state, "slerp", FAMILIES)) == ["letters", "shapes"]
+    assert used(transitions.choose_method(state, "wise_ft", FAMILIES)) == ["letters"]
+
+
+def test_too_few_experts_are_joined_by_the_familys_next() -> None:
+    one = transitions.choose_method(TINY, "wise_ft", FAMILIES)
+    assert used(transitions.choose_method(one, "model_stock", FAMILIES)) == ["digits", "letters"]
+    last = transitions.choose_experts(one, ["zoo:tiny/greek"], FAMILIES)
+    assert used(transitions.choose_method(last, "slerp", FAMILIES)) == ["digits", "greek"]
+
+
+def test_a_layer_scaling_for_one_expert_gives_way_when_a_method_needs_two() -> None:
+    one = transitions.choose_scaling(transitions.choose_method(TINY, "wise_ft", FAMILIES), "lines_gamma")
+    assert transitions.choose_method(one, "model_stock", FAMILIES).recipe.layer_scaling.kind == "constant"
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "got"),
+    [
+        ("slerp", ["digits", "letters", "greek"], ["digits", "greek"]),
+        ("slerp", ["letters"], ["letters", "shapes"]),
+        ("slerp", [], ["shapes", "counting"]),
+        ("slerp", ["shapes", "greek"], ["shapes", "greek"]),
+        ("wise_ft", ["digits", "greek"], ["greek"]),
+        ("wise_ft", [], ["letters"]),
+    ],
+)
+def test_a_method_for_some_experts_exchanges_them_and_never_refuses(
+    name: str, wanted: list[str], got: list[str]
+) -> None:
+    state = transitions.choose_method(TINY, name, FAMILIES)
+    state = transitions.choose_experts(state, [f"zoo:tiny/{expert}" for expert in wanted], FAMILIES)
+    assert used(state) == got
+
+
+def test_every_pair_of_experts_can_be_reached_by_exchanging() -> None:
+    reached, waiting = set(), [transitions.choose_method(TINY, "slerp", FAMILIES)]
+    while waiting:
+        state = waiting.pop()
+        pair = tuple(used(state))
+        if pair in reached:
+            continue
+        reached.add(pair)
+        for expert in FAMILIES[0].experts:
+            refs = [entry.ref for entry in state.recipe.models]
+            toggled = [ref for ref in refs if ref != expert.ref] if expert.ref in refs else [*refs, expert.ref]
+            waiting.append(transitions.choose_experts(state, toggled, FAMILIES))
+    assert len(reached) == 15
 
 
 def test_lambda_follows_the_method_while_it_is_the_methods_default() -> None:
     assert TINY.recipe.lambda_ == 0.3
-    assert transitions.choose_method(TINY, "ties").recipe.lambda_ == 1.0
+    assert transitions.choose_method(TINY, "ties", FAMILIES).recipe.lambda_ == 1.0
 
 
 def test_lambda_stays_where_the_visitor_put_it() -> None:
     moved = replace(TINY, recipe=changes.with_lambda(TINY.recipe, 0.7))
-    assert transitions.choose_method(moved, "ties").recipe.lambda_ == 0.7
+    assert transitions.choose_method(moved, "ties", FAMILIES).recipe.lambda_ == 0.7
 
 
 def test_lambda_does_not_cross_from_weights_to_task_vectors() -> None:
     moved = replace(TINY, recipe=changes.with_lambda(TINY.recipe, 0.7))
-    assert transitions.choose_method(moved, "linear").recipe.lambda_ == 1.0
+    assert transitions.choose_method(moved, "linear", FAMILIES).recipe.lambda_ == 1.0
 
 
 def test_the_density_goes_from_the_mask_to_the_method_that_owns_it_and_on() -> None:
     masked = with_recipe(mask={"kind": "magnitude", "density": 0.35, "scope": "leaf"})
-    ties = transitions.choose_method(masked, "ties")
+    ties = transitions.choose_method(masked, "ties", FAMILIES)
     assert ties.recipe.mask.kind == "none"
     assert (ties.recipe.method.params["density"], ties.recipe.method.params["scope"]) == (0.35, "leaf")
-    assert transitions.choose_method(ties, "dare_linear").recipe.method.params["density"] == 0.35
+    assert transitions.choose_method(ties, "dare_linear", FAMILIES).recipe.method.params["density"] == 0.35
 
 
 def test_a_mask_keeps_its_density_when_its_kind_changes() -> None:
@@ -167,15 +236,17 @@ def test_another_family_begins_anew_but_keeps_the_metric() -> None:
 
 
 def test_reset_returns_to_the_first_state() -> None:
-    moved = replace(transitions.choose_method(TINY, "ties"), metric="accuracy")
+    moved = replace(transitions.choose_method(TINY, "ties", FAMILIES), metric="accuracy")
     assert transitions.reset(moved, FAMILIES) == TINY
 
 
 @pytest.mark.parametrize("name", ["tais", "", None, 3, ["ties"]])
 def test_unknown_names_are_refused(name: object) -> None:
-    for choose in (transitions.choose_method, transitions.choose_mask, transitions.choose_scaling):
+    for choose in (transitions.choose_mask, transitions.choose_scaling):
         with pytest.raises(RecipeError):
             choose(TINY, name)
+    with pytest.raises(RecipeError):
+        transitions.choose_method(TINY, name, FAMILIES)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +267,7 @@ def test_impossible_paths_are_refused(path: object) -> None:
 
 def test_transitions_leave_the_state_in_hand_as_it_was() -> None:
     before = copy.deepcopy(TINY.as_json())
-    transitions.choose_method(TINY, "ties")
+    transitions.choose_method(TINY, "ties", FAMILIES)
     transitions.choose_experts(TINY, ["zoo:tiny/digits"], FAMILIES)
     transitions.choose_scaling(TINY, "lines")
     assert TINY.as_json() == before

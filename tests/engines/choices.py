@@ -6,6 +6,7 @@ from typing import Any
 
 from merging_core.errors import RecipeError
 from merging_core.masks.registry import masks
+from merging_core.methods.contract import MethodInfo
 from merging_core.methods.info import Description, ParameterInfo
 from merging_core.methods.registry import methods
 from merging_core.recipes.parse import parse_recipe
@@ -23,6 +24,13 @@ def variants(info: Description) -> list[dict[str, Any]]:
     return found
 
 
+def weights_for(method: MethodInfo) -> tuple[float, ...]:
+    """Return weights that differ as far as the method lets them."""
+    if method.weights == "none":
+        return (1.0,) * len(WEIGHTS)
+    return WEIGHTS if method.weights == "any" else tuple(abs(weight) for weight in WEIGHTS)
+
+
 def _others(parameter: ParameterInfo) -> list[Any]:
     if parameter.kind == "choice":
         return [choice for choice in parameter.choices if choice != parameter.default]
@@ -30,6 +38,8 @@ def _others(parameter: ParameterInfo) -> list[Any]:
         return [not parameter.default]
     if parameter.name == "density":
         return [0.35, 1.0]
+    if parameter.name == "t":
+        return [0.0, 0.3, 1.0]
     if parameter.kind == "curve":
         return [[0.25, 1.5, 0.75]]
     return []
@@ -54,7 +64,7 @@ def recipes(base: str, experts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
                                 "base": base,
                                 "models": [
                                     {"ref": ref, "weight": weight}
-                                    for ref, weight in zip(experts[:count], WEIGHTS, strict=False)
+                                    for ref, weight in zip(experts[:count], weights_for(method), strict=False)
                                 ],
                                 "method": {"name": method.name, "params": params},
                                 "mask": {"kind": mask.name, **mask_params},

@@ -26,12 +26,14 @@ def merge64(
     zero = {name: base[name].double().numpy() for name in floating}
     weights = [model["weight"] for model in recipe["models"]]
     scale = recipe["lambda"]
-    if method == "linear":
-        whole = sum(weights) if params["normalize"] else 1.0
-        merged = {
-            name: sum(w * e[name].double().numpy() for w, e in zip(weights, experts, strict=True)) / whole - zero[name]
-            for name in floating
-        }
+    if method in ("linear", "uniform_soup", "rewarded_soup", "slerp"):
+        thetas = [{name: expert[name].double().numpy() for name in floating} for expert in experts]
+        if method == "slerp":
+            result = slerp64(*thetas, params["t"], params["scope"])
+        else:
+            whole = sum(weights) if params.get("normalize", True) else 1.0
+            result = {name: value / whole for name, value in sum64(thetas, weights, params).items()}
+        merged = {name: result[name] - zero[name] for name in floating}
         factors = factors64(recipe["layer_scaling"], floating, experts, base, weights, merged)
         return {name: zero[name] + scale * factors[name] * merged[name] for name in floating}
 
@@ -54,7 +56,7 @@ def merge64(
         owned = method in ("ties", "dare_linear", "dare_ties")
         settings = {**(params if owned else recipe["mask"]), **recipe["models"][index].get("params", {})}
         masked.append(mask64(kind, settings, tau, recipe["seed"], contents[index]))
-    combine = consensus64 if method in ("ties", "dare_ties") else sum64
+    combine = {"ties": consensus64, "dare_ties": consensus64, "model_stock": stock64}.get(method, sum64)
     merged = combine(masked, weights, params)
     factors = dict.fromkeys(floating, 1.0) if each else factors64(scaling, floating, experts, base, weights, merged)
     return {name: zero[name] + scale * factors[name] * merged[name] for name in floating}
@@ -64,9 +66,10 @@ def mask64(kind: str, settings: Mapping[str, Any], tau: Leaves, seed: int, conte
     if kind == "none" or settings["density"] == 1.0:
         return tau
     density = settings["density"]
-    if kind == "dare":
+    if kind in ("random", "dare"):
+        factor = 1 / density if kind == "dare" else 1.0
         return {
-            name: values * coins(seed, content, name, values.size, density).reshape(values.shape) / density
+            name: values * coins(seed, content, name, values.size, density).reshape(values.shape) * factor
             for name, values in tau.items()
         }
     pools = {name: values.ravel() for name, values in tau.items()}
@@ -85,7 +88,7 @@ def mask64(kind: str, settings: Mapping[str, Any], tau: Leaves, seed: int, conte
 
 
 def coins(seed: int, content: str, leaf: str, count: int, density: float) -> np.ndarray:
-    """DARE's coins in plain Python integers."""
+    """The coins of random masks in plain Python integers."""
     digest = hashlib.sha256(f"basin.dare.1\n{seed}\n{content}\n{leaf}".encode()).digest()
     high, low = int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")
 
@@ -99,6 +102,44 @@ def coins(seed: int, content: str, leaf: str, count: int, density: float) -> np.
 
 def sum64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
     return {name: sum(w * vector[name] for w, vector in zip(weights, masked, strict=True)) for name in masked[0]}
+
+
+def slerp64(first: Leaves, second: Leaves, t: float, scope: str) -> Leaves:
+    """Turn unit vectors by the angle between them, then give each its length back."""
+    pools = {name: (first[name].ravel(), second[name].ravel()) for name in first}
+    if scope == "model":
+        whole = tuple(np.concatenate([pool[side] for pool in pools.values()]) for side in (0, 1))
+        pools = dict.fromkeys(pools, (whole[0], whole[1]))
+    result = {}
+    for name, (a, b) in pools.items():
+        la, lb = np.linalg.norm(a), np.linalg.norm(b)
+        angle = np.arccos(np.clip((a / la) @ (b / lb), -1, 1)) if la > 0 and lb > 0 else 0.0
+        if la == 0 or lb == 0 or abs(np.cos(angle)) > 0.9995:
+            result[name] = (1 - t) * first[name] + t * second[name]
+        else:
+            # Along the arc in the plane of both: cos and sin of t·angle on an orthonormal pair, for equal lengths.
+            normal = (second[name] / lb - np.cos(angle) * first[name] / la) / np.sin(angle)
+            unit = np.cos(t * angle) * first[name] / la + np.sin(t * angle) * normal
+            share = np.sin(t * angle) / np.sin(angle)
+            result[name] = la * unit + share * (1 - la / lb) * second[name]
+    return result
+
+
+def stock64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
+    merged = {}
+    for name in masked[0]:
+        flat = [vector[name].ravel() for vector in masked]
+        top, bottom = 0.0, 0.0
+        for i in range(len(flat)):
+            for j in range(i):
+                product = np.linalg.norm(flat[i]) * np.linalg.norm(flat[j])
+                top += weights[i] * weights[j] * (flat[i] @ flat[j] / product if product > 0 else 0.0)
+                bottom += weights[i] * weights[j]
+        angle = max(0.0, top / bottom)
+        count = sum(weights) ** 2 / sum(weight**2 for weight in weights)
+        ratio = count * angle / (1 + (count - 1) * angle)
+        merged[name] = ratio * sum64(masked, weights, params)[name] / sum(weights)
+    return merged
 
 
 def consensus64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from merging_core.errors import RecipeError
-from merging_core.methods.contract import CombineContext, MethodInfo, gather
+from merging_core.methods.contract import CombineContext, MethodInfo, contexts_of_leaves, gather, gather_leaf
 from merging_core.methods.info import Parameters
 from merging_core.methods.registry import distinct, method, methods, registry_as_json
+from merging_core.methods.task_arithmetic import task_arithmetic
 
 SETTINGS = [
     pytest.param(info, Parameters({**info.defaults(), **extra}), id="-".join([info.name, *map(str, extra.values())]))
@@ -18,6 +19,8 @@ SETTINGS = [
         if "combine" in info.defaults()
         else [{"normalize": True}, {"normalize": False}]
         if "normalize" in info.defaults()
+        else [{"t": 0.5}, {"t": 0.2}]
+        if "t" in info.defaults()
         else [{}]
     )
 ]
@@ -32,10 +35,19 @@ def models(count: int, size: int, seed: int) -> torch.Tensor:
 
 
 def merge(info: MethodInfo, params: Parameters, vectors: torch.Tensor, weights: torch.Tensor, cut: int) -> torch.Tensor:
-    """Merge in pieces of `cut` elements, as the engines do."""
+    """Merge one leaf in pieces of `cut` elements, as the engines do."""
     pieces = vectors.split(cut, dim=1)
-    context = CombineContext(params, gather(info, pieces, weights, params))
+    common = CombineContext(params, gather(info, pieces, weights, params))
+    (context,) = contexts_of_leaves(info, common, [gather_leaf(info, pieces)], weights)
     return torch.cat([info.combine(piece, weights, context) for piece in pieces])
+
+
+def fitting(info: MethodInfo, vectors: torch.Tensor, *weights: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return as many of the models as a method takes, with weights that it takes."""
+    count = min(vectors.shape[0], info.models[1] or vectors.shape[0])
+    found = torch.tensor(weights)[:count]
+    rules = {"any": found, "not negative": found.abs(), "none": torch.ones(count)}
+    return vectors[:count], rules[info.weights]
 
 
 def bits(values: torch.Tensor) -> torch.Tensor:
@@ -44,8 +56,7 @@ def bits(values: torch.Tensor) -> torch.Tensor:
 
 @each_setting
 def test_any_piece_size_and_thread_count_gives_the_same_bits(info: MethodInfo, params: Parameters) -> None:
-    vectors = models(5, 100_003, seed=1)
-    weights = torch.tensor([0.3, -0.7, 1.1, 0.9, 1.7])
+    vectors, weights = fitting(info, models(5, 200_003, seed=1), 0.3, -0.7, 1.1, 0.9, 1.7)
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -62,7 +73,7 @@ def test_any_piece_size_and_thread_count_gives_the_same_bits(info: MethodInfo, p
 
 @each_setting
 def test_no_argument_is_changed(info: MethodInfo, params: Parameters) -> None:
-    vectors, weights = models(3, 50, seed=2), torch.tensor([1.0, -0.5, 2.0])
+    vectors, weights = fitting(info, models(3, 50, seed=2), 1.0, -0.5, 2.0)
     before = vectors.clone(), weights.clone()
     merge(info, params, vectors, weights, 7)
     assert torch.equal(vectors, before[0])
@@ -71,32 +82,41 @@ def test_no_argument_is_changed(info: MethodInfo, params: Parameters) -> None:
 
 @each_setting
 def test_models_permuted_with_their_weights_give_the_same_merge(info: MethodInfo, params: Parameters) -> None:
-    assert info.symmetric
-    vectors, weights = models(4, 2000, seed=3), torch.tensor([1.0, 0.5, 2.0, 0.25])
-    order = torch.tensor([2, 0, 3, 1])
+    vectors, weights = fitting(info, models(4, 2000, seed=3), 1.0, 0.5, 2.0, 0.25)
+    order = torch.tensor([place for place in (2, 0, 3, 1) if place < len(weights)])
     straight = merge(info, params, vectors, weights, 512)
-    permuted = merge(info, params, vectors[order], weights[order], 512)
+    # A method in which the order matters says by a share t how far it is from the first model to the second.
+    turned = params if info.symmetric else params.changed(t=1.0 - params.number("t"))
+    if not info.symmetric:
+        order = order.sort(descending=True).values
+    permuted = merge(info, turned, vectors[order], weights[order], 512)
     torch.testing.assert_close(permuted, straight, rtol=1e-6, atol=1e-6)
 
 
 @each_setting
 @pytest.mark.parametrize("count", [1, 2, 3, 8])
 def test_equal_experts_give_the_expert_or_its_multiple(info: MethodInfo, params: Parameters, count: int) -> None:
+    fewest, most = info.models
+    if not fewest <= count <= (most or count):
+        pytest.skip(f"{info.name} takes {fewest} to {most or 'many'} models")
     expert = models(1, 500, seed=4)
-    is_average = params.get("normalize") is True or params.get("combine") == "mean"
-    expected = expert[0] * (1 if is_average else count)
+    adds_up = params.get("normalize") is False or params.get("combine") == "sum" or info.combine is task_arithmetic
+    expected = expert[0] * (count if adds_up else 1)
     found = merge(info, params, expert.repeat(count, 1), torch.ones(count), 100)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0.0)
 
 
 @each_setting
 def test_zero_vectors_give_zero(info: MethodInfo, params: Parameters) -> None:
-    found = merge(info, params, torch.zeros(3, 20), torch.ones(3), 20)
+    vectors, weights = fitting(info, torch.zeros(3, 20), 1.0, 1.0, 1.0)
+    found = merge(info, params, vectors, weights, 20)
     assert torch.equal(bits(found), torch.zeros(20, dtype=torch.int32))
 
 
 @each_setting
 def test_a_weight_of_zero_is_the_same_as_absence(info: MethodInfo, params: Parameters) -> None:
+    if info.weights == "none":
+        pytest.skip(f"{info.name} has no weights")
     vectors, weights = models(3, 400, seed=5), torch.tensor([1.0, 0.0, 0.5])
     found = merge(info, params, vectors, weights, 400)
     without = merge(info, params, vectors[[0, 2]], weights[[0, 2]], 400)
@@ -106,37 +126,42 @@ def test_a_weight_of_zero_is_the_same_as_absence(info: MethodInfo, params: Param
 @each_setting
 @pytest.mark.parametrize("factor", [0.5, 4.0])
 def test_scaling_all_vectors_scales_the_merge(info: MethodInfo, params: Parameters, factor: float) -> None:
-    vectors, weights = models(3, 400, seed=6), torch.tensor([1.0, -0.3, 0.7])
+    vectors, weights = fitting(info, models(3, 400, seed=6), 1.0, -0.3, 0.7)
     found = merge(info, params, vectors * factor, weights, 400)
     assert torch.equal(found, merge(info, params, vectors, weights, 400) * factor)
 
 
 @each_setting
 def test_turning_every_vector_turns_the_merge_where_votes_are_not_tied(info: MethodInfo, params: Parameters) -> None:
-    vectors, weights = torch.randn(3, 400, generator=torch.Generator().manual_seed(7)), torch.tensor([1.0, 0.3, 0.7])
+    drawn = torch.randn(3, 400, generator=torch.Generator().manual_seed(7))
+    vectors, weights = fitting(info, drawn, 1.0, 0.3, 0.7)
     assert torch.equal(merge(info, params, -vectors, weights, 400), -merge(info, params, vectors, weights, 400))
 
 
 @each_setting
 def test_one_element_and_no_elements_are_models_too(info: MethodInfo, params: Parameters) -> None:
-    one = merge(info, params, torch.tensor([[3.0], [3.0]]), torch.tensor([1.0, 1.0]), 1)
-    assert one.shape == (1,)
-    context = CombineContext(params)
-    assert info.combine(torch.zeros(2, 0), torch.ones(2), context).shape == (0,)
+    vectors, weights = fitting(info, torch.tensor([[3.0], [3.0]]), 1.0, 1.0)
+    assert merge(info, params, vectors, weights, 1).shape == (1,)
+    # A leaf without elements has no statistics of its own; nothing of it is ever combined but, at most, an empty piece.
+    assert gather_leaf(info, [vectors[:, :0]]) == {}
+    (context,) = contexts_of_leaves(info, CombineContext(params), [{}], weights)
+    if not info.leaf_statistics:
+        assert info.combine(vectors[:, :0], weights, context).shape == (0,)
 
 
 @each_setting
 def test_the_result_is_float32_and_no_alias_of_an_input(info: MethodInfo, params: Parameters) -> None:
-    vectors = models(1, 10, seed=8)
-    found = merge(info, params, vectors, torch.ones(1), 10)
+    count = info.models[0]
+    vectors = models(count, 10, seed=8)
+    found = merge(info, params, vectors, torch.ones(count), 10)
     assert found.dtype == torch.float32
     found.add_(1.0)
-    assert torch.equal(vectors, models(1, 10, seed=8))
+    assert torch.equal(vectors, models(count, 10, seed=8))
 
 
 def test_every_method_says_what_a_reader_needs() -> None:
     for info in methods():
-        assert info.source.url.startswith("https://arxiv.org/abs/")
+        assert info.source.url.startswith(("https://arxiv.org/abs/", "https://doi.org/"))
         assert info.summary.endswith(".")
         assert not set("<>&\\$") & set(info.formula)
         assert info.models[0] >= 1

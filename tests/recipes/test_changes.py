@@ -6,8 +6,9 @@ import pytest
 
 from merging_core.errors import RecipeError
 from merging_core.masks.info import MaskSpec
+from merging_core.methods.contract import MethodInfo
 from merging_core.methods.info import Parameters
-from merging_core.methods.registry import methods
+from merging_core.methods.registry import method, methods
 from merging_core.recipes import parse_recipe, stages
 from merging_core.recipes.changes import (
     with_dtype,
@@ -61,12 +62,42 @@ def test_a_change_that_is_wrong_is_refused_and_the_recipe_stays() -> None:
 
 @pytest.mark.parametrize("first", [info.name for info in methods()])
 @pytest.mark.parametrize("second", methods(), ids=lambda info: info.name)
-def test_any_method_follows_any_other(first: str, second: object) -> None:
+def test_any_method_follows_any_other(first: str, second: MethodInfo) -> None:
     start = with_model_params(RECIPE, 0, density=0.3)
     start = with_layer_scaling(start, "curve", points=(0.5, 1.0), applies_to="each")
-    changed = with_method(with_method(start, first), second.name)  # type: ignore[attr-defined]
-    assert changed.lambda_ == second.default_lambda  # type: ignore[attr-defined]
-    assert changed.method.params == second.defaults()  # type: ignore[attr-defined]
+    one_then_two = [entry["ref"] for entry in EXPERTS]
+    started = with_method(start, first, one_then_two[: method(first).models[1]])
+    changed = with_method(started, second.name, one_then_two[: second.models[1]])
+    assert changed.lambda_ == second.default_lambda
+    assert changed.method.params == second.defaults()
+    assert len(changed.models) == min(2, second.models[1] or 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "taken"),
+    [
+        ("linear", (-0.5, 0.25), (-0.5, 0.25)),
+        ("uniform_soup", (-0.5, 0.25), (1.0, 1.0)),
+        ("rewarded_soup", (-0.5, 0.25), (0.0, 0.25)),
+        ("rewarded_soup", (-0.5, -1.0), (1.0, 1.0)),
+        ("model_stock", (-0.5, 0.25), (1.0, 1.0)),
+        ("model_stock", (0.5, 0.25), (0.5, 0.25)),
+        ("linear", (1.0, -1.0), (1.0, 1.0)),
+    ],
+)
+def test_weights_that_a_method_does_not_take_become_those_that_it_does(
+    name: str, weights: tuple[float, float], taken: tuple[float, float]
+) -> None:
+    start = with_weight(with_weight(RECIPE, 0, weights[0]), 1, weights[1])
+    assert tuple(entry.weight for entry in with_method(start, name).models) == taken
+
+
+def test_a_change_of_method_brings_the_models_that_it_merges() -> None:
+    refs = [entry["ref"] for entry in EXPERTS]
+    one = with_method(with_weight(RECIPE, 0, 0.5), "wise_ft", refs[:1])
+    assert [(entry.ref, entry.weight) for entry in one.models] == [(refs[0], 1.0)]
+    with pytest.raises(RecipeError, match="WiSE-FT takes exactly 1 model"):
+        with_method(RECIPE, "wise_ft")
 
 
 def test_a_method_with_its_own_mask_replaces_the_free_one_and_keeps_densities_of_models() -> None:

@@ -50,9 +50,12 @@ def test_lambda_defaults_to_the_methods_own(info: Any) -> None:
 @pytest.mark.parametrize("scaling", scalings(), ids=lambda info: info.name)
 @pytest.mark.parametrize("info", methods(), ids=lambda info: info.name)
 def test_what_was_read_reads_back_the_same(info: Any, scaling: Any) -> None:
+    fewest, most = info.models[0], scaling.models[1] or info.models[0]
+    if fewest > most:
+        pytest.skip(f"{scaling.name} is for one expert, and {info.name} takes more")
     for free in masks() if info.domain == "task_vector" and not info.owned_mask else masks()[:1]:
         given_recipe = mapping(info.name, mask={"kind": free.name}, layer_scaling={"kind": scaling.name})
-        given_recipe["models"] = EXPERTS[:1]
+        given_recipe["models"] = EXPERTS[:fewest]
         recipe = parse_recipe(given_recipe)
         assert parse_recipe(recipe.as_json()) == recipe
         assert hash(parse_recipe(recipe.as_json())) == hash(recipe)

@@ -15,10 +15,12 @@ from merging_core.space.reductions import (
     BLOCK,
     block_dot,
     block_dot_partials,
+    block_gram_partials,
     block_l1,
     block_l1_partials,
     block_sum_of_squares,
     block_sum_of_squares_partials,
+    blocks,
     combine_in_order,
 )
 
@@ -100,3 +102,22 @@ def test_other_shapes_are_refused() -> None:
         block_dot(torch.ones(2), torch.ones(3))
     with pytest.raises(SpaceError, match="the vector is flat"):
         block_l1(torch.ones(2, 2))
+
+
+@pytest.mark.parametrize("length", [0, 1, 5, BLOCK - 1, BLOCK, 2 * BLOCK + 3])
+def test_inner_products_of_several_vectors_are_those_of_every_two(length: int) -> None:
+    vectors = torch.stack([*pair(length), pair(length)[0] * 0.5 + 1.0])
+    found = block_gram_partials(vectors)
+    assert found.shape == (-(-length // BLOCK), 3, 3)
+    for first in range(3):
+        for second in range(3):
+            assert torch.equal(found[:, first, second], block_dot_partials(vectors[first], vectors[second]))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("cut", [1000, BLOCK, 100_003])
+def test_pieces_of_any_size_are_regrouped_into_the_same_blocks(cut: int, at_once: int) -> None:
+    vectors = torch.stack(pair(3 * BLOCK + 7))
+    regrouped = list(blocks(vectors.split(cut, dim=1), at_once))
+    assert [block.shape[1] for block in regrouped[:-1]] == [at_once * BLOCK] * (len(regrouped) - 1)
+    assert torch.equal(torch.cat(regrouped, dim=1), vectors)

@@ -90,7 +90,7 @@ def test_a_failure_is_not_remembered() -> None:
 
 def test_a_label_names_method_density_lambda_experts_and_profile() -> None:
     families = (family(), pair())
-    state = choose_method(default_state(families[0]), "ties")
+    state = choose_method(default_state(families[0]), "ties", families)
     assert label_of(state, families) == "TIES, density 0.2, λ 1, all experts"
     two = choose_scaling(choose_experts(state, ["zoo:tiny/digits", "zoo:tiny/greek"], families), "lines")
     assert label_of(two, families) == "TIES, density 0.2, λ 1, Digits + Greek, LiNeS"

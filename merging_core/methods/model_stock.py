@@ -1,0 +1,81 @@
+"""Model Stock: how far to go from the base to the average follows from the angle between the task vectors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from merging_core.methods.contract import MethodInfo
+from merging_core.methods.info import Parameters, Source
+from merging_core.methods.products import Products, coefficients_of_leaves, cosine, sum_by_leaf
+
+__all__ = ["MODEL_STOCK", "interpolation_ratio", "stock_coefficients"]
+
+
+def interpolation_ratio(similarity: float, count: float) -> float:
+    """Return the share t of the way from the base to the average: t = N·cos θ/(1 + (N − 1)·cos θ).
+
+    `similarity`: cos θ; below 0 it counts as 0, so that t lies in [0, 1]. `count`: N, at least 1.
+
+    Source: Jang et al. (2024), arXiv 2403.19522, the ratio for N fine-tuned models.
+
+    >>> interpolation_ratio(0.5, 2), interpolation_ratio(1.0, 5), interpolation_ratio(-0.2, 3)
+    (0.6666666666666666, 1.0, 0.0)
+    """
+    shared = max(0.0, similarity)
+    return count * shared / (1.0 + (count - 1.0) * shared)
+
+
+def stock_coefficients(products: Products, weights: Sequence[float], params: Parameters) -> tuple[float, ...]:
+    """Return t·wₜ/Σw for each task vector, with t from the mean cosine between them within a leaf.
+
+    cos θ is the mean over all pairs, each weighing wₛwₜ; a pair with a zero vector counts as 0: nothing says that the
+    two agree. N = (Σw)²/Σw², the number of models that equal weights would need, which is the number of models where
+    the weights are equal. So a weight of 0 is the same as the model's absence.
+
+    `weights`: T numbers of 0 or more, at least two of them above 0.
+
+    Source: Jang et al. (2024), arXiv 2403.19522. The paper has no weights: ours follow its derivation, in which t
+    makes the expected distance from the centre of the fine-tuned models least.
+
+    >>> stock_coefficients([[1.0, 0.5], [0.5, 1.0]], [1.0, 1.0], Parameters())
+    (0.3333333333333333, 0.3333333333333333)
+    """
+    models = range(len(weights))
+    pairs = [(first, second) for first in models for second in models if first < second]
+    shares = [weights[first] * weights[second] for first, second in pairs]
+    cosines = [cosine(products, first, second) or 0.0 for first, second in pairs]
+    similarity = math.fsum(share * value for share, value in zip(shares, cosines, strict=True)) / math.fsum(shares)
+    whole = math.fsum(weights)
+    ratio = interpolation_ratio(similarity, whole * whole / math.fsum(weight * weight for weight in weights))
+    return tuple(ratio * (weight / whole) for weight in weights)
+
+
+def _weights_problem(weights: tuple[float, ...], params: Parameters) -> tuple[str, str] | None:
+    if sum(weight > 0.0 for weight in weights) < 2:  # noqa: PLR2004
+        return "an angle lies between at least two models with a weight above 0", "give another model a weight"
+    return None
+
+
+MODEL_STOCK = MethodInfo(
+    name="model_stock",
+    title="Model Stock",
+    formula="θ = θ₀ + λ·t·Σ wₜτₜ/Σ wₜ, with t = N·cos θ/(1 + (N − 1)·cos θ) within a leaf; cos θ: mean over pairs of τ",
+    summary="Goes from the base towards the average, the further the more the experts agree in their direction.",
+    source=Source(
+        "Jang, Yun and Han",
+        2024,
+        "Model Stock: All we need is just a few fine-tuned models",
+        "https://arxiv.org/abs/2403.19522",
+        "interpolation ratio for N models",
+        "a mean cosine below 0 counts as 0; with weights, N = (Σw)²/Σw² and each pair weighs wₛwₜ",
+    ),
+    domain="task_vector",
+    group="geometry",
+    default_lambda=1.0,
+    combine=sum_by_leaf,
+    leaf_statistics=(coefficients_of_leaves(stock_coefficients),),
+    models=(2, None),
+    weights="not negative",
+    weights_problem=_weights_problem,
+)
