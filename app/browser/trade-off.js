@@ -16,7 +16,7 @@ export function createTradeOff({ server, theme }) {
   const more = h("button", { type: "button", class: "quiet", onclick: () => { subset = "full"; restart(); } }, "Measure on all examples");
   const body = h("div", { class: "trade-body" }, plot, h("div", { class: "readout" },
     h("p", {}, "What an expert learned for its own task often costs the others. LiNeS keeps less of its early layers the smaller γ is; γ 1 is the whole expert."),
-    h("p", { class: "hint" }, "Up and to the right is better. Dotted: WiSE-FT, base + α times the task vector, all layers alike. Thin crosses: 95 % intervals."), table));
+    h("p", { class: "hint" }, "Up and to the right is better. Dotted: WiSE-FT, base + α times the task vector, all layers alike. Crosses: 95 % intervals of LiNeS."), table));
   const element = h("div", { class: "trade-off" },
     h("header", {}, h("h3", {}, "Trade-off of one expert"), chooser, stage, more), body);
   const chart = createChart(plot, theme);

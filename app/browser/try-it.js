@@ -33,8 +33,8 @@ export function createTryIt({ server, store, description }) {
     h("div", { class: "try-body" },
       h("div", { class: "easel" }, pad.element, h("div", { class: "seen-box" }, seen, size), tools),
       h("div", { class: "said" }, answers, words)),
-    h("div", { class: "pick" }, h("h3", {}, "Or pick an example of the validation split"), strip,
-      h("button", { type: "button", class: "quiet", onclick: () => pictures(start + shown) }, "Other examples")));
+    h("div", { class: "pick" }, h("h3", {}, "Or pick an example of the validation split"),
+      h("button", { type: "button", class: "quiet", onclick: () => pictures(start + shown) }, "Others"), strip));
 
   let family = null;
   let task = null;
@@ -167,5 +167,5 @@ function tone({ kind, colour }) {
 }
 
 function share(value) {
-  return `${(100 * value).toFixed(0)} %`;
+  return value > 0 && value < 0.005 ? "< 1 %" : `${(100 * value).toFixed(0)} %`;
 }

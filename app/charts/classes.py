@@ -23,6 +23,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "x": places,
         "y": values,
         "width": 0.62,
+        "cliponaxis": False,
         "marker": {"color": colour("merge-fill"), "line": {"color": colour("merge"), "width": 1.2}},
         "error_y": {
             "type": "data",
@@ -47,6 +48,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
             {
                 "type": "scatter",
                 "mode": "markers",
+                "cliponaxis": False,
                 "name": name,
                 "x": places,
                 "y": [row["expert"] for row in rows],

@@ -13,7 +13,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
     """Draw trade-off numbers (see docs/architecture.md): control tasks along x, the expert's own task along y.
 
     Up and to the right is better. Solid: layer scaling with γ; dotted: all layers alike, θ₀ + α·τ. Both end at the
-    expert; α = 0 is the base.
+    expert; α = 0 is the base. Crosses are the 95 % intervals of LiNeS; those of WiSE-FT are told on hover.
     """
     tint = expert(numbers["expert"]["colour"])
     lines, wise = numbers["curves"]["lines_gamma"], numbers["curves"]["wise_ft"]
@@ -48,22 +48,26 @@ def _curve(
         "textfont": {"size": 11, "color": colour("muted")},
         "line": {"color": tint, "width": 2.2 if dash == "solid" else 1.4, "dash": dash},
         "marker": {"size": 7, "color": tint, "symbol": symbol},
-        "error_x": _bars(ordered, "control", tint),
-        "error_y": _bars(ordered, "target", tint),
+        "error_x": _bars(ordered, "control", visible=labelled),
+        "error_y": _bars(ordered, "target", visible=labelled),
+        "customdata": [[*point["target_interval"], *point["control_interval"]] for point in ordered],
         "cliponaxis": False,
-        "hovertemplate": f"{name}{partial}, %{{text}}<br>own task %{{y:.1%}}<br>others %{{x:.1%}}<extra></extra>",
+        "hovertemplate": f"{name}{partial}, %{{text}}"
+        "<br>own task %{y:.1%}, 95 % interval %{customdata[0]:.1%} – %{customdata[1]:.1%}"
+        "<br>others %{x:.1%}, 95 % interval %{customdata[2]:.1%} – %{customdata[3]:.1%}<extra></extra>",
     }
 
 
-def _bars(points: list[dict[str, Any]], key: str, tint: str) -> dict[str, Any]:
+def _bars(points: list[dict[str, Any]], key: str, *, visible: bool) -> dict[str, Any]:
     ends = [point[f"{key}_interval"] for point in points]
     return {
         "type": "data",
         "symmetric": False,
         "array": [max(0.0, high - point[key]) for point, (_, high) in zip(points, ends, strict=True)],
         "arrayminus": [max(0.0, point[key] - low) for point, (low, _) in zip(points, ends, strict=True)],
-        "color": tint,
-        "thickness": 0.6,
+        "visible": visible,
+        "color": colour("line"),
+        "thickness": 1,
         "width": 0,
     }
 
