@@ -1,0 +1,345 @@
+"""Jobs that belong to the server: they run in a worker process and survive a closed tab.
+
+A job has a folder `<data>/jobs/<id>`: `job.json` says whose it is and how it stands, everything else is the work's.
+Whatever does not end well leaves nothing but `job.json`. Jobs run one at a time, the oldest first; a visitor has few
+waiting, so that nobody waits long. A job that waited or ran when the server stopped is said to have been interrupted.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from typing import Any
+
+from app import worker
+from app.job_records import Job, JobFolder, Limits
+from app.live import BusyError
+from app.notices import answer_for
+from merging_core.errors import BasinError, Problem
+
+__all__ = ["Job", "JobError", "Jobs", "Limits"]
+
+_LOOK_EVERY = 0.05
+_LONGEST_LOG = 200
+_LOG = logging.getLogger("basin")
+
+
+class JobError(BasinError):
+    """There is no such job for this visitor."""
+
+
+class Jobs:
+    """Takes jobs, runs them one after the other, and keeps their results for a while.
+
+    `grace`: seconds that work may take to stop when it is asked to, before its process is ended.
+    """
+
+    def __init__(
+        self,
+        data: Path | None,
+        *,
+        limits: Limits | None = None,
+        grace: float = 2.0,
+        now: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._limits = limits or Limits()
+        self._grace = grace
+        self._now = now or (lambda: datetime.now(UTC))
+        self._store = JobFolder(data)
+        self._changed = threading.Condition()
+        self._jobs: dict[str, Job] = {}
+        self._payloads: dict[str, tuple[str, Any]] = {}
+        self._stopping: set[str] = set()
+        self._held: dict[str, int] = {}
+        self._opened = self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def submit(self, visitor: str, *, title: str, work: str, payload: Any, key: str) -> Job:
+        """Put a job at the end of the queue; `work` is `module:function`, its payload plain JSON.
+
+        A visitor's job of the same `key` that waits, runs or is done is returned instead: asking twice is one job.
+
+        Raises: `BusyError` if the visitor, or the server, has too many waiting.
+        """
+        with self._changed:
+            self._open()
+            mine = [job for job in self._jobs.values() if job.visitor == visitor]
+            for job in mine:
+                if job.key == key and job.state in ("queued", "running", "done"):
+                    return job
+            self._check_places(mine)
+            self._clean()
+            try:
+                job = self._store.create(visitor, title, key, self._now())
+            except OSError as error:
+                got = error.strerror or type(error).__name__
+                problem = Problem("the folder of jobs can be written", f"“{got}”", "", "try again later")
+                raise BusyError(problem) from error
+            self._jobs[job.id] = job
+            self._payloads[job.id] = (work, payload)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._serve, name="basin-jobs", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+            return job
+
+    def get(self, visitor: str, id_: str) -> Job:
+        """Return a job of this visitor.
+
+        Raises: `JobError`, in the same words whether it is unknown or somebody else's.
+        """
+        with self._changed:
+            self._open()
+            job = self._jobs.get(id_)
+        if job is None or job.visitor != visitor:
+            raise JobError(Problem("a job is one of yours and still kept", "another one", "job", "start it again"))
+        return job
+
+    def of(self, visitor: str) -> tuple[Job, ...]:
+        """Return the jobs of this visitor, the newest first."""
+        with self._changed:
+            self._open()
+            return tuple(job for job in reversed(self._jobs.values()) if job.visitor == visitor)
+
+    def ahead(self, job: Job) -> int:
+        """Return how many jobs run or wait before this one."""
+        with self._changed:
+            ids = [other.id for other in self._jobs.values() if other.state in ("queued", "running")]
+            return ids.index(job.id) if job.id in ids else 0
+
+    def cancel(self, visitor: str, id_: str) -> Job:
+        """Stop a job, wherever it stands; one that has ended stays as it is. Raises `JobError`."""
+        job = self.get(visitor, id_)
+        with self._changed:
+            job = self._jobs.get(id_, job)
+            if job.state == "queued":
+                job = self._end(job, "cancelled")
+            elif job.state == "running":
+                self._stopping.add(id_)
+        return job
+
+    def forget(self, visitor: str, id_: str) -> None:
+        """Delete a job that has ended, with what it made. Raises `JobError`, `BusyError` while it runs or is read."""
+        job = self.get(visitor, id_)
+        with self._changed:
+            if job.state in ("queued", "running") or self._held.get(id_):
+                raise BusyError(Problem("a job that is deleted has ended and is not read", job.state, "job"))
+            self._drop(job)
+
+    @contextmanager
+    def reading(self, visitor: str, id_: str) -> Iterator[Path]:
+        """Keep the files of a job in place while they are read; gives the job's folder. Raises `JobError`."""
+        with self._changed:
+            job = self.get(visitor, id_)
+            self._held[id_] = self._held.get(id_, 0) + 1
+        try:
+            yield self._store.path(job.id)
+        finally:
+            with self._changed:
+                self._held[id_] -= 1
+                if not self._held[id_]:
+                    del self._held[id_]
+
+    def close(self) -> None:
+        """Stop working; what waits or runs is interrupted."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(timeout=10)
+        with self._changed:
+            for job in list(self._jobs.values()):
+                if job.state in ("queued", "running"):
+                    self._end(job, "failed", problems=(_interrupted(),))
+            self._store.close()
+
+    def _open(self) -> None:
+        """Read what an earlier server left, once."""
+        if self._opened:
+            return
+        self._opened = True
+        for job in self._store.load():
+            self._jobs[job.id] = job
+            if job.state in ("queued", "running"):
+                self._end(job, "failed", problems=(_interrupted(),))
+        self._clean()
+
+    def _check_places(self, mine: list[Job]) -> None:
+        limits = self._limits
+        if self._closed:
+            raise BusyError(Problem("the server is running", "the end of it", "", "try again in a moment"))
+        if sum(job.state in ("queued", "running") for job in mine) >= limits.unfinished:
+            must = f"a visitor has at most {limits.unfinished} jobs that wait or run"
+            raise BusyError(Problem(must, "one more", "", "wait for one, or cancel it"))
+        if sum(job.state == "queued" for job in self._jobs.values()) >= limits.waiting:
+            must = f"at most {limits.waiting} jobs wait on this server"
+            raise BusyError(Problem(must, "one more", "", "try again in a few minutes"))
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                while not self._closed and not any(job.state == "queued" for job in self._jobs.values()):
+                    self._changed.wait()
+                if self._closed:
+                    return
+                job = next(job for job in self._jobs.values() if job.state == "queued")
+                job = self._keep(job.changed(state="running", started=_time(self._now())))
+                work, payload = self._payloads.pop(job.id)
+            try:
+                self._run(job, work, payload)
+            except Exception as error:
+                problems = tuple(answer_for(error)["problems"])
+                with self._changed:
+                    self._end(self._jobs[job.id], "failed", problems=problems)
+            with self._changed:
+                self._clean()
+
+    def _run(self, job: Job, work: str, payload: Any) -> None:
+        """Start the process, hear it out, and write down how it ended."""
+        context = multiprocessing.get_context("spawn")
+        here, there = context.Pipe()
+        arguments = (work, payload, str(self._store.path(job.id)), there)
+        process = context.Process(target=worker.run, args=arguments, name=f"basin-job-{job.id[:8]}", daemon=True)
+        with here:
+            try:
+                process.start()
+            except OSError as error:
+                there.close()
+                got = error.strerror or type(error).__name__
+                problem = Problem("the machine has room for another process", f"“{got}”", "job", "try again later")
+                with self._changed:
+                    self._end(self._jobs[job.id], "failed", problems=(problem.as_json(),))
+                return
+            there.close()
+            outcome = self._hear(job.id, process, here)
+        process.join(self._grace)
+        if process.is_alive():
+            process.kill()
+            process.join()
+        with self._changed:
+            self._finish(job.id, outcome, process.exitcode)
+        process.close()
+
+    def _hear(self, id_: str, process: SpawnProcess, here: Connection) -> tuple[Any, ...]:
+        """Read what the process says until it ends; ask it to stop, then make it stop, when it is no longer wanted."""
+        outcome: tuple[Any, ...] = ()
+        begun = time.monotonic()
+        asked: float | None = None
+        while True:
+            try:
+                if here.poll(_LOOK_EVERY):
+                    message = here.recv()
+                    if message[0] in ("done", "failed", "cancelled"):
+                        outcome = outcome or message
+                    else:
+                        self._note(id_, message)
+            except (EOFError, OSError):
+                return outcome
+            now = time.monotonic()
+            late = now - begun > self._limits.seconds
+            if asked is None and (self._closed or late or id_ in self._stopping):
+                asked = now
+                with suppress(OSError):
+                    here.send(worker.CANCEL)
+                if late:
+                    must = f"a job takes at most {self._limits.seconds / 60:.0f} minutes"
+                    outcome = ("failed", [Problem(must, "a longer one", "job").as_json()])
+            elif asked is not None and now - asked > (0.2 if self._closed else self._grace):
+                process.kill()
+
+    def _note(self, id_: str, message: tuple[Any, ...]) -> None:
+        with self._changed:
+            job = self._jobs[id_]
+            if message[0] == "progress":
+                _, share, what, done = message
+                self._jobs[id_] = job.changed(share=max(job.share, min(1.0, share)), what=what, done=done)
+            else:
+                self._jobs[id_] = job.logged(_time(self._now()), message[1], _LONGEST_LOG)
+
+    def _finish(self, id_: str, outcome: tuple[Any, ...], status: int | None) -> None:
+        job = self._jobs[id_]
+        kind = outcome[0] if outcome else ""
+        if kind == "done":
+            self._end(job.changed(share=1.0), "done", result=outcome[1])
+        elif kind == "failed":
+            self._end(job, "failed", problems=tuple(outcome[1]))
+        elif id_ in self._stopping:
+            self._end(job, "cancelled")
+        elif self._closed:
+            self._end(job, "failed", problems=(_interrupted(),))
+        else:
+            how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
+            fix = "the machine may be short of memory; try again"
+            problem = Problem("a worker process runs to its end", f"an end by {how}", "job", fix)
+            self._end(job, "failed", problems=(problem.as_json(),))
+        self._stopping.discard(id_)
+
+    def _end(
+        self,
+        job: Job,
+        state: str,
+        *,
+        problems: tuple[dict[str, str], ...] = (),
+        result: dict[str, Any] | None = None,
+    ) -> Job:
+        if state != "done":
+            self._store.sweep(job.id)
+        ended = job.logged(_time(self._now()), state, _LONGEST_LOG)
+        self._payloads.pop(job.id, None)
+        return self._keep(
+            ended.changed(
+                state=state,
+                what="",
+                problems=problems,
+                result=result,
+                finished=_time(self._now()),
+                bytes=self._store.size(job.id) if state == "done" else 0,
+            )
+        )
+
+    def _keep(self, job: Job) -> Job:
+        self._jobs[job.id] = job
+        try:
+            self._store.write(job)
+        except OSError as error:
+            _LOG.error("the record of a job could not be written: %s", error.strerror)
+        return job
+
+    def _clean(self) -> None:
+        """Delete what is too old, too many of one visitor, or too much for the disk, the oldest first; not what is read."""
+        limits = self._limits
+        eldest = _time(self._now() - timedelta(seconds=limits.age))
+        ended = [
+            job for job in self._jobs.values() if job.state not in ("queued", "running") and job.id not in self._held
+        ]
+        total = sum(job.bytes for job in ended)
+        counts: dict[str, int] = {}
+        for job in ended:
+            counts[job.visitor] = counts.get(job.visitor, 0) + 1
+        for job in ended:
+            surplus = counts[job.visitor] > limits.kept or total > limits.bytes
+            if surplus or job.finished < eldest:
+                counts[job.visitor] -= 1
+                total -= job.bytes
+                self._drop(job)
+
+    def _drop(self, job: Job) -> None:
+        self._jobs.pop(job.id, None)
+        self._store.delete(job.id)
+
+
+def _interrupted() -> dict[str, str]:
+    must, got = "a job runs to its end", "a stop of the server"
+    return Problem(must, got, "job", "nothing of it is left; start it again").as_json()
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,61 @@
+"""Work for the tests of jobs; each runs in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from app.worker import Reporter
+from merging_core.errors import CancelledError, PlanError, Problem
+
+
+def quick(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Write one file, and tell of it."""
+    (folder / "result").mkdir()
+    (folder / "result" / "weights.bin").write_bytes(b"w" * payload.get("bytes", 10))
+    reporter.log("wrote the weights")
+    reporter.progress(1.0, "done", 10)
+    return {"name": "quick", "nice": os.nice(0), "threads": os.environ["OMP_NUM_THREADS"], "process": os.getpid()}
+
+
+def patient(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Begin a file, and wait to be cancelled, or for the file that the payload names."""
+    (folder / ".result.partial-0").mkdir()
+    (folder / ".result.partial-0" / "weights.bin").write_bytes(b"half")
+    reporter.log(f"process {os.getpid()}")
+    reporter.progress(0.5, "waiting", 4)
+    while not reporter.cancelled():
+        if payload.get("until") and Path(payload["until"]).exists():
+            return {"name": "patient"}
+        time.sleep(0.01)
+    raise CancelledError(Problem("the work goes on", "a request to cancel it"))
+
+
+def stubborn(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Never listen."""
+    (folder / "half").write_bytes(b"half")
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    reporter.log(f"process {os.getpid()}")
+    while True:
+        time.sleep(0.05)
+
+
+def dies(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Be killed, as by a machine that is short of memory."""
+    (folder / "result").mkdir()
+    (folder / "result" / "half").write_bytes(b"half")
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def refuses(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Say two things that are wrong."""
+    raise PlanError(Problem("a", "b", "c"), Problem("d", "e", "f"))
+
+
+def breaks(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Raise what is nobody's business."""
+    raise RuntimeError("token=hf_secretsecretsecret in /home/somebody")
