@@ -14,6 +14,7 @@ import gradio as gr
 import orjson
 from fastapi import Request, Response
 
+from app.views.skeleton import skeleton
 from app.visitors import SCOPE_KEY
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ ServerFunction = Callable[[str, object], Any]
 def build(functions: Mapping[str, ServerFunction], files: BrowserFiles) -> gr.HTML:
     """Mount the studio; `server.<name>(message)` in the page calls the function of this name."""
     return gr.HTML(
-        html_template='<div class="basin-loading" role="status">Basin is loading…</div>',
+        html_template=skeleton(),
         js_on_load=_bootstrap(files.prefix, functions),
         apply_default_css=False,
         elem_id="basin-studio",
