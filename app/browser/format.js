@@ -38,3 +38,11 @@ export function clock(iso) {
   const date = new Date(iso);
   return Number.isNaN(date.getTime()) ? "" : date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
+
+// A moment as a date, with the time if it was today.
+export function day(iso) {
+  const date = new Date(iso);
+  if (Number.isNaN(date.getTime())) return "";
+  const today = new Date().toDateString() === date.toDateString();
+  return today ? `today ${clock(iso)}` : date.toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" });
+}

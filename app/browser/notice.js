@@ -21,10 +21,16 @@ export function createNotice() {
     show(answer.problems.map((problem) => problem.sentence), "error", stays);
   }
 
+  // What was done, with a way back or onward; it stays until the visitor closes it or goes on.
+  function offer(sentence, label, act) {
+    show([sentence], "done", true);
+    list.append(h("button", { type: "button", class: "quiet offered", onclick: () => { clear(); act(); } }, label));
+  }
+
   function clear() {
     element.hidden = true;
     fill(list);
   }
 
-  return { element, show, clear, settle: () => { if (!lasting) clear(); }, problems };
+  return { element, show, clear, settle: () => { if (!lasting) clear(); }, problems, offer };
 }

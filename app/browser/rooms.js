@@ -6,18 +6,21 @@
 //   state(state)                    called with every new state
 //   answer(kind, answer, newest)    called with every good answer of the live loop
 //   task(name)                      called when a task is chosen on the accuracy chart
+//   save(state, name)               called to put a merge into the library
+//   first                           the name of its tab, if the page opens with it
 
 import { createGallery } from "./gallery.js";
+import { createLibrary } from "./library.js";
 import { createLookCloser } from "./look-closer.js";
 import { createShortcuts } from "./shortcuts.js";
 import { createTour } from "./tour.js";
 import { createTryIt } from "./try-it.js";
 
-const ROOMS = [createTryIt, createLookCloser, createGallery, createTour, createShortcuts];
+const ROOMS = [createTryIt, createLookCloser, createLibrary, createGallery, createTour, createShortcuts];
 
 export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));
   const all = (name) => made.map((room) => room[name]).filter(Boolean);
   const tell = (name) => (...what) => all(name).forEach((hear) => hear(...what));
-  return { panels: all("panel"), buttons: all("button"), tabs: all("tab"), state: tell("state"), answer: tell("answer"), task: tell("task") };
+  return { panels: all("panel"), buttons: all("button"), tabs: all("tab"), state: tell("state"), answer: tell("answer"), task: tell("task"), save: tell("save"), first: all("first")[0] ?? null };
 }

@@ -20,7 +20,8 @@ import { createTheme } from "./theme.js";
 
 export async function mount(root, functions, names, base) {
   const server = reliable(functions, names);
-  const link = new URL(window.location.href).searchParams.get("s");
+  const query = new URL(window.location.href).searchParams;
+  const link = query.get("s") ?? query.get("recipe");
   const [hello, palette] = await Promise.all([server.hello({ link }), loadParts(base)]);
   root.replaceChildren();
   root.classList.add("basin");
@@ -33,20 +34,15 @@ export async function mount(root, functions, names, base) {
   const { description } = hello;
   const store = createStore(hello.state);
   const working = { live: false, edits: false };
-  let pinned = null;
 
   const panels = {
     accuracy: createAccuracyPanel(theme, (task) => rooms.task(task)),
     path: createPathPanel(description, theme, store),
     layers: createLayersPanel(theme, store),
   };
-  const history = createHistoryPanel({
-    open: (row) => store.commit(row.state),
-    pin: (hash) => { pinned = hash; loop.again(); },
-    compare: (a, b) => attempt(notice, () => server.compare({ a, b })),
-  });
-  const loop = createLoop((message) => server.live({ ...message, pinned }), { onAnswer, onBusy, onLost });
-  const share = createShare((message) => server.share(message), store, notice);
+  const history = createHistoryPanel({ server, notice, open: (row) => store.commit(row.state), pinChanged: () => loop.again(), save: (state, name) => rooms.save(state, name) });
+  const loop = createLoop((message) => server.live({ ...message, pinned: history.pinned() }), { onAnswer, onBusy, onLost });
+  const share = createShare(server, store, notice);
   const test = createTestScore((message) => server.score_on_test(message), store, notice, hello.test_scores);
   const edit = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
   const rail = createRail(description, store, { edit, scoreOnTest: test.run });
@@ -54,9 +50,18 @@ export async function mount(root, functions, names, base) {
   const busy = h("span", { class: "busy", "aria-hidden": "true" });
   const columns = h("div", { class: "columns" }, rail.element, h("main", {}, panels.accuracy.element, test.element,
     panels.path.element, panels.layers.element, history.element, rooms.panels));
-  const tabs = createTabs(columns, rooms.tabs);
+  const tabs = createTabs(columns, rooms.tabs, wake);
   const bar = header();
-  root.append(bar.element, notice.element, columns, rooms.tabs.map((tab) => tab.element), share.panel);
+  root.append(bar.element, notice.element, columns, ...rooms.tabs.map((tab) => tab.element), share.panel);
+
+  // A stored link shows its result and computes nothing until the studio comes to the front.
+  let asleep = rooms.first !== null;
+
+  function wake() {
+    if (!asleep) return;
+    asleep = false;
+    root.dataset.asked = loop.push(store.get());
+  }
 
   // A state from elsewhere: a gallery, a library, a tour.
   function open(state) {
@@ -118,7 +123,8 @@ export async function mount(root, functions, names, base) {
     const reset = h("button", { type: "button", class: "quiet", "data-act": "reset", onclick: () => edit({ kind: "reset" }) }, "Reset");
     const element = h("header", { class: "top" },
       h("h1", {}, h("span", { class: "logo", "aria-hidden": "true" }), "Basin"), tabs.element, busy,
-      h("span", { class: "spacer" }), h("span", { class: "device", title: `Basin ${description.version}` }, description.device), undo, redo, reset, rooms.buttons, share.button);
+      h("span", { class: "spacer" }), h("span", { class: "device", title: `Basin ${description.version}` }, description.device),
+      h("div", { class: "actions" }, undo, redo, reset, rooms.buttons, share.button));
     return { element, set: () => { undo.disabled = !store.canUndo(); redo.disabled = !store.canRedo(); } };
   }
 
@@ -129,6 +135,7 @@ export async function mount(root, functions, names, base) {
     test.stale();
     rooms.state(state);
     notice.clear();
+    asleep = false;
     root.dataset.asked = loop.push(state);
   });
 
@@ -136,9 +143,9 @@ export async function mount(root, functions, names, base) {
   panels.path.set(store.get());
   rooms.state(store.get());
   bar.set();
-  tabs.start();
+  tabs.start(rooms.first);
   history.show(hello.history ?? [], null);
   if (hello.notice) notice.show([hello.notice], "warning", true);
-  root.dataset.asked = loop.push(store.get());
+  if (!asleep) root.dataset.asked = loop.push(store.get());
   root.dataset.ready = "true";
 }

@@ -2,8 +2,8 @@
 
 import { h } from "./dom.js";
 
-export function createTabs(studio, tabs) {
-  const views = [{ name: "studio", title: "Studio", element: studio, shown: () => {} }, ...tabs];
+export function createTabs(studio, tabs, onStudio = () => {}) {
+  const views = [{ name: "studio", title: "Studio", element: studio, shown: onStudio }, ...tabs];
   const buttons = views.map((view) => h("button", {
     type: "button", role: "tab", class: "tab", id: `basin-tab-${view.name}`, "aria-controls": `basin-view-${view.name}`,
     onclick: () => show(view.name), onkeydown: (event) => step(event, view),
@@ -36,5 +36,5 @@ export function createTabs(studio, tabs) {
   }
 
   const element = h("nav", { class: "tabs" }, h("div", { role: "tablist", "aria-label": "views" }, buttons));
-  return { element, show, start: () => show(window.location.hash.slice(1), false) };
+  return { element, show, start: (first) => show(first ?? window.location.hash.slice(1), false) };
 }
