@@ -314,7 +314,7 @@ class Jobs:
         return job
 
     def _clean(self) -> None:
-        """Delete what is too old, too many of one visitor, or too much for the disk, the oldest first; not what is read."""
+        """Delete what is too old, too many of one visitor, or too much, the oldest first; never what is read."""
         limits = self._limits
         eldest = _time(self._now() - timedelta(seconds=limits.age))
         ended = [

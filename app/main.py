@@ -11,8 +11,11 @@ import gradio as gr
 import torch
 from starlette.middleware import Middleware
 
+from app.export.downloads import download_routes
+from app.export.service import Exports
 from app.gallery.examples import FOLDER, read_examples
 from app.gallery.service import Gallery
+from app.jobs import Jobs
 from app.ledger import Ledger
 from app.library.cards import CardMiddleware
 from app.library.shelf import Shelf, open_shelf
@@ -41,11 +44,12 @@ _CSS = """
 class Basin(gr.Blocks):
     """The page, with what works behind it; `start` is `launch` with everything that Basin wants of Gradio."""
 
-    def __init__(self, settings: Settings, studio: Studio, shelf: Shelf, files: BrowserFiles) -> None:
+    def __init__(self, settings: Settings, studio: Studio, shelf: Shelf, jobs: Jobs, files: BrowserFiles) -> None:
         super().__init__(title="Basin", analytics_enabled=False, fill_width=True, fill_height=True)
         self.settings = settings
         self.studio = studio
         self.shelf = shelf
+        self.jobs = jobs
         self.browser_files = files
 
     def start(self, *, block: bool = True, quiet: bool = False) -> str:
@@ -56,6 +60,7 @@ class Basin(gr.Blocks):
             Middleware(VisitorMiddleware, cookie=cookie),
             Middleware(CardMiddleware, cards=self.shelf.cards, root_path=settings.root_path),
         ]
+        routes = [self.browser_files.route(), self.shelf.cards.route(), *download_routes(self.jobs)]
         _, url, _ = self.launch(
             server_name=settings.host,
             server_port=settings.port,
@@ -72,7 +77,7 @@ class Basin(gr.Blocks):
             max_file_size="1mb",
             prevent_thread_lock=True,
             quiet=True,
-            app_kwargs={"routes": [self.browser_files.route(), self.shelf.cards.route()], "middleware": middleware},
+            app_kwargs={"routes": routes, "middleware": middleware},
         )
         self.studio.warm()
         self.browser_files.pack()
@@ -88,6 +93,11 @@ class Basin(gr.Blocks):
     def stop(self) -> None:
         """Stop the server and what works for it."""
         self.close(verbose=False)
+        self.release()
+
+    def release(self) -> None:
+        """Give back what works for the page, whether it was ever shown or not."""
+        self.jobs.close()
         self.studio.close()
         self.shelf.store.close()
 
@@ -105,10 +115,13 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     models = workbench.models()
     looking = Looking(models, workbench.families, scheduler).functions() if models is not None else {}
     shelf = open_shelf(settings, workbench, ledger, scheduler)
+    jobs = Jobs(settings.data)
+    exports = Exports(workbench, ledger, scheduler, jobs, zoo=settings.zoo, data=settings.data)
     files = BrowserFiles.collect()
-    basin = Basin(settings, studio, shelf, files)
+    basin = Basin(settings, studio, shelf, jobs, files)
+    rooms = {**shelf.functions, **gallery.functions(), **looking, **exports.functions()}
     with basin:
-        studio_view.build({**studio.functions(), **shelf.functions, **gallery.functions(), **looking}, files)
+        studio_view.build({**studio.functions(), **rooms}, files)
     return basin
 
 
@@ -118,8 +131,7 @@ def launch(settings: Settings, *, block: bool = True, quiet: bool = False) -> Ba
     try:
         basin.start(block=block, quiet=quiet)
     except BaseException:
-        basin.studio.close()
-        basin.shelf.store.close()
+        basin.release()
         raise
     return basin
 

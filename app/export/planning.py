@@ -1,0 +1,142 @@
+"""What an export would be: the plan as the page shows it, the recipe in its forms, and what goes into the card."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from app.charts import accuracy as accuracy_chart
+from app.charts import layers as layers_chart
+from app.charts import path as path_chart
+from app.families import Family, family_named
+from app.ledger import Ledger
+from app.state import StudioState
+from app.studio.workbench import Cancelled, Workbench
+from merging_core.checkpoints import Catalog
+from merging_core.checkpoints.shards import shards
+from merging_core.checkpoints.zoo import load_zoo
+from merging_core.engines import Plan, make_plan
+from merging_core.engines.pricing import amount
+from merging_core.errors import PlanError, Problem
+from merging_core.export import forms, in_words, pinned
+
+__all__ = ["Planner"]
+
+_START_SECONDS = 3.0
+"""What a worker process takes to be there, and to draw the charts."""
+_ROOM = 1.1
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Plans exports of what the studio shows; only checkpoints of the zoo are opened."""
+
+    workbench: Workbench
+    ledger: Ledger
+    zoo: Path
+    data: Path | None
+    largest: int
+    """Bytes that one export may have."""
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The zoo's checkpoints, and no files of this machine."""
+        return Catalog(load_zoo(self.zoo))
+
+    def plan(self, state: StudioState, shard_bytes: int | None) -> Plan:
+        """Plan a merge and check everything that can be known before it starts.
+
+        Raises: whatever planning says; `PlanError` when it is larger than an export may be or the disk too small.
+        """
+        plan = make_plan(state.recipe, self.catalog)
+        shards(plan.outputs, shard_bytes)
+        needed = int(plan.output_bytes * _ROOM)
+        free = shutil.disk_usage(self.data or tempfile.gettempdir()).free
+        problems = []
+        if plan.output_bytes > self.largest:
+            must = f"an export has at most {amount(self.largest)}"
+            problems.append(Problem(must, amount(plan.output_bytes), "export", "use the command line"))
+        if needed > free:
+            must = f"the server's disk has {amount(needed)} free"
+            problems.append(Problem(must, amount(free), "export", "try again later, or use the command line"))
+        if problems:
+            raise PlanError(*problems)
+        return plan
+
+    def shown(self, plan: Plan, shard_bytes: int | None) -> dict[str, Any]:
+        """Return a plan as the page shows it, with the recipe in its four forms."""
+        parts = shards(plan.outputs, shard_bytes)
+        return {
+            "words": in_words(plan.recipe),
+            "hash": plan.hash,
+            "name": name_of(plan),
+            "models": [checkpoint.label for checkpoint in plan.survey.experts],
+            "dtype": plan.recipe.dtype,
+            "leaves": len(plan.outputs),
+            "bytes": plan.output_bytes,
+            "files": [{"name": shard.file, "bytes": shard.nbytes} for shard in parts],
+            "seconds": round(plan.estimated_seconds + _START_SECONDS, 1),
+            "warnings": list(plan.warnings),
+            "forms": forms(pinned(plan.recipe, plan.pins), shard_bytes).as_json(),
+        }
+
+    def recorded(self, visitor: str, state: StudioState) -> dict[str, Any] | None:
+        """Return the visitor's test score of this merge, with a sentence about it, if one was taken."""
+        family = family_named(self.workbench.families, state.family)
+        evaluation = self.workbench.evaluation(family)
+        numbers = self.ledger.recorded(visitor, self.workbench.identity(state), evaluation)
+        if numbers is None:
+            return None
+        taken = self.ledger.scores_taken(visitor, family.tasks)
+        many = "1 test score has" if taken == 1 else f"{taken} test scores have"
+        note = f"{many} been taken on these tasks by whoever made this merge; the more one looks, the less they prove."
+        return {"numbers": numbers, "note": note}
+
+    def payload(
+        self, visitor: str, state: StudioState, plan: Plan, shard_bytes: int | None, cancelled: Cancelled
+    ) -> dict[str, Any]:
+        """Measure what is not known yet, and return everything that the job needs, as plain JSON.
+
+        Raises: `CancelledError` when it was stopped.
+        """
+        family = family_named(self.workbench.families, state.family)
+        numbers = self.workbench.accuracy(state, "validation", "full", cancelled).numbers
+        score = self.recorded(visitor, state)
+        return {
+            "zoo": str(self.zoo.absolute()),
+            "recipe": plan.recipe.as_json(),
+            "hash": plan.hash,
+            "name": name_of(plan),
+            "shard_bytes": shard_bytes,
+            "results": [{"numbers": numbers, "note": ""}, *([score] if score else [])],
+            "charts": self._charts(state, family, numbers, cancelled),
+        }
+
+    def _charts(
+        self, state: StudioState, family: Family, numbers: dict[str, Any], cancelled: Cancelled
+    ) -> list[dict[str, Any]]:
+        path = self.workbench.path(state, False, cancelled)
+        layers = self.workbench.layers(state)
+        validation = path["splits"]["validation"]["n"]
+        return [
+            _chart("accuracy", f"Accuracy per task\nvalidation, n {numbers['n']}", accuracy_chart.figure_of(numbers)),
+            _chart(
+                "path",
+                f"Loss from {path['a']} to {path['b']}\nvalidation, n {validation}",
+                path_chart.figure_of(path),
+            ),
+            _chart("layers", f"Layers\n{family.title}", layers_chart.figure_of(layers)),
+        ]
+
+
+def name_of(plan: Plan) -> str:
+    """Name a merge as a folder: its method and the beginning of its hash."""
+    return f"basin-{plan.recipe.method.name.replace('_', '-')}-{plan.hash[:8]}"
+
+
+def _chart(name: str, title: str, figure: dict[str, Any]) -> dict[str, Any]:
+    return {"name": f"{name}.png", "title": title, "figure": figure}

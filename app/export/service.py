@@ -1,0 +1,161 @@
+"""What the page asks about exports: plan one, start it, watch it, cancel it, list those there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app.export import work
+from app.export.downloads import files_of
+from app.export.planning import Planner
+from app.jobs import Job, Jobs
+from app.ledger import Ledger
+from app.live import Cancelled, Scheduler
+from app.notices import Answer, answer_for
+from app.state import StudioState, parse_state
+from app.studio.messages import message_of
+from app.studio.rows import label_of
+from app.studio.workbench import Workbench
+
+__all__ = ["Exports"]
+
+_LARGEST_SHARD = 2**53
+_LARGEST_EXPORT = 8_000_000_000
+
+
+class Exports:
+    """Methods take a visitor's id and a message, and return an answer; none raises."""
+
+    def __init__(
+        self,
+        workbench: Workbench,
+        ledger: Ledger,
+        scheduler: Scheduler,
+        jobs: Jobs,
+        *,
+        zoo: Path,
+        data: Path | None,
+        largest: int = _LARGEST_EXPORT,
+    ) -> None:
+        self._workbench = workbench
+        self._scheduler = scheduler
+        self._jobs = jobs
+        self._planner = Planner(workbench, ledger, zoo, data, largest)
+
+    def functions(self) -> dict[str, Callable[[str, object], Any]]:
+        """Return what the page may call, by name."""
+        return {
+            "export_plan": self.plan,
+            "export_start": self.start,
+            "export_status": self.status,
+            "export_cancel": self.cancel,
+            "export_delete": self.delete,
+            "export_list": self.list,
+        }
+
+    def plan(self, visitor: str, message: object) -> Answer:
+        """Say what an export would be, and give the recipe in its forms."""
+        try:
+            state, shard_bytes = self._asked(message)
+            plan = self._planner.plan(state, shard_bytes)
+            shown = self._planner.shown(plan, shard_bytes)
+            return {"ok": True, "plan": {**shown, "test": self._planner.recorded(visitor, state) is not None}}
+        except Exception as error:
+            return answer_for(error)
+
+    async def start(self, visitor: str, message: object) -> Answer:
+        """Start an export; asking again for one that waits, runs or is done gives that one."""
+        try:
+            state, shard_bytes = self._asked(message)
+
+            def begin(cancelled: Cancelled) -> Job:
+                return self._begin(visitor, state, shard_bytes, cancelled)
+
+            future = self._scheduler.submit(visitor, "export", "export", 0, begin)
+            job = await asyncio.wrap_future(future)
+            return {"ok": True, "job": self._shown(job)}
+        except Exception as error:
+            return answer_for(error)
+
+    def status(self, visitor: str, message: object) -> Answer:
+        """Say how a job stands."""
+        return self._with_job(visitor, message, self._jobs.get)
+
+    def cancel(self, visitor: str, message: object) -> Answer:
+        """Stop a job."""
+        return self._with_job(visitor, message, self._jobs.cancel)
+
+    def delete(self, visitor: str, message: object) -> Answer:
+        """Delete a job that has ended, with its files."""
+        try:
+            self._jobs.forget(visitor, _job_id(message))
+            return {"ok": True, "jobs": [self._shown(job) for job in self._jobs.of(visitor)]}
+        except Exception as error:
+            return answer_for(error)
+
+    def list(self, visitor: str, message: object) -> Answer:
+        """List the visitor's jobs, the newest first."""
+        try:
+            message_of(message, {})
+            return {"ok": True, "jobs": [self._shown(job) for job in self._jobs.of(visitor)]}
+        except Exception as error:
+            return answer_for(error)
+
+    def _begin(self, visitor: str, state: StudioState, shard_bytes: int | None, cancelled: Cancelled) -> Job:
+        plan = self._planner.plan(state, shard_bytes)
+        payload = self._planner.payload(visitor, state, plan, shard_bytes, cancelled)
+        return self._jobs.submit(
+            visitor,
+            title=label_of(state, self._workbench.families),
+            work=work.NAME,
+            payload=payload,
+            key=f"export {plan.hash} {shard_bytes} {len(payload['results'])}",
+        )
+
+    def _asked(self, message: object) -> tuple[StudioState, int | None]:
+        fields = message_of(
+            message,
+            {
+                "state": (True, "state is an object", lambda value: isinstance(value, dict)),
+                "shard_bytes": (False, "shard_bytes is a whole number of bytes, or null for one file", _is_size),
+            },
+        )
+        return parse_state(fields["state"], self._workbench.families), fields["shard_bytes"]
+
+    def _with_job(self, visitor: str, message: object, act: Callable[[str, str], Job]) -> Answer:
+        try:
+            return {"ok": True, "job": self._shown(act(visitor, _job_id(message)))}
+        except Exception as error:
+            return answer_for(error)
+
+    def _shown(self, job: Job) -> dict[str, Any]:
+        name = str((job.result or {}).get("name", ""))
+        files = files_of(self._jobs, job) if job.state == "done" else []
+        return {
+            "id": job.id,
+            "title": job.title,
+            "state": job.state,
+            "share": job.share,
+            "what": job.what,
+            "done": job.done,
+            "ahead": self._jobs.ahead(job),
+            "created": job.created,
+            "finished": job.finished,
+            "log": [{"when": when, "text": text} for when, text in job.log],
+            "problems": list(job.problems),
+            "name": name,
+            "hash": str((job.result or {}).get("hash", "")),
+            "files": [{"name": path.name, "bytes": path.stat().st_size} for path in files],
+        }
+
+
+def _job_id(message: object) -> str:
+    must = "job is the id of a job"
+    fields = message_of(message, {"job": (True, must, lambda value: isinstance(value, str) and len(value) <= 64)})
+    return str(fields["job"])
+
+
+def _is_size(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _LARGEST_SHARD

@@ -1,0 +1,71 @@
+"""The work of an export job, in its own process: merge leaf by leaf, and write the folder with card and charts."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from app.job_records import RESULT
+from app.worker import Reporter
+from merging_core.errors import PlanError, Problem
+
+__all__ = ["NAME", "export"]
+
+NAME = "app.export.work:export"
+"""How a job names this work."""
+
+
+def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Write the merge of `payload["recipe"]` into the job's folder.
+
+    The payload is what `app.export.service` puts together. Raises PlanError if the merge is not the one that was
+    planned, and whatever the streaming engine says.
+    """
+    import torch
+
+    torch.set_num_threads(1)
+    from merging_core.checkpoints import Catalog
+    from merging_core.checkpoints.zoo import load_zoo
+    from merging_core.engines import make_plan
+    from merging_core.engines.pricing import amount
+    from merging_core.export import Results, export_checkpoint
+    from merging_core.recipes import parse_recipe
+
+    begun = time.monotonic()
+    catalog = Catalog(load_zoo(Path(payload["zoo"])))
+    plan = make_plan(parse_recipe(payload["recipe"]), catalog)
+    if plan.hash != payload["hash"]:
+        must = "the checkpoints are those that the merge was planned with"
+        raise PlanError(Problem(must, "files that changed", "recipe", "start the export again"))
+    reporter.log(f"{plan.stages.method.title} of {len(plan.survey.experts)}: {amount(plan.output_bytes)} to write")
+    reporter.progress(0.0, "drawing the charts")
+    pictures = _pictures(payload["charts"])
+    if pictures:
+        reporter.log(f"{len(pictures)} charts drawn")
+
+    def progress(share: float, what: str) -> None:
+        reporter.progress(share, what, int(share * plan.output_bytes))
+
+    export_checkpoint(
+        plan,
+        catalog,
+        folder / RESULT,
+        shard_bytes=payload["shard_bytes"],
+        results=[Results.of(found["numbers"], found["note"]) for found in payload["results"]],
+        pictures=pictures,
+        progress=progress,
+        cancelled=reporter.cancelled,
+    )
+    reporter.log(f"written in {time.monotonic() - begun:.1f} s")
+    return {"name": payload["name"], "hash": plan.hash}
+
+
+def _pictures(charts: list[dict[str, Any]]) -> list[Any]:
+    from app.charts.pictures import render
+    from merging_core.export import Picture
+
+    return [
+        Picture(chart["name"], chart["title"], render(chart["figure"], form="png", title=chart["title"]))
+        for chart in charts
+    ]
