@@ -16,8 +16,8 @@ from assets.build.taskfiles import Labels, write_task
 from assets.build.vision import MEAN, STD
 
 SPLITS = ("train", "calibration", "validation", "test")
-SIZES = {"train": 1200, "calibration": 200, "validation": 240, "test": 400}
-DIGIT_SIZES = {"train": 897, "calibration": 200, "validation": 300, "test": 400}
+SIZES = {"train": 1200, "calibration": 200, "validation": 200, "test": 400}
+DIGIT_SIZES = {"train": 897, "calibration": 300, "validation": 200, "test": 400}
 DIGIT_VIEWS = 2
 """Each training digit is shown this many times, turned and lit differently; other splits show each digit once."""
 
