@@ -202,13 +202,13 @@ def kept_numbers(
 
 
 def _recipe(tree: Mapping[str, Any], problems: list[Problem]) -> tuple[dict[str, Any], dict[str, str]]:
-    pins = tree["pins"]
+    pins, known = tree["pins"], True
     if not (isinstance(pins, dict) and len(pins) <= 256 and _texts(pins)):
         problems.append(Problem("pins name each reference with its content", shown(pins), "pins"))
-        pins = {}
+        pins, known = {}, False
     try:
         recipe = parse_recipe(tree["recipe"])
-        if pins and recipe_hash(recipe, pins) != tree["hash"]:
+        if known and recipe_hash(recipe, pins) != tree["hash"]:
             problems.append(Problem("the hash is that of the recipe with its pins", "another one", "hash"))
         return dict(recipe.as_json()), dict(pins)
     except BasinError as error:
