@@ -7,10 +7,12 @@ function isDark() {
 export function createTheme(palette, root) {
   const listeners = new Set();
   let dark = null;
+  let forced = null;
 
   function apply() {
-    if (dark === isDark()) return;
-    dark = isDark();
+    const wanted = forced === null ? isDark() : forced === "dark";
+    if (dark === wanted) return;
+    dark = wanted;
     for (const [role, colour] of Object.entries(colours())) root.style.setProperty(`--${role}`, colour);
     root.dataset.theme = dark ? "dark" : "light";
     listeners.forEach((listener) => listener());
@@ -36,6 +38,12 @@ export function createTheme(palette, root) {
   const observer = new MutationObserver(apply);
   observer.observe(document.body, { attributes: true, attributeFilter: ["class"] });
   observer.observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+  // "light" or "dark" whatever the page says (paper is white); null goes back to it.
+  function force(name) {
+    forced = name;
+    apply();
+  }
+
   apply();
-  return { dress, onChange: (listener) => listeners.add(listener) };
+  return { force, dress, onChange: (listener) => listeners.add(listener) };
 }
