@@ -23,6 +23,7 @@ from app.state import StudioState, default_state
 from app.studio.bench import ZooBench
 from app.studio.workbench import Models
 from merging_core.evaluation.intervals import wilson
+from merging_core.evaluation.subsets import PREVIEW
 from merging_core.recipes import parse_recipe
 
 TASK = "basins/digits"
@@ -147,7 +148,7 @@ def test_the_same_picture_changes_its_answer_with_the_merge_only(
         ({"picture": base64.b64encode(bytes(64)).decode()}, "the picture shows something"),
         ({"picture": "A" * 8193}, "at most 8192 characters"),
         ({"picture": [0] * 64}, "at most 8192 characters"),
-        ({"example": 300}, "one of the 300 of validation"),
+        ({"example": 99_999}, "of validation, but number 99999 came"),
         ({"example": -1}, "example is a whole number"),
         ({"example": True}, "example is a whole number"),
         ({"example": 0, "task": "basins/digit"}, "the task is one of"),
@@ -166,13 +167,14 @@ def test_the_strip_shows_validation_in_its_order_and_goes_round(
     looking: Looking, models: Models, family: Family
 ) -> None:
     split = models.tasks_of(family)[0].splits["validation"]
-    numbers = ask(looking, "try_pictures", family="basins", task=TASK, start=290)["numbers"]
+    n = len(split)
+    numbers = ask(looking, "try_pictures", family="basins", task=TASK, start=n - 10)["numbers"]
     places = [row["example"] for row in numbers["examples"]]
-    assert (numbers["n"], places[:11]) == (300, [*range(290, 300), 0])
+    assert (numbers["n"], places[:11]) == (n, [*range(n - 10, n), 0])
     source = numbers["sprite"]["source"].removeprefix("data:image/png;base64,")
     picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(source))))
     assert picture.shape == (8, 24 * 8)
-    assert (picture[:, 8:16] == split.images[split.order[291]][0].numpy()).all()
+    assert (picture[:, 8:16] == split.images[split.order[n - 9]][0].numpy()).all()
 
 
 @pytest.mark.parametrize(("family_name", "task"), [("basins", "no/task"), ("no family", TASK)])
@@ -197,14 +199,14 @@ def test_a_close_look_counts_what_an_independent_computation_counts(
     for truth, said in zip(labels, ours, strict=True):
         counts[truth][said] += 1
     assert numbers["confusion"]["counts"] == counts
-    assert (numbers["n"], numbers["split"]) == (300, "validation")
+    assert (numbers["n"], numbers["split"]) == (len(labels), "validation")
     assert numbers["classes"][4]["interval"] == list(wilson(counts[4][4], sum(counts[4])))
     lost = sum(a != label == b for a, b, label in zip(ours, theirs, labels, strict=True))
     gained = sum(a == label != b for a, b, label in zip(ours, theirs, labels, strict=True))
     assert (numbers["lost"]["n"], numbers["gained"]["n"]) == (lost, gained)
     right = sum(a == label for a, label in zip(ours, labels, strict=True))
-    assert numbers["accuracy"] == right / 300
-    assert numbers["expert"]["accuracy"] == pytest.approx((right + lost - gained) / 300)
+    assert numbers["accuracy"] == right / len(labels)
+    assert numbers["expert"]["accuracy"] == pytest.approx((right + lost - gained) / len(labels))
     assert all(one["expert"] == one["truth"] != one["merge"] for one in numbers["lost"]["pictures"])
 
 
@@ -255,7 +257,7 @@ def test_a_trade_off_begins_at_the_base_and_ends_at_the_expert(
         others = [value for task, value in accuracy.items() if task != expert.task]
         assert point["target"] == accuracy[str(expert.task)]
         assert point["control"] == pytest.approx(sum(others) / len(others))
-    assert (traded["complete"], traded["n"]) == (True, {"target": 32, "controls": 160})
+    assert (traded["complete"], traded["n"]) == (True, {"target": PREVIEW, "controls": 5 * PREVIEW})
 
 
 def test_a_trade_off_that_steps_aside_keeps_its_points_and_gets_on(bench: ZooBench, models: Models) -> None:
