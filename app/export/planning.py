@@ -126,7 +126,7 @@ class Planner:
             _chart("accuracy", f"Accuracy per task\nvalidation, n {numbers['n']}", accuracy_chart.figure_of(numbers)),
             _chart(
                 "path",
-                f"Loss from {path['a']} to {path['b']}\nvalidation, n {validation}",
+                f"Path from {path['a']} to {path['b']}\nvalidation, preview, n {validation}",
                 path_chart.figure_of(path),
             ),
             _chart("layers", f"Layers\n{family.title}", layers_chart.figure_of(layers)),

@@ -66,6 +66,8 @@ def _pictures(charts: list[dict[str, Any]]) -> list[Any]:
     from merging_core.export import Picture
 
     return [
-        Picture(chart["name"], chart["title"], render(chart["figure"], form="png", title=chart["title"]))
+        Picture(
+            chart["name"], chart["title"].replace("\n", ", "), render(chart["figure"], form="png", title=chart["title"])
+        )
         for chart in charts
     ]

@@ -10,7 +10,7 @@ __all__ = ["code_block", "inert", "table"]
 _LONGEST = 200
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-_PLAIN = re.compile(r"(?:zoo:)?[^\W\d_](?:[^\W_]|[ ,/%()-])*")
+_PLAIN = re.compile(r"(?:zoo:)?[^\W\d_](?:[^\W_]|[ ,/%()=-]|(?<=[0-9])\.(?=[0-9]))*")
 """Words that mean nothing in Markdown, wherever they stand."""
 _BACKTICKS = re.compile(r"`+")
 

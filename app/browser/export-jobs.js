@@ -1,0 +1,131 @@
+// The visitor's exports: how far each is, its log, and its files to download.
+
+import { fill, h } from "./dom.js";
+import { clock } from "./format.js";
+
+const LOOK_EVERY = 400;
+const WORDS = { queued: "waiting", running: "running", done: "done", failed: "failed", cancelled: "cancelled" };
+
+export function createJobs(server, { onChange, onTrouble }) {
+  const element = h("div", { class: "export-jobs" });
+  const rows = new Map();
+  let watching = false;
+
+  const running = () => [...rows.values()].map((found) => found.job).find((job) => unfinished(job)) ?? null;
+
+  async function list() {
+    const answer = await attempt(() => server.export_list({}));
+    if (answer) all(answer.jobs);
+  }
+
+  function all(jobs) {
+    const known = new Set(jobs.map((job) => job.id));
+    [...rows.keys()].filter((id) => !known.has(id)).forEach((id) => rows.delete(id));
+    jobs.forEach((job) => show(job));
+    fill(element, jobs.map((job) => rows.get(job.id).element));
+    onChange(running());
+    watch();
+  }
+
+  function show(job) {
+    const found = rows.get(job.id) ?? createRow(job.id, { cancel, remove });
+    rows.set(job.id, found);
+    found.show(job);
+  }
+
+  // The job that was just asked for, also when it was there already.
+  function follow(job) {
+    rows.forEach((found, id) => found.open(id === job.id));
+  }
+
+  async function watch() {
+    if (watching) return;
+    watching = true;
+    for (let job = running(); job; job = running()) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
+      const answer = await attempt(() => server.export_status({ job: job.id }));
+      if (!answer) break;
+      if (rows.has(job.id)) show(answer.job);
+      onChange(running());
+    }
+    watching = false;
+  }
+
+  async function cancel(id) {
+    const answer = await attempt(() => server.export_cancel({ job: id }));
+    if (answer) show(answer.job);
+    watch();
+  }
+
+  async function remove(id) {
+    const answer = await attempt(() => server.export_delete({ job: id }));
+    if (answer) all(answer.jobs);
+  }
+
+  async function attempt(ask) {
+    try {
+      const answer = await ask();
+      if (answer.ok) return answer;
+      onTrouble(answer.problems.map((problem) => problem.sentence));
+    } catch (error) {
+      onTrouble([`The server does not answer (${error.message}). The export goes on; open this card again to see it.`]);
+    }
+    return null;
+  }
+
+  return { element, list, follow };
+}
+
+function createRow(id, { cancel, remove }) {
+  const title = h("span", { class: "export-title" });
+  const state = h("span", { class: "export-state", role: "status" });
+  const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the export that is done" });
+  const what = h("span", { class: "hint" });
+  const stop = h("button", { type: "button", class: "quiet", onclick: () => cancel(id) }, "Cancel");
+  const going = h("div", { class: "export-going" }, bar, stop, what);
+  const files = h("div", { class: "export-files" });
+  const log = h("ol", { class: "export-log" });
+  const lines = h("details", {}, h("summary", {}, "Log"), log);
+  const drop = h("button", { type: "button", class: "quiet", onclick: () => remove(id) }, "Delete");
+  const element = h("details", { class: "export-job" }, h("summary", {}, title, state), going, files, h("div", { class: "export-feet" }, lines, drop));
+  const found = { element, job: null, show, open: (open) => { element.open = open; } };
+
+  function show(job) {
+    const before = found.job;
+    found.job = job;
+    if (before === null) element.open = unfinished(job);
+    element.dataset.state = job.state;
+    title.textContent = job.title;
+    state.textContent = job.state === "queued" && job.ahead ? `waiting, ${job.ahead} before it` : `${WORDS[job.state]}${job.finished ? ` ${clock(job.finished)}` : ""}`;
+    going.hidden = !unfinished(job);
+    drop.hidden = unfinished(job);
+    bar.value = job.share;
+    what.textContent = job.state === "running" ? `${Math.floor(100 * job.share)} %${job.done ? `, ${bytes(job.done)}` : ""} ${job.what || "starting"}` : "";
+    if (before?.state !== job.state) fill(files, job.problems.map((problem) => h("p", { class: "export-problem" }, problem.sentence)), fileList(job));
+    if (before?.log.length !== job.log.length) fill(log, job.log.map((line) => h("li", {}, h("time", { datetime: line.when }, clock(line.when)), line.text)));
+  }
+
+  return found;
+}
+
+function fileList(job) {
+  if (!job.files.length) return null;
+  const total = job.files.reduce((sum, file) => sum + file.bytes, 0);
+  return [
+    h("ul", {}, job.files.map((file) => h("li", {}, h("a", { href: address(job, `files/${encodeURIComponent(file.name)}`), download: file.name }, file.name), h("span", {}, bytes(file.bytes))))),
+    h("a", { class: "export-all", href: address(job, "archive.tar"), download: `${job.name}.tar` }, `Download all (.tar, ${bytes(total)})`),
+  ];
+}
+
+function address(job, rest) {
+  return new URL(`exports/${job.id}/${rest}`, document.baseURI).href;
+}
+
+function unfinished(job) {
+  return job.state === "queued" || job.state === "running";
+}
+
+export function bytes(size) {
+  const [unit, scale] = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]].find(([, least]) => size >= least) ?? ["B", 1];
+  return `${scale === 1 ? size : (size / scale).toFixed(1)} ${unit}`;
+}

@@ -1,0 +1,89 @@
+// Export: what would be written, a job that writes it, its files, and the recipe in every form. The job belongs to the
+// server: it goes on when the card, or the page, is closed.
+
+import { fill, h } from "./dom.js";
+import { bytes, createJobs } from "./export-jobs.js";
+import { createForms } from "./export-forms.js";
+import { count } from "./format.js";
+import { createPopover } from "./popover.js";
+
+const SIZES = [["", "one file"], ["5000000000", "5 GB"], ["2000000000", "2 GB"], ["500000000", "500 MB"], ["50000000", "50 MB"], ["1000000", "1 MB"]];
+const REST = 300;
+
+export function createExport({ server, store }) {
+  const plan = h("div", { class: "export-plan", role: "status" });
+  const said = h("div", { class: "export-said", role: "alert" });
+  const size = h("select", { id: "basin-export-size", onchange: () => look() }, SIZES.map(([value, title]) => h("option", { value }, title)));
+  const start = h("button", { type: "button", class: "primary", onclick: begin }, "Start export");
+  const forms = createForms();
+  const jobs = createJobs(server, { onChange: label, onTrouble: trouble });
+  const { button, panel, element } = createPopover({
+    title: "Export", className: "export-panel", act: "export", says: "Write this merge as a complete checkpoint folder",
+    onOpen: () => { look(); jobs.list(); },
+  }, plan,
+  h("div", { class: "export-start" }, h("label", { for: "basin-export-size" }, "files of at most"), size, start), said, jobs.element,
+  h("section", { "aria-label": "Recipe" }, h("h3", {}, "The recipe, ready to run"), forms.element));
+  let asked = 0;
+  let waiting = null;
+
+  const message = () => ({ state: store.get(), shard_bytes: size.value ? Number(size.value) : null });
+
+  // The newest plan counts; a plan of an older state is not shown.
+  async function look() {
+    const turn = ++asked;
+    const answer = await ask(() => server.export_plan(message()));
+    if (turn !== asked || !answer) return;
+    fill(said);
+    start.disabled = false;
+    const { plan: found } = answer;
+    const files = found.files.length === 1 ? "one file" : `${found.files.length} files`;
+    fill(plan, h("p", { class: "export-words" }, found.words), h("dl", {},
+      row("Weights", `${bytes(found.bytes)} in ${files}`, `${found.dtype}, ${count(found.leaves)} leaves`),
+      row("Takes", `about ${found.seconds < 10 ? found.seconds.toFixed(0) : count(Math.round(found.seconds))} s`, "once it is its turn"),
+      row("Card", found.test ? "validation and test" : "validation", found.test ? "with your test score" : "score on test first to add a test score")),
+    found.warnings.map((text) => h("p", { class: "export-warning" }, text)));
+    forms.show(found.forms);
+  }
+
+  async function begin() {
+    start.disabled = true;
+    const answer = await ask(() => server.export_start(message()));
+    start.disabled = false;
+    if (!answer) return;
+    fill(said);
+    await jobs.list();
+    jobs.follow(answer.job);
+  }
+
+  async function ask(work) {
+    try {
+      const answer = await work();
+      if (answer.ok) return answer;
+      trouble(answer.problems.map((problem) => problem.sentence));
+    } catch (error) {
+      trouble([`The server does not answer (${error.message}). Try again in a moment.`]);
+    }
+    return null;
+  }
+
+  function trouble(sentences) {
+    fill(said, sentences.map((sentence) => h("p", {}, sentence)));
+  }
+
+  function label(running) {
+    button.classList.toggle("exporting", Boolean(running));
+    button.style.setProperty("--share", `${100 * (running?.share ?? 0)}%`);
+  }
+
+  function state() {
+    if (!panel.matches(":popover-open")) return;
+    clearTimeout(waiting);
+    waiting = setTimeout(look, REST);
+  }
+
+  return { button: element, state };
+}
+
+function row(name, value, more) {
+  return [h("dt", {}, name), h("dd", {}, value, h("small", {}, more))];
+}
