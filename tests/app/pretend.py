@@ -4,6 +4,7 @@ be tested without checkpoints. Also a server: `python -m tests.app.pretend [port
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 import socket
 import sys
@@ -70,7 +71,7 @@ class PretendBench:
         return {ref: f"{ref}@{'0' * 16}" for ref in refs}
 
     def evaluation(self, family: Family) -> str:
-        return f"pretend {family.name}"
+        return hashlib.sha256(f"pretend {family.name}".encode()).hexdigest()
 
     def accuracy(self, state: StudioState, split: str, subset: str, cancelled: Cancelled) -> Scored:
         while self.hold is not None and not self.hold.wait(0.01):
