@@ -144,7 +144,7 @@ class Looks:
             theirs = self._whole.get(
                 (expert.ref, task.name), lambda: self._answers(config, weights, task, cancelled), cancelled
             )
-        return look_numbers(task, family, ours, expert, theirs)
+        return {"hash": merged.hash, **look_numbers(task, family, ours, expert, theirs)}
 
     def _example(self, task: Task, place: int | None) -> tuple[torch.Tensor, int]:
         split, labels = task.splits[SPLIT], task.labels(SPLIT)

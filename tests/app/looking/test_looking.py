@@ -213,6 +213,7 @@ def test_a_close_look_counts_what_an_independent_computation_counts(
 def test_a_close_look_agrees_with_the_accuracy_chart(bench: ZooBench, looking: Looking, state: StudioState) -> None:
     seen = ask(looking, "look_closer", seq=1, state=state.as_json(), task=TASK)["numbers"]
     chart = bench.accuracy(state, "validation", "full", lambda: False).numbers["tasks"][0]
+    assert seen["hash"] == bench.identity(state)
     assert (seen["accuracy"], seen["interval"], seen["n"]) == (chart["accuracy"], chart["interval"], chart["n"])
 
 
