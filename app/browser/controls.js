@@ -2,13 +2,15 @@
 
 import { freshId, h } from "./dom.js";
 
-// One row: name, slider, number. `set` shows a value without telling anyone.
+// One row: name, slider, number. `set` shows a value without telling anyone; `limit` moves the lower end of slider and number.
 export function createSlider({ title, help, range, bounds, step, unit = "", colour = null, ticks = [], onInput, onEnd }) {
   const id = freshId("slider");
   const slider = h("input", { type: "range", id, min: range[0], max: range[1], step, title: help ?? title });
   const box = h("input", {
     type: "number", class: "number", min: bounds?.[0], max: bounds?.[1], step, "aria-label": `${title}, number`, title: unit,
   });
+  const high = range[1];
+  let low = range[0];
   const group = () => `${id}`;
   slider.addEventListener("input", () => {
     box.value = tidy(slider.valueAsNumber, step);
@@ -25,7 +27,6 @@ export function createSlider({ title, help, range, bounds, step, unit = "", colo
   });
 
   function paint() {
-    const [low, high] = range;
     const share = (Math.min(high, Math.max(low, slider.valueAsNumber)) - low) / (high - low);
     const zero = Math.min(1, Math.max(0, -low / (high - low)));
     slider.style.setProperty("--from", `${100 * Math.min(zero, share)}%`);
@@ -39,13 +40,20 @@ export function createSlider({ title, help, range, bounds, step, unit = "", colo
     paint();
   }
 
-  const marks = ticks.length
-    ? h("span", { class: "marks", "aria-hidden": "true" }, ticks.map((tick) =>
-        h("i", { style: { left: `${(100 * (tick - range[0])) / (range[1] - range[0])}%` } })))
-    : null;
+  const marks = ticks.length ? h("span", { class: "marks", "aria-hidden": "true" }, ticks.map(() => h("i"))) : null;
+
+  function limit(least) {
+    low = Math.max(range[0], least ?? range[0]);
+    slider.min = low;
+    box.min = least ?? bounds?.[0] ?? "";
+    ticks.forEach((tick, i) => { marks.children[i].style.left = `${(100 * (tick - low)) / (high - low)}%`; });
+    paint();
+  }
+
+  limit(null);
   const label = h("label", { for: id, title: help ?? "" }, title);
   const row = h("div", { class: "slider-row", style: colour ? { "--tone": colour } : {} }, label, h("span", { class: "track" }, slider, marks), box);
-  return { row, set, slider, label, disable: (off) => { slider.disabled = off; box.disabled = off; row.classList.toggle("off", off); } };
+  return { row, set, limit, slider, label, disable: (off) => { slider.disabled = off; box.disabled = off; row.classList.toggle("off", off); } };
 }
 
 export function createChoice({ title, help, choices, onInput }) {

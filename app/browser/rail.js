@@ -36,7 +36,7 @@ export function createRail(description, store, { edit, scoreOnTest }) {
       title: "λ", help: "Scales the whole merged vector.", range: [0, 1.5], bounds: [-10, 10], step: 0.01, ticks: [1], ...numeric(["recipe", "lambda"]),
     });
     lambda.row.classList.add("lambda");
-    const note = h("p", { class: "hint" });
+    const note = h("p", { class: "hint", role: "status" });
     let shown = null;
     let rows = new Map();
 
@@ -72,17 +72,14 @@ export function createRail(description, store, { edit, scoreOnTest }) {
       const method = description.registry.methods.find((one) => one.name === state.recipe.method.name);
       for (const [ref, { slider, toggle }] of rows) {
         const model = state.recipe.models.find((one) => one.ref === ref);
+        slider.limit(method.weights === "not negative" ? 0 : null);
         slider.set(model ? model.weight : 0);
         slider.disable(!model);
+        slider.row.classList.toggle("weightless", method.weights === "none");
         toggle.setAttribute("aria-checked", String(Boolean(model)));
       }
       lambda.set(state.recipe.lambda);
-      const [least, most] = method?.models ?? [1, null];
-      const n = state.recipe.models.length;
-      const out = current.experts.length - n;
-      note.textContent = n < least ? `${method.title} needs at least ${least} experts.`
-        : most && n > most ? `${method.title} takes at most ${most} experts.`
-        : out > 0 ? `${n} of ${current.experts.length} experts used.` : "";
+      note.textContent = usage(method, state, current.experts);
     }
 
     return { element: h("section", {}, heading("Models"), family.row, list, note, lambda.row), set: setModels };
@@ -197,6 +194,17 @@ export function createRail(description, store, { edit, scoreOnTest }) {
   }
 
   return { element: root, set };
+}
+
+// Which experts a method merges, and how to choose others, where it does not take all of them as they are.
+function usage(method, state, experts) {
+  const used = state.recipe.models.map((model) => experts.find((one) => one.ref === model.ref)?.title ?? shortName(model.ref));
+  const [least, most] = method.models;
+  const out = experts.length - used.length;
+  if (most === 1) return `${method.title} takes one expert: ${used[0]}.${out > 0 ? " Turn another on to take it instead." : ""}`;
+  if (most === 2) return `From ${used[0]} (t = 0) to ${used[1]} (t = 1).${out > 0 ? ` Turn another on to exchange ${used[1]} for it.` : ""}`;
+  if (out > 0 && used.length === least && least > 1) return `${used.join(" and ")} used; ${method.title} takes at least ${least}, so leaving one out brings in the next.`;
+  return out > 0 ? `${used.length} of ${experts.length} experts used.` : "";
 }
 
 function shortName(ref) {

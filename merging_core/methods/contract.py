@@ -26,9 +26,11 @@ __all__ = [
     "MethodInfo",
     "Statistic",
     "WeightRule",
+    "added",
     "contexts_of_leaves",
     "gather",
     "gather_leaf",
+    "measured",
 ]
 
 Group = Literal["averages", "geometry", "task vectors", "sign consensus", "sparsifying"]
@@ -137,14 +139,22 @@ def gather(
     >>> gather(TIES, [torch.tensor([[1.0, 2.0, -3.0]])], torch.ones(1), Parameters())["majority_sign"].item()
     1.0
     """
-    if not info.statistics:
-        return {}
-    sums: dict[str, torch.Tensor] = {}
-    for piece in pieces:
-        for statistic in info.statistics:
-            found = statistic.of_piece(piece, weights, params)
-            sums[statistic.name] = sums[statistic.name] + found if statistic.name in sums else found
-    return {statistic.name: statistic.finish(sums[statistic.name]) for statistic in info.statistics}
+    return added(info, (measured(info, piece, weights, params) for piece in pieces)) if info.statistics else {}
+
+
+def measured(
+    info: MethodInfo, piece: torch.Tensor, weights: torch.Tensor, params: Parameters
+) -> tuple[torch.Tensor, ...]:
+    """Return what each statistic of a method says of one piece [T, n]."""
+    return tuple(statistic.of_piece(piece, weights, params) for statistic in info.statistics)
+
+
+def added(info: MethodInfo, pieces: Iterable[tuple[torch.Tensor, ...]]) -> dict[str, torch.Tensor]:
+    """Add what was measured of all pieces, in order, and finish each statistic; there is at least one piece."""
+    sums: tuple[torch.Tensor, ...] = ()
+    for found in pieces:
+        sums = tuple(one + more for one, more in zip(sums, found, strict=True)) if sums else found
+    return {statistic.name: statistic.finish(total) for statistic, total in zip(info.statistics, sums, strict=True)}
 
 
 def gather_leaf(info: MethodInfo, pieces: Iterable[torch.Tensor], at_once: int = 1) -> dict[str, torch.Tensor]:

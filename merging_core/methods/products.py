@@ -50,12 +50,12 @@ def coefficients_of_leaves(
 ) -> LeafStatistic:
     """Return the statistic of a method that finds its coefficients from the inner products of a leaf.
 
-    With the parameter `scope` at `model`, the products of all leaves are added, and every leaf has the same
+    With the parameter `angle` at `model`, the products of all leaves are added, and every leaf has the same
     coefficients. `of_leaf(products T × T, weights T, params)` returns T coefficients, rounded once to float32.
     """
 
     def finish(sums: torch.Tensor, weights: torch.Tensor, params: Parameters) -> torch.Tensor:
-        if params.get("scope") == "model":
+        if params.get("angle") == "model":
             whole = sums[0]
             for products in sums[1:]:
                 whole = whole + products

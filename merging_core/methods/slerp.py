@@ -75,7 +75,7 @@ SLERP = MethodInfo(
             unit="share of the arc",
         ),
         ParameterInfo(
-            "scope",
+            "angle",
             "Angle within",
             "choice",
             "leaf",

@@ -49,7 +49,7 @@ WISE_FT = MethodInfo(
     name="wise_ft",
     title="WiSE-FT",
     formula="θ = (1 − λ)·θ₀ + λ·θ₁ = θ₀ + λ·τ₁",
-    summary="Goes part of the way from the base to one expert: often more robust than either end.",
+    summary="Goes from the base towards one expert, as far as λ says: half way is often more robust than either end.",
     source=Source(
         "Wortsman et al.",
         2022,

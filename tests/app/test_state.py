@@ -121,6 +121,12 @@ def test_of_too_many_experts_a_method_takes_the_first_that_have_a_weight() -> No
     assert used(transitions.choose_method(state, "wise_ft", FAMILIES)) == ["letters"]
 
 
+def test_where_the_largest_changes_are_sought_says_nothing_of_an_angle() -> None:
+    ties = transitions.choose_method(TINY, "ties", FAMILIES)
+    assert ties.recipe.method.params["scope"] == "model"
+    assert transitions.choose_method(ties, "slerp", FAMILIES).recipe.method.params["angle"] == "leaf"
+
+
 def test_too_few_experts_are_joined_by_the_familys_next() -> None:
     one = transitions.choose_method(TINY, "wise_ft", FAMILIES)
     assert used(transitions.choose_method(one, "model_stock", FAMILIES)) == ["digits", "letters"]

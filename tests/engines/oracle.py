@@ -29,7 +29,7 @@ def merge64(
     if method in ("linear", "uniform_soup", "rewarded_soup", "slerp"):
         thetas = [{name: expert[name].double().numpy() for name in floating} for expert in experts]
         if method == "slerp":
-            result = slerp64(*thetas, params["t"], params["scope"])
+            result = slerp64(*thetas, params["t"], params["angle"])
         else:
             whole = sum(weights) if params.get("normalize", True) else 1.0
             result = {name: value / whole for name, value in sum64(thetas, weights, params).items()}
@@ -104,10 +104,10 @@ def sum64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any])
     return {name: sum(w * vector[name] for w, vector in zip(weights, masked, strict=True)) for name in masked[0]}
 
 
-def slerp64(first: Leaves, second: Leaves, t: float, scope: str) -> Leaves:
+def slerp64(first: Leaves, second: Leaves, t: float, within: str) -> Leaves:
     """Turn unit vectors by the angle between them, then give each its length back."""
     pools = {name: (first[name].ravel(), second[name].ravel()) for name in first}
-    if scope == "model":
+    if within == "model":
         whole = tuple(np.concatenate([pool[side] for pool in pools.values()]) for side in (0, 1))
         pools = dict.fromkeys(pools, (whole[0], whole[1]))
     result = {}

@@ -17,11 +17,11 @@ from merging_core.methods.slerp import NEARLY_PARALLEL, SLERP, slerp_coefficient
 ONES = torch.ones(2)
 
 
-def along(leaves: list[list[list[float]]], t: float, scope: str = "leaf") -> list[list[float]]:
+def along(leaves: list[list[list[float]]], t: float, within: str = "leaf") -> list[list[float]]:
     """Go from the first to the second model; each leaf holds a row for either."""
     tensors = [torch.tensor(leaf) for leaf in leaves]
     sums = [gather_leaf(SLERP, [tensor]) for tensor in tensors]
-    contexts = contexts_of_leaves(SLERP, CombineContext(Parameters(t=t, scope=scope)), sums, ONES)
+    contexts = contexts_of_leaves(SLERP, CombineContext(Parameters(t=t, angle=within)), sums, ONES)
     pairs = zip(tensors, contexts, strict=True)
     return [SLERP.combine(tensor, ONES, context).tolist() for tensor, context in pairs]
 
@@ -113,7 +113,7 @@ def test_from_the_arc_to_the_line_is_a_small_step() -> None:
     assert 1 / (2 * math.cos(half)) - 0.5 < 1e-4
 
 
-def test_the_scope_model_takes_one_angle_for_all_leaves() -> None:
+def test_within_the_model_there_is_one_angle_for_all_leaves() -> None:
     leaves = [[[1.0], [0.0]], [[0.0], [1.0]]]
     half = math.sqrt(0.5)
     assert along(leaves, 0.5, "model") == [[pytest.approx(half)], [pytest.approx(half)]]
