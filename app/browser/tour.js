@@ -68,6 +68,7 @@ export function createTour({ server, store, notice, description, show }) {
     step = Math.max(0, to);
     kept = {};
     begun = false;
+    card.dataset.played = "false";
     const now = STEPS[step];
     title.textContent = now.title;
     place.textContent = `${step + 1} of ${STEPS.length}`;
@@ -101,6 +102,7 @@ export function createTour({ server, store, notice, description, show }) {
       }
       if (move.glide && !(await glide(move.glide, mine))) return;
     }
+    card.dataset.played = "true";
   }
 
   function put(state) {
