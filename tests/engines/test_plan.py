@@ -67,7 +67,8 @@ def test_the_passes_that_a_plan_names_are_those_that_streaming_makes(
 
     monkeypatch.setattr(Checkpoint, "read_range", counted)
     sums = {"kind": "lines", "alpha_rule": "sum"}
-    for recipe in (made.recipe("linear"), made.recipe("ties"), made.recipe("ties", layer_scaling=sums)):
+    methods = ("linear", "ties", "model_stock")
+    for recipe in (*map(made.recipe, methods), made.recipe("ties", layer_scaling=sums)):
         plan = make_plan(recipe, catalog)
         read.clear()
         list(stream_leaves(plan))
