@@ -9,14 +9,16 @@
 //   save(state, name)               called to put a merge into the library
 //   first                           the name of its tab, if the page opens with it
 
+import { createExport } from "./export.js";
 import { createGallery } from "./gallery.js";
 import { createLibrary } from "./library.js";
 import { createLookCloser } from "./look-closer.js";
+import { createPrint } from "./print.js";
 import { createShortcuts } from "./shortcuts.js";
 import { createTour } from "./tour.js";
 import { createTryIt } from "./try-it.js";
 
-const ROOMS = [createTryIt, createLookCloser, createLibrary, createGallery, createTour, createShortcuts];
+const ROOMS = [createTryIt, createLookCloser, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
 
 export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));
