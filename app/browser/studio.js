@@ -48,7 +48,7 @@ export async function mount(root, functions, names, base) {
   const rail = createRail(description, store, { edit, scoreOnTest: test.run });
   const rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name) });
   const busy = h("span", { class: "busy", "aria-hidden": "true" });
-  const columns = h("div", { class: "columns" }, rail.element, h("main", {}, panels.accuracy.element, test.element,
+  const columns = h("div", { class: "columns" }, rail.element, h("div", { class: "main" }, panels.accuracy.element, test.element,
     panels.path.element, panels.layers.element, history.element, rooms.panels));
   const tabs = createTabs(columns, rooms.tabs, wake);
   const bar = header();
