@@ -9,18 +9,26 @@ import { attempt } from "./server.js";
 export function createResult({ server, notice, theme, open }, { back, link, file }) {
   const head = h("header", { class: "result-head" });
   const again = h("section", { class: "panel again", "aria-label": "Recomputed", role: "status", hidden: true });
-  const accuracy = createAccuracyPanel(theme);
   const test = h("section", { class: "panel test-score", "aria-label": "Test score", hidden: true });
-  const path = chartPanel("Path", theme);
-  const layers = chartPanel("Layers", theme);
+  let charts = null;
   const facts = h("section", { class: "panel facts", "aria-label": "Recipe and versions" });
-  const element = h("article", { class: "result", hidden: true }, head, again, accuracy.element, test, path.element, layers.element, facts);
+  const element = h("article", { class: "result", hidden: true }, head, again, test, facts);
+
+  // Made when the first result is shown; most visits show none.
+  function made() {
+    if (charts) return charts;
+    charts = { accuracy: createAccuracyPanel(theme), path: chartPanel("Path", theme), layers: chartPanel("Layers", theme) };
+    test.before(charts.accuracy.element);
+    test.after(charts.path.element, charts.layers.element);
+    return charts;
+  }
 
   async function show(page, { row = null, name = "", tags = [], shared = null, source }) {
     element.hidden = false;
     again.hidden = true;
     window.scrollTo(0, 0);
     const { numbers, figures } = page;
+    const { accuracy, path, layers } = made();
     const { average } = numbers.accuracy;
     const act = (label, what, title = "") => h("button", { type: "button", class: "quiet", title, onclick: what }, label);
     fill(head,
