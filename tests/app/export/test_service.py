@@ -42,6 +42,13 @@ def bob(server: PretendServer) -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="module")
+def made(server: PretendServer) -> Iterator[tuple[Browser, dict[str, Any]]]:
+    """A visitor, and one export of theirs in several files."""
+    with Browser(server.url) as browser:
+        yield browser, exported(browser, browser.state(), 700_000)
+
+
 def exported(browser: Browser, state: Any, shard_bytes: int | None = None) -> dict[str, Any]:
     """Start an export and wait for its end."""
     begun = browser.call("export_start", {"state": state, "shard_bytes": shard_bytes})
@@ -110,8 +117,8 @@ def test_an_export_is_the_merge_its_recipe_its_charts_and_a_card_that_says_the_n
     assert job["hash"] == plan.hash and [line["text"] for line in job["log"]][-1] == "done"
 
 
-def test_the_archive_holds_every_file_and_says_its_length(ann: Browser, tmp_path: Path) -> None:
-    job = exported(ann, ann.state(), 700_000)
+def test_the_archive_holds_every_file_and_says_its_length(made: tuple[Browser, dict[str, Any]], tmp_path: Path) -> None:
+    ann, job = made
     address = f"/exports/{job['id']}/archive.tar"
     head, answer = ann.client.head(address), ann.client.get(address)
     assert int(head.headers["content-length"]) == int(answer.headers["content-length"]) == len(answer.content)
@@ -130,21 +137,24 @@ def test_the_archive_holds_every_file_and_says_its_length(ann: Browser, tmp_path
             assert load_file(path)
 
 
-def test_a_part_of_a_file_is_sent_when_asked_for(ann: Browser) -> None:
-    job = exported(ann, ann.state())
-    whole = file(ann, job["id"], "model.safetensors").content
-    part = file(ann, job["id"], "model.safetensors", headers={"range": "bytes=100-199"})
+def test_a_part_of_a_file_is_sent_when_asked_for(made: tuple[Browser, dict[str, Any]]) -> None:
+    ann, job = made
+    name = next(found["name"] for found in job["files"] if found["name"].endswith(".safetensors"))
+    whole = file(ann, job["id"], name).content
+    part = file(ann, job["id"], name, headers={"range": "bytes=100-199"})
     assert part.status_code == 206 and part.content == whole[100:200]
-    beyond = file(ann, job["id"], "model.safetensors", headers={"range": f"bytes={len(whole)}-"})
+    beyond = file(ann, job["id"], name, headers={"range": f"bytes={len(whole)}-"})
     assert beyond.status_code == 416
 
 
-def test_what_is_somebody_else_s_is_not_found_in_the_same_words(ann: Browser, bob: Browser) -> None:
-    job = exported(ann, ann.state())
+def test_what_is_somebody_else_s_is_not_found_in_the_same_words(
+    made: tuple[Browser, dict[str, Any]], bob: Browser
+) -> None:
+    ann, job = made
     said = set()
     for browser, id_, name in (
-        (bob, job["id"], "model.safetensors"),
-        (bob, "0" * 32, "model.safetensors"),
+        (bob, job["id"], "config.json"),
+        (bob, "0" * 32, "config.json"),
         (ann, job["id"], "missing.bin"),
         (ann, job["id"], "%2e%2e%2fjob.json"),
         (ann, job["id"], "job.json"),
@@ -172,6 +182,20 @@ def test_the_same_export_again_is_the_same_job_until_it_is_deleted(ann: Browser)
     assert ann.call("export_delete", {"job": first["id"]})["jobs"] == []
     assert file(ann, first["id"], "model.safetensors").status_code == 404
     assert exported(ann, state)["id"] != first["id"]
+
+
+def test_an_export_waits_for_its_turn_and_can_be_cancelled(server: PretendServer, ann: Browser, tmp_path: Path) -> None:
+    jobs, go_on = server.app.jobs, tmp_path / "go on"
+    work, payload = "tests.app.job_works:patient", {"until": str(go_on)}
+    other = jobs.submit("somebody", title="", work=work, payload=payload, key="patient")
+    until(lambda: jobs.get("somebody", other.id).log)
+    begun = ann.call("export_start", {"state": ann.state(), "shard_bytes": None})["job"]
+    assert (begun["state"], begun["ahead"], begun["files"]) == ("queued", 1, [])
+    assert file(ann, begun["id"], "config.json").status_code == 404
+    assert ann.call("export_cancel", {"job": begun["id"]})["job"]["state"] == "cancelled"
+    go_on.touch()
+    until(lambda: jobs.get("somebody", other.id).state == "done")
+    assert ann.call("export_status", {"job": begun["id"]})["job"]["state"] == "cancelled"
 
 
 @pytest.mark.parametrize(
