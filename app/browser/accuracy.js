@@ -1,6 +1,8 @@
 // Accuracy per task: the chart, the average beside it, and the same numbers as a table for screen readers.
 
 import { createChart } from "./chart.js";
+import { ACCURACY } from "./chart-kinds.js";
+import { createChartTools } from "./chart-tools.js";
 import { fill, h } from "./dom.js";
 import { count, difference, number, percent, plusMinus } from "./format.js";
 
@@ -9,8 +11,9 @@ export function createAccuracyPanel(theme, onTask) {
   const readout = h("div", { class: "readout" });
   const table = h("div", { class: "sr-only" });
   const stage = h("span", { class: "stage" });
+  const tools = createChartTools(ACCURACY, theme);
   const element = h("section", { class: "panel accuracy", "aria-label": "Accuracy per task" },
-    h("header", {}, h("h2", {}, "Accuracy per task"), stage, legend()),
+    h("header", {}, h("h2", {}, "Accuracy per task"), stage, legend(), tools.element),
     h("div", { class: "body" }, plot, readout), table);
   const chart = createChart(plot, theme);
   let tasks = [];
@@ -24,12 +27,13 @@ export function createAccuracyPanel(theme, onTask) {
     }, { once: true });
   }
 
-  function show(figure, numbers) {
+  function show(figure, numbers, hash) {
     tasks = numbers.tasks.map((task) => task.task);
     element.dataset.subset = numbers.subset;
     stage.textContent = numbers.partial
       ? `${numbers.split}, preview of ${count(numbers.n)}` : `${numbers.split}, all ${count(numbers.n)}`;
     stage.classList.toggle("partial", numbers.partial);
+    tools.show({ figure, numbers, hash, words: `${stage.textContent} examples${numbers.transductive ? ", transductive" : ""}` });
     const { average, normalised } = numbers;
     fill(readout,
       h("div", { class: "big" },

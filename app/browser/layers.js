@@ -1,6 +1,8 @@
 // The layer panel: λ(ℓ) as points that can be dragged, what it meets at each depth, and the cosines of the task vectors.
 
 import { createChart } from "./chart.js";
+import { COSINES, LAYERS } from "./chart-kinds.js";
+import { createChartTools } from "./chart-tools.js";
 import { fill, h } from "./dom.js";
 import { number } from "./format.js";
 import { createHandle } from "./handle.js";
@@ -9,10 +11,13 @@ import { replaced } from "./store.js";
 export function createLayersPanel(theme, store) {
   const plot = h("div", { class: "plot", "aria-hidden": "true" });
   const layer = h("div", { class: "handles" });
-  const readout = h("div", { class: "readout" });
+  const tools = createChartTools(LAYERS, theme);
+  const matrixTools = createChartTools(COSINES, theme);
+  const matrix = h("div", {});
+  const readout = h("div", { class: "readout" }, h("div", { class: "titled" }, h("h3", {}, "Cosines of task vectors"), matrixTools.element), matrix);
   const stage = h("span", { class: "stage" }, "weights only, no data");
   const element = h("section", { class: "panel layers", "aria-label": "Layers" },
-    h("header", {}, h("h2", {}, "Layers"), stage),
+    h("header", {}, h("h2", {}, "Layers"), stage, tools.element),
     h("div", { class: "body" }, h("div", { class: "plot-box" }, plot, layer), readout));
   let numbers = null;
   let handles = [];
@@ -60,10 +65,14 @@ export function createLayersPanel(theme, store) {
     }));
   }
 
-  function show(figure, next) {
+  function show(figures, next, hash) {
     numbers = next;
-    fill(readout, cosines(numbers));
-    return chart.draw(figure);
+    const words = stage.textContent;
+    fill(matrix, cosines(numbers));
+    readout.firstChild.hidden = !compared(numbers);
+    tools.show({ figure: figures.layers, numbers, hash, words });
+    if (compared(numbers)) matrixTools.show({ figure: figures.cosines, numbers, hash, words });
+    return chart.draw(figures.layers);
   }
 
   return { element, show };
@@ -73,12 +82,16 @@ function round(value) {
   return Math.round(1e4 * value) / 1e4;
 }
 
-function cosines({ cosines: matrix, experts }) {
-  if (!matrix || matrix.length < 2) return [h("p", { class: "hint" }, "One task vector: nothing to compare.")];
+function compared({ cosines: matrix }) {
+  return matrix && matrix.length > 1;
+}
+
+function cosines(numbers) {
+  const { cosines: matrix, experts } = numbers;
+  if (!compared(numbers)) return [h("p", { class: "hint" }, "One task vector: nothing to compare.")];
   const strongest = Math.max(1e-9, ...matrix.flatMap((row, i) => row.filter((_, j) => j !== i).map(Math.abs)));
   const dot = (expert) => h("i", { class: "mark dot", style: { "--tone": `var(--expert-${expert.colour % 8})` }, title: expert.title });
   return [
-    h("h3", {}, "Cosines of task vectors"),
     h("table", { class: "cosines" },
       h("caption", { class: "sr-only" }, "Cosine similarity between the task vectors of the experts"),
       h("thead", {}, h("tr", {}, h("td", {}), experts.map((expert) => h("th", { scope: "col", "aria-label": expert.title }, dot(expert))))),

@@ -1,6 +1,8 @@
 // The path panel: loss and accuracy along λ or between two checkpoints, with the barrier in words and a λ that can be dragged.
 
 import { createChart } from "./chart.js";
+import { PATH } from "./chart-kinds.js";
+import { createChartTools } from "./chart-tools.js";
 import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
 import { count, difference, number, signed } from "./format.js";
@@ -13,9 +15,10 @@ export function createPathPanel(description, theme, store) {
   const readout = h("div", { class: "readout" });
   const ends = h("div", { class: "ends" });
   const stage = h("span", { class: "stage" });
+  const tools = createChartTools(PATH, theme);
   const kind = createChoice({ title: "path", choices: [{ value: "lambda", title: "along λ" }, { value: "between", title: "between two checkpoints" }], onInput: choose });
   const element = h("section", { class: "panel path", "aria-label": "Path" },
-    h("header", {}, h("h2", {}, "Path"), kind.row, ends, stage),
+    h("header", {}, h("h2", {}, "Path"), kind.row, ends, stage, tools.element),
     h("div", { class: "body" }, h("div", { class: "plot-box" }, plot, layer), readout));
   let numbers = null;
   let family = null;
@@ -74,17 +77,27 @@ export function createPathPanel(description, theme, store) {
     }
   }
 
-  function show(figure, next) {
+  function show(figure, next, hash) {
     numbers = next;
     const validation = numbers.splits.validation;
     const whole = validation.n === validation.of;
-    stage.textContent = `validation${numbers.splits.train ? " and train" : ""}, ${whole ? "all" : "preview of"} ${count(validation.n)}${numbers.complete ? "" : ", coarse"}`;
+    const splits = `validation${numbers.splits.train ? " and train" : ""}`;
+    stage.textContent = `${splits}, ${whole ? "all" : "preview of"} ${count(validation.n)}${numbers.complete ? "" : ", coarse"}`;
     stage.classList.toggle("partial", !whole || !numbers.complete);
     fill(readout, barrierWords(numbers));
+    tools.show({ figure: marked(figure, numbers), numbers, hash, words: `${splits}, ${whole ? "all" : "preview of"} ${count(validation.n)} examples${numbers.complete ? "" : ", coarse"}` });
     return chart.draw(figure);
   }
 
   return { element, set, show };
+}
+
+// In a picture a line stands where the page has its handle.
+function marked(figure, { current }) {
+  if (current === null || current === undefined) return figure;
+  const line = { type: "line", x0: current, x1: current, y0: 0, y1: 1, line: { color: "role:merge", width: 1.4 } };
+  const shapes = ["", "2"].map((axis) => ({ ...line, xref: `x${axis}`, yref: `y${axis} domain` }));
+  return { ...figure, layout: { ...figure.layout, shapes } };
 }
 
 function barrierWords(numbers) {

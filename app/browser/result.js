@@ -2,6 +2,8 @@
 
 import { createAccuracyPanel } from "./accuracy.js";
 import { createChart } from "./chart.js";
+import { LAYERS, PATH } from "./chart-kinds.js";
+import { createChartTools } from "./chart-tools.js";
 import { fill, h } from "./dom.js";
 import { count, day, difference, number, percent, plusMinus } from "./format.js";
 import { attempt } from "./server.js";
@@ -17,7 +19,7 @@ export function createResult({ server, notice, theme, open }, { back, link, file
   // Made when the first result is shown; most visits show none.
   function made() {
     if (charts) return charts;
-    charts = { accuracy: createAccuracyPanel(theme), path: chartPanel("Path", theme), layers: chartPanel("Layers", theme) };
+    charts = { accuracy: createAccuracyPanel(theme), path: chartPanel(PATH, theme), layers: chartPanel(LAYERS, theme) };
     test.before(charts.accuracy.element);
     test.after(charts.path.element, charts.layers.element);
     return charts;
@@ -44,9 +46,9 @@ export function createResult({ server, notice, theme, open }, { back, link, file
       tags.length ? h("p", { class: "tags" }, tags.map((tag) => h("span", { class: "tag" }, tag))) : null);
     showTest(numbers.test);
     showFacts(page);
-    await accuracy.show(figures.accuracy, numbers.accuracy);
-    await path.show(figures.path, numbers.path ? pathWords(numbers.path) : "");
-    await layers.show(figures.layers, "λ(ℓ) over depth, with sign conflict and the norm of each task vector");
+    await accuracy.show(figures.accuracy, numbers.accuracy, page.hash);
+    await path.show(figures.path, numbers.path, page.hash, numbers.path ? pathWords(numbers.path) : "");
+    await layers.show(figures.layers, numbers.layers, page.hash, "λ(ℓ) over depth, with sign conflict and the norm of each task vector");
     element.dataset.drawn = "true";
   }
 
@@ -88,16 +90,19 @@ export function createResult({ server, notice, theme, open }, { back, link, file
   return { element, show, hide: () => { element.hidden = true; delete element.dataset.drawn; } };
 }
 
-function chartPanel(title, theme) {
+function chartPanel(kind, theme) {
   const plot = h("div", { class: "plot", "aria-hidden": "true" });
   const words = h("span", { class: "stage" });
-  const element = h("section", { class: "panel", "aria-label": title, hidden: true }, h("header", {}, h("h2", {}, title), words), h("div", { class: "plot-box" }, plot));
+  const tools = createChartTools(kind, theme);
+  const element = h("section", { class: "panel", "aria-label": kind.title, hidden: true }, h("header", {}, h("h2", {}, kind.title), words, tools.element), h("div", { class: "plot-box" }, plot));
   const chart = createChart(plot, theme);
 
-  async function show(figure, text) {
+  async function show(figure, numbers, hash, text) {
     element.hidden = !figure;
     words.textContent = text;
-    if (figure) await chart.draw(figure);
+    if (!figure) return;
+    tools.show({ figure, numbers, hash, words: text });
+    await chart.draw(figure);
   }
 
   return { element, show };

@@ -76,9 +76,9 @@ export async function mount(root, functions, names, base) {
     }
     if (newest) notice.settle();
     const { figures, numbers } = answer;
-    if (kind === "preview" || kind === "settle") await panels.accuracy.show(figures.accuracy, numbers);
-    if (kind === "path") await panels.path.show(figures.path, numbers);
-    if (kind === "layers") await panels.layers.show(figures.layers, numbers);
+    if (kind === "preview" || kind === "settle") await panels.accuracy.show(figures.accuracy, numbers, answer.hash);
+    if (kind === "path") await panels.path.show(figures.path, numbers, answer.hash);
+    if (kind === "layers") await panels.layers.show(figures, numbers, answer.hash);
     if (kind === "settle") {
       history.show(answer.history, answer.hash);
       remember();

@@ -37,13 +37,14 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "ygap": 2,
         "showscale": False,
     }
-    ticks = {
+    ticks: dict[str, Any] = {
         "tickvals": places,
         "ticktext": [
             f'<span style="color:{expert(one["colour"])}">●</span> {name}'
             for one, name in zip(experts, names, strict=True)
         ],
         "showgrid": False,
+        "ticks": "",
         "fixedrange": True,
     }
     layout = {

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.charts import accuracy as accuracy_chart
+from app.charts import cosines as cosines_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
 from app.families import family_named
@@ -146,7 +147,7 @@ class Studio:
             figures = {"path": path_chart.figure_of(numbers, handle=True)}
         elif request.want == "layers":
             numbers = self._workbench.layers(state)
-            figures = {"layers": layers_chart.figure_of(numbers)}
+            figures = {"layers": layers_chart.figure_of(numbers), "cosines": cosines_chart.figure_of(numbers)}
         else:
             subset = "preview" if request.want == "preview" else "full"
             scored = self._workbench.accuracy(state, "validation", subset, cancelled)

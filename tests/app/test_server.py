@@ -121,7 +121,7 @@ def test_hello_says_what_there_is_and_where_to_begin(ann: Browser) -> None:
 
 @pytest.mark.parametrize(
     ("want", "figures"),
-    [("preview", {"accuracy"}), ("settle", {"accuracy"}), ("path", {"path"}), ("layers", {"layers"})],
+    [("preview", {"accuracy"}), ("settle", {"accuracy"}), ("path", {"path"}), ("layers", {"layers", "cosines"})],
 )
 def test_each_want_is_answered_with_numbers_and_its_figure(ann: Browser, want: str, figures: set[str]) -> None:
     answer = ann.live(want, ann.state())

@@ -1,0 +1,43 @@
+// A chart as a picture file: what is on the screen, with title, split, n and legend written into it, on the theme's own ground.
+
+const WIDTH = 900;
+const HEIGHT = 420;
+const TOP = 58;
+const ROW = 20;
+
+export function picture({ figure, theme, title, words, format }) {
+  const { data, layout } = theme.dress(figure);
+  const ground = theme.dress("role:surface");
+  const named = data.filter((trace) => trace.name && trace.visible !== false && trace.showlegend !== false && trace.type !== "heatmap");
+  const legend = named.length > 1;
+  const top = (layout.margin?.t ?? 0) + TOP + (legend ? ROW * rowsOf(named) : 0);
+  const made = {
+    ...layout,
+    paper_bgcolor: ground,
+    plot_bgcolor: ground,
+    margin: { ...layout.margin, t: top },
+    title: {
+      text: `<b>${title}</b>`, x: 14 / WIDTH, xanchor: "left", y: 1 - 24 / HEIGHT, yref: "container", yanchor: "middle",
+      font: { size: 15, color: theme.dress("role:ink") },
+      subtitle: { text: words, font: { size: 12, color: theme.dress("role:muted") } },
+    },
+    showlegend: legend,
+    legend: { orientation: "h", traceorder: "normal", x: 0, xanchor: "left", xref: "paper", y: 1 - TOP / HEIGHT, yanchor: "top", yref: "container", font: { size: 11.5, color: theme.dress("role:muted") }, bgcolor: ground },
+  };
+  return window.Plotly.toImage({ data, layout: made }, { format, width: WIDTH, height: HEIGHT, scale: format === "png" ? 2 : 1 });
+}
+
+// How many rows the legend takes: about seven pixels a letter, and forty for the mark.
+function rowsOf(named) {
+  let rows = 1;
+  let right = 0;
+  for (const { name } of named) {
+    const wide = 44 + 7 * name.length;
+    if (right > 0 && right + wide > WIDTH - 70) {
+      rows += 1;
+      right = 0;
+    }
+    right += wide;
+  }
+  return rows;
+}
