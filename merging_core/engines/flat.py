@@ -9,10 +9,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 
+from merging_core.engines.crew import Each, in_turn
 from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_
 from merging_core.engines.masking import PreparedMask
 from merging_core.engines.reductions import l1_norm
-from merging_core.methods.contract import CombineContext, MethodInfo, contexts_of_leaves, gather, gather_leaf
+from merging_core.methods.contract import (
+    CombineContext,
+    MethodInfo,
+    added,
+    contexts_of_leaves,
+    gather_leaf,
+    measured,
+)
 from merging_core.methods.info import Parameters
 from merging_core.methods.sums import weighted_sum
 from merging_core.space.reductions import BLOCK
@@ -74,23 +82,34 @@ def combine_flat(  # noqa: PLR0913
     params: Parameters,
     spans: Sequence[tuple[int, int]] = (),
     sums: Sequence[Mapping[str, torch.Tensor]] = (),
+    each: Each = in_turn,
 ) -> torch.Tensor:
     """Return what the method makes of all models, statistics of the whole model first where it has any.
 
-    `sums` are those of `gather_flat`, for the leaves that lie at `spans`.
+    `sums` are those of `gather_flat`, for the leaves that lie at `spans`; `each` works on the pieces.
     """
-    stacked = (torch.stack(pieces) for pieces in _pieces(vectors)) if info.statistics else iter(())
-    common = CombineContext(params, gather(info, stacked, weights, params))
     out = torch.empty_like(vectors[0])
+    step = piece_size(out.device)
+
+    def measure(piece: tuple[int, int]) -> tuple[torch.Tensor, ...]:
+        start, stop = piece
+        return measured(info, torch.stack([vector[start:stop] for vector in vectors]), weights, params)
+
+    def combine(piece: tuple[int, int, CombineContext]) -> None:
+        start, stop, context = piece
+        out[start:stop] = combine_piece([vector[start:stop] for vector in vectors], weights, info, context)
+
+    whole = list(cuts(out.numel(), step))
+    common = CombineContext(params, added(info, each(measure, whole)) if info.statistics else {})
     places = spans if sums else [(0, out.numel())]
     contexts = contexts_of_leaves(info, common, sums, weights) if sums else (common,)
-    for (first, last), context in zip(places, contexts, strict=True):
-        leaf = [vector[first:last] for vector in vectors]
-        start = first
-        for pieces in _pieces(leaf):
-            stop = start + pieces[0].numel()
-            out[start:stop] = combine_piece(pieces, weights, info, context)
-            start = stop
+    pieces = [
+        (first + start, first + stop, context)
+        for (first, last), context in zip(places, contexts, strict=True)
+        for start, stop in cuts(last - first, step)
+    ]
+    for _ in each(combine, pieces):
+        pass
     return out
 
 

@@ -15,11 +15,12 @@ import time
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import torch
 
+from merging_core.checkpoints.reader import Checkpoint
 from merging_core.engines.coefficients import after_combine, before_mask, profile, weight_tensor
+from merging_core.engines.crew import Crew
 from merging_core.engines.flat import all_finite, combine_flat, finish_flat, gather_flat, mask_flat, norms_for_alpha
 from merging_core.engines.kernel import non_finite, round_, runs
 from merging_core.engines.ladder import has_rank, ladder, ladder_thresholds
@@ -98,6 +99,7 @@ class LiveEngine:
         self.memory_budget = memory_budget
         self._residents = Residents(catalog, self.device, memory_budget // 2)
         self._stages = Residency(memory_budget // 2)
+        self._crew = Crew(self.device)
 
     @property
     def resident_bytes(self) -> int:
@@ -232,19 +234,18 @@ class LiveEngine:
         factors = before_mask(found, _depths(space))
         untouched = all(factor == 1.0 for factor in factors)
         random = found.stochastic
-        masked: list[torch.Tensor] = []
-        made: list[Hashable] = []
-        for vector, key, spec, expert in zip(vectors, keys, found.masks, plan.survey.experts, strict=True):
-            if untouched and is_identity(spec):
-                masked.append(vector)
-                made.append(key)
-                continue
 
-            new_key = ("masked", key, spec, factors, found.seed if found.stochastic else None)
-            build = partial(self._mask_one, plan, vector, key, spec, factors, expert.content() if random else "")
-            masked.append(self._stages.get(new_key, build))
-            made.append(new_key)
-        return tuple(masked), tuple(made)
+        def one(expert: tuple[torch.Tensor, Hashable, MaskSpec, Checkpoint]) -> tuple[torch.Tensor, Hashable]:
+            vector, key, spec, checkpoint = expert
+            if untouched and is_identity(spec):
+                return vector, key
+            new_key = ("masked", key, spec, factors, found.seed if random else None)
+            content = checkpoint.content() if random else ""
+            return self._stages.get(new_key, lambda: self._mask_one(plan, vector, key, spec, factors, content)), new_key
+
+        experts = zip(vectors, keys, found.masks, plan.survey.experts, strict=True)
+        made = list(self._crew(one, experts))
+        return tuple(vector for vector, _ in made), tuple(key for _, key in made)
 
     def _combined(
         self, plan: Plan, masked: Sequence[torch.Tensor], mask_keys: Hashable, weights: torch.Tensor
@@ -252,10 +253,10 @@ class LiveEngine:
         """Combine all vectors; the sums behind statistics of each leaf are kept, since they know of no parameter."""
         found, spans = plan.stages, _spans(plan.space)
         if not found.method.leaf_statistics:
-            return combine_flat(masked, weights, found.method, found.params)
+            return combine_flat(masked, weights, found.method, found.params, (), (), self._crew)
         asked = tuple((statistic.name, statistic.of_blocks) for statistic in found.method.leaf_statistics)
         sums = self._stages.get(("leaf sums", asked, mask_keys), lambda: gather_flat(masked, found.method, spans))
-        return combine_flat(masked, weights, found.method, found.params, spans, sums)
+        return combine_flat(masked, weights, found.method, found.params, spans, sums, self._crew)
 
     def _mask_one(  # noqa: PLR0913
         self, plan: Plan, vector: torch.Tensor, key: Hashable, spec: MaskSpec, factors: tuple[float, ...], content: str

@@ -8,20 +8,18 @@ alone, batches side by side two thirds as long; `python -m benchmarks.evaluation
 
 from __future__ import annotations
 
-import os
-import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 import torch
 
+from merging_core.cores import MAX_WORKERS, cores, single_threaded_pool
 from merging_core.errors import CancelledError, Problem
 
 __all__ = ["Batches", "Cancelled", "cut"]
 
 Cancelled = Callable[[], bool]
-MAX_WORKERS = 8
 
 
 class Batches:
@@ -32,9 +30,9 @@ class Batches:
 
     def __init__(self, device: torch.device, size: int, workers: int | None = None) -> None:
         self.size = size
-        wanted = workers or min(MAX_WORKERS, _cores())
+        wanted = workers or min(MAX_WORKERS, cores())
         self.workers = wanted if device.type == "cpu" else 1
-        self._pool = _single_threaded_pool(self.workers) if device.type == "cpu" else None
+        self._pool = single_threaded_pool(self.workers, "basin-evaluation") if device.type == "cpu" else None
 
     def count(self, n: int) -> int:
         """Return how many batches `n` examples make: near `size` each, and the same number for each worker."""
@@ -98,24 +96,3 @@ def _rows(pieces: Sequence[torch.Tensor], start: int, stop: int) -> list[torch.T
 def _computed(function: Callable[[torch.Tensor], torch.Tensor], batch: list[torch.Tensor]) -> torch.Tensor:
     with torch.inference_mode():
         return function(batch[0] if len(batch) == 1 else torch.cat(batch))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _single_threaded_pool(workers: int) -> ThreadPoolExecutor:
-    """Start threads in which torch uses one core; the setting of every other thread stays what it was."""
-    before = torch.get_num_threads()
-    all_started = threading.Barrier(workers + 1)
-
-    def settle() -> None:
-        torch.set_num_threads(1)
-        all_started.wait()
-
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="basin-evaluation")
-    for _ in range(workers):
-        pool.submit(settle)
-    all_started.wait()
-    torch.set_num_threads(before)
-    return pool

@@ -1,0 +1,48 @@
+"""Worker threads of which each uses one core from end to end.
+
+An operation that torch splits over threads ends in a barrier; when other programs use the cores, each barrier waits for
+the slowest. Independent pieces of work side by side have no barriers.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import torch
+
+__all__ = ["MAX_WORKERS", "cores", "single_threaded_pool"]
+
+MAX_WORKERS = 8
+
+
+def cores() -> int:
+    """Return how many cores this process may use.
+
+    >>> cores() >= 1
+    True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def single_threaded_pool(workers: int, name: str) -> ThreadPoolExecutor:
+    """Start threads in which torch uses one core; the setting of every other thread stays what it was.
+
+    >>> pool = single_threaded_pool(1, "example")
+    >>> pool.submit(torch.get_num_threads).result()
+    1
+    """
+    before = torch.get_num_threads()
+    all_started = threading.Barrier(workers + 1)
+
+    def settle() -> None:
+        torch.set_num_threads(1)
+        all_started.wait()
+
+    pool = ThreadPoolExecutor(workers, thread_name_prefix=name)
+    for _ in range(workers):
+        pool.submit(settle)
+    all_started.wait()
+    torch.set_num_threads(before)
+    return pool
