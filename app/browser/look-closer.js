@@ -1,9 +1,11 @@
 // Look closer at one task of the settled merge: its classes, what is taken for what, and the pictures that merge and expert see differently.
 
 import { createChart } from "./chart.js";
+import { createChartTools } from "./chart-tools.js";
 import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
 import { count, percent, plusMinus } from "./format.js";
+import { CLASSES, CONFUSION } from "./looking-kinds.js";
 import { createInView, createNewest } from "./newest.js";
 import { tile } from "./pictures.js";
 import { createTradeOff } from "./trade-off.js";
@@ -19,15 +21,16 @@ export function createLookCloser({ server, store, theme, description }) {
   const gained = h("div", { class: "strip-box" });
   const mistakes = h("p", { class: "hint" });
   const matrix = h("div", { class: "matrix" });
+  const tools = { classes: createChartTools(CLASSES, theme), confusion: createChartTools(CONFUSION, theme) };
   const tradeOff = createTradeOff({ server, theme });
   const element = h("section", { class: "panel look-closer", "aria-label": "Look closer", tabindex: "-1" },
     h("header", {}, h("h2", {}, "Look closer"), chooser, stage, summary),
     h("div", { class: "look-body" },
       h("div", { class: "look-left" },
-        h("h3", {}, "Accuracy of each class: bars the merge with 95 % intervals, ticks its expert"), plots.classes, classTable,
+        h("div", { class: "chart-head" }, h("h3", {}, "Accuracy of each class: bars the merge with 95 % intervals, ticks its expert"), tools.classes.element), plots.classes, classTable,
         h("div", { class: "strips" }, lost, gained)),
       h("div", { class: "look-right" },
-        h("h3", {}, "Confusion of the merge: rows true, columns predicted"), plots.confusion, mistakes,
+        h("div", { class: "chart-head" }, h("h3", {}, "Confusion of the merge: rows true, columns predicted"), tools.confusion.element), plots.confusion, mistakes,
         h("details", {}, h("summary", {}, "the same as a table"), matrix))),
     tradeOff.element);
   const charts = { classes: createChart(plots.classes, theme), confusion: createChart(plots.confusion, theme) };
@@ -94,6 +97,8 @@ export function createLookCloser({ server, store, theme, description }) {
     summary.textContent = `merge ${percent(numbers.accuracy, numbers.interval)} ${plusMinus(numbers.interval)} %${expert ? `, expert ${expert.title} ${percent(expert.accuracy, expert.interval)} ${plusMinus(expert.interval)} %` : ""}`;
     mistakes.textContent = numbers.mistakes.length
       ? `Most often: ${numbers.mistakes.map((one) => `${one.truth} taken for ${one.said} (${one.count})`).join(", ")}.` : "Nothing is confused.";
+    const words = `${titleOf(numbers.task)}, ${stage.textContent} examples`;
+    for (const name of ["classes", "confusion"]) tools[name].show({ figure: figures[name], numbers, words, hash: numbers.hash });
     fill(classTable, readableClasses(numbers));
     fill(matrix, readableMatrix(numbers));
     fill(lost, pictures(numbers.lost, "The merge is wrong, its expert right", "merge", numbers));

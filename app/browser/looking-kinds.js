@@ -1,6 +1,16 @@
-// The numbers behind the charts that look closer, as tidy tables: a row for each measurement, units in the header.
+// The charts that look closer: the stem of their files, their title, what they show, and their numbers as a tidy table.
 
-export function classesTable(numbers) {
+export const CLASSES = {
+  name: "classes", title: "Accuracy of each class", table: classesTable,
+  sentence: "How many examples of each class the merge gets right: a bar far below its tick is a class that the expert knew and the merge forgot.",
+};
+
+export const CONFUSION = {
+  name: "confusion", title: "Confusion of the merge", table: confusionTable,
+  sentence: "What each true class (row) is taken for (column): the diagonal is right, and a dark cell beside it is a pair of classes that the merge mixes up.",
+};
+
+function classesTable(numbers) {
   const header = ["task", "class", "model", "accuracy (fraction)", "95 % low (fraction)", "95 % high (fraction)", "n (examples)", "split"];
   const rows = numbers.classes.flatMap((row) => {
     const about = [row.n, numbers.split];
@@ -10,7 +20,7 @@ export function classesTable(numbers) {
   return { header, rows };
 }
 
-export function confusionTable({ task, split, classes, confusion }) {
+function confusionTable({ task, split, classes, confusion }) {
   const header = ["task", "true class", "predicted class", "count (examples)", "share of true class (fraction)", "split"];
   const rows = confusion.counts.flatMap((row, i) => [
     ...row.map((value, j) => [task, classes[i].name, classes[j].name, value, confusion.shares[i][j], split]),
