@@ -176,7 +176,7 @@ export function createTour({ server, store, notice, description, show }) {
   function point(panel) {
     document.querySelectorAll(".basin .toured").forEach((one) => one.classList.remove("toured"));
     if (panel === null) return;
-    const target = document.querySelector(`.basin .panel.${panel}`);
+    const target = document.querySelector(`#basin-view-studio .panel.${panel}`);
     target.classList.add("toured");
     target.scrollIntoView({ block: window.innerWidth <= 760 ? "center" : "nearest" });
     settle();
@@ -186,7 +186,7 @@ export function createTour({ server, store, notice, description, show }) {
   function settle() {
     if (step === null) return;
     const narrow = window.innerWidth <= 760;
-    const box = document.querySelector(`.basin .panel.${STEPS[step].panel}`).getBoundingClientRect();
+    const box = document.querySelector(`#basin-view-studio .panel.${STEPS[step].panel}`).getBoundingClientRect();
     const below = box.bottom + card.offsetHeight + 12 <= window.innerHeight;
     const top = narrow ? window.innerHeight - card.offsetHeight - 8 : below ? box.bottom + 10 : Math.max(8, box.top - card.offsetHeight - 10);
     card.dataset.side = narrow ? "foot" : below ? "below" : "above";

@@ -1,0 +1,226 @@
+"""Learning and craft, in a real browser: the tour, the examples, the keys, accessibility, paper."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.ui.conftest import assert_quiet
+from tests.ui.studio import DESKTOP, PHONE, SETTLED_MS, StudioProcess, average, open_studio, settled, visitor
+
+STATE = """() => [...document.querySelectorAll(".rail input, .rail select, .rail [role=switch]")]
+  .filter(one => one.checkVisibility()).map(one => one.getAttribute("aria-checked") ?? one.value)"""
+WATCH_SHIFTS = """
+  window.shifted = 0;
+  new PerformanceObserver(list => list.getEntries().filter(one => !one.hadRecentInput)
+    .forEach(one => { window.shifted += one.value; })).observe({type: "layout-shift", buffered: true});
+"""
+GRAVE = {"serious", "critical"}
+
+
+@pytest.fixture
+def still(browser: Browser, studio: StudioProcess) -> Iterator[Page]:
+    """A settled studio of somebody who prefers reduced motion."""
+    with visitor(browser, studio.url, DESKTOP) as (context, witness):
+        page = context.new_page()
+        page.emulate_media(reduced_motion="reduce")
+        page.goto(studio.url)
+        expect(page.locator(".basin[data-ready=true]")).to_be_visible(timeout=SETTLED_MS)
+        settled(page)
+        yield page
+        assert_quiet(witness)
+
+
+def findings(page: Page) -> list[str]:
+    """What axe finds serious or critical on the page as it stands."""
+    violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    return [
+        f"{rule['id']}: {node['html'][:120]}"
+        for rule in violations
+        if rule["impact"] in GRAVE
+        for node in rule["nodes"]
+    ]
+
+
+def settled_step(page: Page) -> None:
+    """Wait until a step has made its moves, the page has drawn them, and the card has read the numbers."""
+    expect(page.locator(".tour-card[data-played=true][data-read=true]")).to_be_visible(timeout=SETTLED_MS)
+    settled(page)
+
+
+def test_the_tour_moves_the_page_reads_its_numbers_and_gives_the_state_back(still: Page) -> None:
+    page = still
+    method = page.get_by_label("method", exact=True)
+    method.select_option("dare_linear")
+    settled(page)
+    before, number = page.evaluate(STATE), average(page)
+    page.get_by_role("button", name="Tour", exact=True).click()
+    card = page.locator(".tour-card")
+    seen, titles = [], []
+    for step in range(1, 6):
+        expect(card.locator(".stage")).to_have_text(f"{step} of 5")
+        settled_step(page)
+        seen.append(page.evaluate(STATE))
+        titles.append(card.locator("h2").inner_text())
+        numbers = card.locator(".numbers").inner_text()
+        assert re.search(r"\d", numbers)
+        assert not re.search(r"NaN|Infinity|undefined|null", numbers)
+        expect(page.locator(".panel.toured")).to_have_count(1)
+        if step in (2, 3, 4):
+            assert average(page) in numbers
+        if step == 5:
+            assert page.locator('.path [data-value="barrier"]').inner_text() in numbers
+        if step < 5:
+            page.keyboard.press("ArrowRight")
+    assert len({str(state) for state in seen}) == 5
+    assert len(set(titles)) == 5
+    page.keyboard.press("ArrowLeft")
+    expect(card.locator(".stage")).to_have_text("4 of 5")
+    page.keyboard.press("Escape")
+    expect(card).to_be_hidden()
+    settled(page)
+    assert page.evaluate(STATE) == before
+    assert average(page) == number
+    expect(page.locator(".panel.toured")).to_have_count(0)
+    expect(page.get_by_role("button", name="Tour", exact=True)).to_be_focused()
+    page.get_by_role("button", name="Undo").click()
+    settled(page)
+    assert page.evaluate(STATE) != before
+
+
+def test_a_reload_in_the_middle_of_the_tour_gives_the_state_back(still: Page) -> None:
+    page = still
+    before, number = page.evaluate(STATE), average(page)
+    page.get_by_role("button", name="Tour", exact=True).click()
+    settled_step(page)
+    assert page.evaluate(STATE) != before
+    page.reload()
+    page.wait_for_function(
+        f"before => {{ const now = ({STATE})(); return JSON.stringify(now) === JSON.stringify(before); }}",
+        arg=before,
+        timeout=SETTLED_MS,
+    )
+    settled(page)
+    assert average(page) == number
+    expect(page.locator(".tour-card")).to_be_hidden()
+
+
+def test_every_example_is_measured_and_opens_in_the_studio(page: Page) -> None:
+    page.get_by_role("button", name="Examples", exact=True).click()
+    cards = page.locator(".example")
+    expect(cards.nth(7)).to_be_visible()
+    expect(page.locator(".example:not([data-measured])")).to_have_count(0, timeout=3 * SETTLED_MS)
+    for name in cards.evaluate_all("cards => cards.map(card => card.dataset.example)"):
+        card = page.locator(f'.example[data-example="{name}"]')
+        if not card.is_visible():
+            page.get_by_role("button", name="Examples", exact=True).click()
+        said = card.locator(".value").inner_text()
+        card.click()
+        expect(page.locator(".gallery")).to_be_hidden()
+        settled(page)
+        assert said.startswith(average(page)), name
+        expect(page.locator(".notice")).to_be_hidden()
+    expect(page.get_by_label("path", exact=True)).to_have_value("between")
+
+
+def test_keys_do_what_their_controls_do(page: Page) -> None:
+    before = page.evaluate(STATE)
+    page.keyboard.press("?")
+    sheet = page.get_by_role("region", name="Keys")
+    expect(sheet).to_be_visible()
+    expect(sheet).to_contain_text("go to λ")
+    page.keyboard.press("Escape")
+    expect(sheet).to_be_hidden()
+    page.keyboard.press("l")
+    expect(page.get_by_role("slider", name="λ", exact=True)).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press("2")
+    expect(page.locator(".experts [role=switch]").nth(1)).not_to_be_checked()
+    settled(page)
+    page.keyboard.press("u")
+    expect(page.locator(".experts [role=switch]").nth(1)).to_be_checked()
+    page.keyboard.press("r")
+    expect(page.locator(".experts [role=switch]").nth(1)).not_to_be_checked()
+    page.keyboard.press("0")
+    settled(page)
+    assert page.evaluate(STATE) == before
+    page.keyboard.press("p")
+    expect(page.locator(".merge-entry.pinned")).to_have_count(1)
+    page.keyboard.press("j")
+    expect(page.locator("#basin-view-studio .panel.accuracy")).to_be_focused()
+    page.keyboard.press("j")
+    expect(page.locator("#basin-view-studio .panel.path")).to_be_focused()
+    page.keyboard.press("s")
+    expect(page.get_by_label("link to this merge")).to_have_value(re.compile(r"\?s="))
+    page.keyboard.press("Escape")
+    page.keyboard.press("m")
+    expect(page.get_by_label("method", exact=True)).to_be_focused()
+
+
+def test_no_key_works_while_somebody_types_or_when_switched_off(page: Page) -> None:
+    before = page.evaluate(STATE)
+    page.locator(".slider-row.lambda input[type=number]").focus()
+    for key in ("2", "0", "?", "t", "e"):
+        page.keyboard.press(key)
+    expect(page.locator(".experts [role=switch]").nth(1)).to_be_checked()
+    expect(page.locator(".explainer:popover-open")).to_have_count(0)
+    page.keyboard.press("Escape")
+    page.reload()
+    settled(page)
+    page.keyboard.press("?")
+    page.get_by_role("checkbox", name="shortcuts of a single key").uncheck()
+    page.keyboard.press("Escape")
+    page.locator("body").click(position={"x": 2, "y": 2})
+    page.keyboard.press("2")
+    page.keyboard.press("e")
+    expect(page.locator(".explainer:popover-open")).to_have_count(0)
+    page.keyboard.press("?")
+    expect(page.get_by_role("region", name="Keys")).to_be_visible()
+    assert page.evaluate(STATE) == before
+
+
+@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_checker_of_accessibility_finds_nothing_serious_and_nothing_jumps(
+    browser: Browser, studio: StudioProcess, viewport: dict[str, int], dark: bool
+) -> None:
+    with visitor(browser, studio.url, viewport, dark=dark) as (context, witness):
+        context.add_init_script(WATCH_SHIFTS)
+        page = open_studio(context, studio.url + ("?__theme=dark" if dark else "?__theme=light"))
+        assert page.evaluate("window.shifted") < 0.1
+        assert findings(page) == []
+        for act in ("examples", "keys", "tour"):
+            page.locator(f"[data-act={act}]").click()
+            assert findings(page) == [], act
+            page.keyboard.press("Escape")
+        assert_quiet(witness)
+
+
+def test_paper_has_charts_numbers_and_the_recipe_but_no_controls(page: Page) -> None:
+    def prints() -> str:
+        page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+        shown = page.evaluate("""() => ({
+          controls: [...document.querySelectorAll(".basin :is(button, select, input)")]
+            .filter(one => one.checkVisibility() && !one.closest(".merge-entry .open, .merge-entry")).length,
+          width: Math.max(...[...document.querySelectorAll(".basin .panel svg.main-svg")]
+            .filter(one => one.checkVisibility()).map(one => one.getBoundingClientRect().width)),
+          text: document.querySelector(".paper-only").innerText,
+          theme: document.querySelector(".basin").dataset.theme})""")
+        page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+        assert shown["controls"] == 0
+        assert 0 < shown["width"] <= 690
+        assert shown["theme"] == "light"
+        return str(shown["text"])
+
+    text = prints()
+    for word in ("ties", "zoo:tiny/base", "validation split", "95 % intervals", "UTC"):
+        assert word in text
+    page.get_by_label("method", exact=True).select_option("linear")
+    settled(page)
+    assert '"linear"' in prints()
+    expect(page.locator(".paper-only")).to_be_hidden()
+    assert page.locator(".rail").is_visible()
