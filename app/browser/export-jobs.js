@@ -100,7 +100,7 @@ function createRow(id, { cancel, remove }) {
     going.hidden = !unfinished(job);
     drop.hidden = unfinished(job);
     bar.value = job.share;
-    what.textContent = job.state === "running" ? `${Math.floor(100 * job.share)} %${job.done ? `, ${bytes(job.done)}` : ""} ${job.what || "starting"}` : "";
+    what.textContent = job.state === "running" ? `${Math.floor(100 * job.share)} %${job.done ? `, ${bytes(job.done)}` : ""}, ${job.what || "starting"}` : "";
     if (before?.state !== job.state) fill(files, job.problems.map((problem) => h("p", { class: "export-problem" }, problem.sentence)), fileList(job));
     if (before?.log.length !== job.log.length) fill(log, job.log.map((line) => h("li", {}, h("time", { datetime: line.when }, clock(line.when)), line.text)));
   }
