@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["CardMiddleware", "Cards"]
 
 _SIZE = (1200, 630)
+_DOTS = 2
+"""Dots a pixel: cards are shown small, so what is written on them is drawn large."""
 _TITLE, _SENTENCE = "Basin", "See the merge before you make it: model merging with live accuracy, paths and layers."
 _OTHERS = re.compile(rb'<meta\s[^>]*?(?:property|name)="(?:og|twitter):[^>]*>\s*')
 _HEAD_END = re.compile(rb"</head>", re.IGNORECASE)
@@ -64,11 +66,11 @@ class Cards:
         result = shared.result
         found = summary(result)[0].removeprefix(f"{result.label}: ")
         title = f"{result.label}\n{found}, validation, n {result.accuracy['n']}"
-        width, height = _SIZE
+        width, height = (pixels // _DOTS for pixels in _SIZE)
         figure = accuracy_chart.figure_of(result.accuracy)
 
         def draw() -> bytes:
-            return render(figure, form="png", theme="light", width=width, height=height, scale=1, title=title)
+            return render(figure, form="png", theme="light", width=width, height=height, scale=_DOTS, title=title)
 
         return self._pictures.get(address, draw)
 

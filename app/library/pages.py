@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from app.charts import accuracy as accuracy_chart
@@ -54,10 +55,18 @@ def summary(result: Result) -> tuple[str, str]:
     average, n = result.accuracy["average"], len(result.accuracy["tasks"])
     low, high = average["interval"] or (average["accuracy"], average["accuracy"])
     what = f"on {n} tasks" if n > 1 else "accuracy"
-    spread = f"± {50 * (high - low):.1f} %"
     sentence = (
-        f"Validation split, n {result.accuracy['n']}, 95 % interval {100 * low:.1f} to {100 * high:.1f} %; "
+        f"Validation split, n {result.accuracy['n']}, 95 % interval {_percent(low)} to {_percent(high)} %; "
         f"Basin {result.environment['basin']} on {result.environment['device']}, {result.measured[:10]}."
     )
-    title = f"{result.label}: {100 * average['accuracy']:.1f} {spread} {what}"
+    title = f"{result.label}: {_percent(average['accuracy'])} ± {_percent((high - low) / 2)} % {what}"
     return title, f"{sentence} Imported from a file." if result.imported else sentence
+
+
+def _percent(share: float) -> str:
+    """Return a fraction in percent with one digit, halves away from zero as the page writes them.
+
+    >>> _percent(0.5525)
+    '55.3'
+    """
+    return f"{math.floor(1000 * share + 0.5) / 10:.1f}"

@@ -87,7 +87,10 @@ def test_a_link_to_a_result_that_is_not_here_opens_its_recipe_with_a_sentence(
     with visitor(browser, studio.url) as (context, witness):
         page = open_studio(context, studio.url)
         lower(page)
-        shown, payload = average(page), page.url.partition("s=")[2]
+        page.get_by_role("button", name="Share").click()
+        field = page.get_by_label("link to this merge")
+        expect(field).to_have_value(re.compile("s=1"), timeout=SETTLED_MS)
+        shown, payload = average(page), field.input_value().partition("s=")[2]
         other = context.new_page()
         other.goto(f"{studio.url}?r={'0' * 32}&recipe={payload}")
         expect(other.locator(".notice")).to_contain_text("Its recipe is opened instead", timeout=SETTLED_MS)
