@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from app.database import open_database, utc
 from app.library.result import Result, result_of
 from app.library.search import Row, Rows, Search, facets_query, row_of, search_query
