@@ -164,7 +164,7 @@ class LibraryStore:
                          WHERE visitor = ? AND result = ?"""
             found = [self._connection.execute(reading, (visitor, row.id)).fetchone() for row in wanted]
         plain = [
-            {**json.loads(zlib.decompress(one)), "test": json.loads(test) if test else None} for one, test in found
+            {**orjson.loads(zlib.decompress(one)), "test": json.loads(test) if test else None} for one, test in found
         ]
         return list(zip(wanted, plain, strict=True))
 
