@@ -23,6 +23,7 @@ from app.studio.bench import ZooBench
 from merging_core.errors import CancelledError, CheckpointError
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.loading import load_task
+from merging_core.evaluation.subsets import PREVIEW
 from merging_core.recipes import changes, parse_recipe
 
 LEFT, RIGHT, STRANGER = "zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1"
@@ -101,7 +102,7 @@ def test_a_preview_is_the_beginning_of_the_whole_whichever_comes_first(bench: Zo
     after = replace(state, recipe=changes.with_weight(state.recipe, 0, 0.37))
     bench.accuracy(after, "validation", "full", never)
     derived = bench.accuracy(after, "validation", "preview", never).numbers
-    assert preview["n"] == derived["n"] == 32
+    assert preview["n"] == derived["n"] == PREVIEW
     assert preview["partial"] is True and derived["partial"] is True and derived["subset"] == "preview"
     fresh = ZooBench(Settings.from_env({"BASIN_ZOO": str(bench._zoo.root), "BASIN_DEVICE": "cpu"}, make_folder=False))
     assert fresh.accuracy(after, "validation", "preview", never).numbers == derived
@@ -197,7 +198,7 @@ def test_a_cancelled_evaluation_is_not_remembered(bench: ZooBench, state: Studio
 
 def test_a_difference_is_second_minus_first_and_nothing_against_itself(bench: ZooBench, state: StudioState) -> None:
     good = bench.accuracy(merged(state, LEFT), "validation", "full", never)
-    bad = bench.accuracy(merged(state, LEFT, STRANGER), "validation", "full", never)
+    bad = bench.accuracy(merged(state, LEFT, STRANGER, method="linear"), "validation", "full", never)
     packed = pairs.unpack(pairs.pack(good.correct))
     same = bench.difference(good.correct, packed)["average"]
     assert (same["difference"], same["interval"]) == (0.0, [0.0, 0.0])
