@@ -52,6 +52,7 @@ def settled_step(page: Page) -> None:
     settled(page)
 
 
+@pytest.mark.slow
 def test_the_tour_moves_the_page_reads_its_numbers_and_gives_the_state_back(still: Page) -> None:
     page = still
     method = page.get_by_label("method", exact=True)
@@ -109,6 +110,7 @@ def test_a_reload_in_the_middle_of_the_tour_gives_the_state_back(still: Page) ->
     expect(page.locator(".tour-card")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_every_example_is_measured_and_opens_in_the_studio(page: Page) -> None:
     page.get_by_role("button", name="Examples", exact=True).click()
     cards = page.locator(".example")
@@ -183,8 +185,7 @@ def test_no_key_works_while_somebody_types_or_when_switched_off(page: Page) -> N
     assert page.evaluate(STATE) == before
 
 
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(("viewport", "dark"), [(DESKTOP, False), (PHONE, True)], ids=["desktop light", "phone dark"])
 def test_a_checker_of_accessibility_finds_nothing_serious_and_nothing_jumps(
     browser: Browser, studio: StudioProcess, viewport: dict[str, int], dark: bool
 ) -> None:
