@@ -33,7 +33,7 @@ export function createLibrary(page) {
   const list = h("section", { class: "panel library-list", "aria-label": "Saved results" },
     h("header", {}, h("h2", {}, "Library"), says, h("div", { class: "filters" }, text, method, tag)),
     acts, compare.element, table.element, pages, file);
-  const element = h("main", { class: "library" }, list, result.element, menu.element);
+  const element = h("div", { class: "library" }, list, result.element, menu.element);
   const button = h("button", { type: "button", class: "quiet", "data-act": "save", title: "put this merge into the library", onclick: () => save(store.get()) }, "Save merge");
 
   async function find(change = {}) {
