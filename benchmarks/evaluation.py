@@ -7,8 +7,8 @@ do, the median what it did beside its other work), and the best processor time o
 - *forward*: 192 images by one thread in batches of several sizes: transformers with its parameters bound by
   torch.func.functional_call, transformers as it is, and our pure function;
 - *threads*: the same 192 images with every operation split over all cores, and with whole batches side by side;
-- *reports*: what the studio waits for: the preview of six tasks (6 × 24 images; target 50), and a full split of six
-  tasks (6 × 250; target 450);
+- *reports*: what the studio waits for: the preview of six tasks (6 × PREVIEW images; target 50), and a full split of
+  six tasks (6 × 250; target 450);
 - *memory*: the reports again, in processes that give freed memory back to the system and in ones that keep it.
 """
 
@@ -31,6 +31,7 @@ from merging_core.evaluation.batches import Batches
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.heads import PrototypeHead
 from merging_core.evaluation.intervals import PairCounts, average_interval, ratio
+from merging_core.evaluation.subsets import PREVIEW
 from merging_core.evaluation.tasks import Split, Task
 from merging_core.process import keep_freed_memory
 
@@ -126,7 +127,7 @@ def report_forms(model: CLIPVisionModel, cores: int) -> dict[str, Form]:
     evaluator = Evaluator(workers=cores)
     pairs = [PairCounts(150, 20, 30, 50)] * 6
     return {
-        "preview, 6 × 24 images": lambda: evaluator.evaluate(CONFIG, weights, tasks, subset="preview"),
+        f"preview, 6 × {PREVIEW} images": lambda: evaluator.evaluate(CONFIG, weights, tasks, subset="preview"),
         "full split, 6 × 250 images": lambda: evaluator.evaluate(CONFIG, weights, tasks),
         "intervals of one report": lambda: (average_interval([170] * 6, [250] * 6), ratio(pairs)),
     }

@@ -10,6 +10,9 @@ slider to the animation frame after the chart was drawn:
 - settled: the full validation split of all tasks, after the slider stopped
 - drag: a pointer dragged for three seconds; how many different merges were drawn
 - first numbers: from navigation to the first accuracy chart, server already up
+
+A slider rests for REST seconds before each move, and nothing listens to the page while it is timed. How fast a core
+multiplies matrices is measured before each control, since on a shared machine it changes within minutes.
 """
 
 from __future__ import annotations
@@ -19,15 +22,19 @@ import json
 import platform
 import statistics
 import tempfile
+import time
 from pathlib import Path
 
+import torch
 from playwright.sync_api import Page, sync_playwright
 
 from tests.ui.browser import ensure_browser
-from tests.ui.studio import DESKTOP, StudioProcess, open_studio, settled, visitor
+from tests.ui.studio import DESKTOP, StudioProcess, open_studio, settled
 
 WARM = 2
 """Moves of a slider that are not counted: they fill caches."""
+
+REST = 0.3
 
 TARGETS = {"preview": (120, 250), "path": (400, None), "layers": (400, None), "settled": (600, None)}
 
@@ -84,28 +91,28 @@ def measure(samples: int) -> dict[str, object]:
             executable_path=ensure_browser(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
         try:
-            with visitor(browser, process.url, DESKTOP) as (context, _):
-                open_studio(context, process.url).close()  # the server is warm and the browser has its files
-                page = open_studio(context, process.url)
-                first = page.evaluate(FIRST)
-                kinds = {
-                    "λ": [0.2 + 0.02 * i for i in range(samples + WARM)],
-                    first_expert(page): [0.3 + 0.03 * i for i in range(samples + WARM)],
-                }
-                controls = {name: series(page, name, values) for name, values in kinds.items()}
-                page.get_by_label("method", exact=True).select_option("ties")
-                settled(page)
-                density = page.locator(".rail input[type=range]").evaluate_all(
-                    "all => all.map(one => one.labels[0]?.textContent).find(text => /densit/i.test(text))"
-                )
-                controls["density (TIES)"] = series(page, density, [0.1 + 0.02 * i for i in range(samples + WARM)])
-                return {
-                    "machine": f"{platform.processor() or platform.machine()}, {browser.version}",
-                    "samples": samples,
-                    "first_numbers_ms": first,
-                    "controls": controls,
-                    "drag": drag(page),
-                }
+            context = browser.new_context(viewport={"width": DESKTOP["width"], "height": DESKTOP["height"]})
+            open_studio(context, process.url).close()  # the server is warm and the browser has its files
+            page = open_studio(context, process.url)
+            first = page.evaluate(FIRST)
+            kinds = {
+                "λ": [0.2 + 0.02 * i for i in range(samples + WARM)],
+                first_expert(page): [0.3 + 0.03 * i for i in range(samples + WARM)],
+            }
+            controls = {name: series(page, name, values) for name, values in kinds.items()}
+            page.get_by_label("method", exact=True).select_option("ties")
+            settled(page)
+            density = page.locator(".rail input[type=range]").evaluate_all(
+                "all => all.map(one => one.labels[0]?.textContent).find(text => /densit/i.test(text))"
+            )
+            controls["density (TIES)"] = series(page, density, [0.1 + 0.02 * i for i in range(samples + WARM)])
+            return {
+                "machine": f"{platform.processor() or platform.machine()}, {browser.version}",
+                "samples": samples,
+                "first_numbers_ms": first,
+                "controls": controls,
+                "drag": drag(page),
+            }
         finally:
             browser.close()
             process.stop()
@@ -115,15 +122,30 @@ def first_expert(page: Page) -> str:
     return page.locator(".experts label").first.inner_text()
 
 
+def core_speed() -> float:
+    """Multiply matrices for a tenth of a second on one core and return GFLOP/s."""
+    threads, n = torch.get_num_threads(), 384
+    torch.set_num_threads(1)
+    a, done, start = torch.ones(n, n), 0, time.perf_counter()
+    while time.perf_counter() - start < 0.1:
+        torch.mm(a, a)
+        done += 1
+    spent = time.perf_counter() - start
+    torch.set_num_threads(threads)
+    return 2e-9 * n**3 * done / spent
+
+
 def series(page: Page, name: str, values: list[float]) -> dict[str, dict[str, float]]:
     taken: dict[str, list[float]] = {}
+    speed = core_speed()
     for i, value in enumerate(values):
+        page.wait_for_timeout(1e3 * REST)
         one = page.evaluate(MEASURE, [name, round(value, 2)])
         settled(page)
         if i >= WARM:
             for kind, milliseconds in one.items():
                 taken.setdefault(kind, []).append(milliseconds)
-    return {kind: spread(numbers) for kind, numbers in taken.items()}
+    return {**{kind: spread(numbers) for kind, numbers in taken.items()}, "core": {"gflops": speed}}
 
 
 def spread(numbers: list[float]) -> dict[str, float]:
@@ -158,7 +180,10 @@ def as_text(figures: dict[str, object]) -> str:
     controls = figures["controls"]
     assert isinstance(controls, dict)
     for name, kinds in controls.items():
+        lines.append(f"{name}: a core does {kinds['core']['gflops']:.0f} GFLOP/s")
         for kind, numbers in kinds.items():
+            if kind not in TARGETS:
+                continue
             median, p95 = TARGETS[kind]
             target = f"≤ {median}" + (f", p95 ≤ {p95}" if p95 else "")
             lines.append(f"{name:<18}{kind:<10}{numbers['median']:>8.0f}{numbers['p95']:>8.0f}   {target}")

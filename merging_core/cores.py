@@ -37,6 +37,8 @@ def single_threaded_pool(workers: int, name: str) -> ThreadPoolExecutor:
     all_started = threading.Barrier(workers + 1)
 
     def settle() -> None:
+        # A thread takes the process's number at its first question or operation, and would lose this one then.
+        torch.get_num_threads()
         torch.set_num_threads(1)
         all_started.wait()
 

@@ -4,6 +4,7 @@
 // newest state; what comes after the preview waits until the state rests, or the path has fallen behind for a while.
 
 const PATH_PATIENCE = 350;
+const HEAD_START = 8;
 
 export function createLoop(ask, { onAnswer, onBusy, onLost }) {
   const page = crypto.getRandomValues(new Uint32Array(2)).join("-");
@@ -52,11 +53,13 @@ export function createLoop(ask, { onAnswer, onBusy, onLost }) {
     else onBusy(false);
   }
 
-  // The next thing is asked before the last one is drawn: server and page work at the same time.
+  // All is asked before anything is drawn: server and page work at the same time, and the server never waits for the page.
+  // Requests may overtake each other on their way; the last one starts a little later, since it takes the longest.
   async function followUp(mine, rest) {
     lastPath = performance.now();
-    const [path, layers] = await Promise.all([want("path"), want("layers")]);
-    const settle = rest && mine === seq ? want("settle") : null;
+    const [first, second] = [want("path"), want("layers")];
+    const settle = rest ? pause(HEAD_START).then(() => (mine === seq ? want("settle") : null)) : null;
+    const [path, layers] = await Promise.all([first, second]);
     let shown = await draw(path);
     await draw(layers);
     if (settle === null) return;
@@ -73,4 +76,8 @@ export function createLoop(ask, { onAnswer, onBusy, onLost }) {
   }
 
   return { push, again: () => push(state) };
+}
+
+function pause(milliseconds) {
+  return new Promise((done) => setTimeout(done, milliseconds));
 }

@@ -14,7 +14,7 @@ __all__ = ["Crew", "Each", "in_turn"]
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 
-_PARTS = 2
+_PARTS = 4
 """Parts that each worker gets, so that one that is held up does not hold up all."""
 
 

@@ -37,6 +37,8 @@ __all__ = [
 ]
 
 _ACCELERATOR_PIECE = 1 << 24
+_WORKER_PIECE = 1 << 17
+"""For a worker, which has one core anyhow: large pieces, since threads of Python take turns between operations."""
 _ACCELERATOR_BLOCKS = 16
 
 
@@ -50,9 +52,9 @@ def piece_size(device: torch.device) -> int:
 
 
 def mask_flat(vector: torch.Tensor, prepared: PreparedMask, spans: Sequence[tuple[int, int]]) -> torch.Tensor:
-    """Return a new flat vector: the task vector after layer scaling of each, and its mask."""
+    """Return a new flat vector: the task vector after layer scaling of each, and its mask. Run by one worker."""
     out = torch.empty_like(vector)
-    step = piece_size(vector.device)
+    step = max(_WORKER_PIECE, piece_size(vector.device))
     for group in prepared.groups(spans):
         part, target = vector[group.start : group.stop], out[group.start : group.stop]
         for start, stop in cuts(part.numel(), step):
@@ -89,7 +91,7 @@ def combine_flat(  # noqa: PLR0913
     `sums` are those of `gather_flat`, for the leaves that lie at `spans`; `each` works on the pieces.
     """
     out = torch.empty_like(vectors[0])
-    step = piece_size(out.device)
+    step = piece_size(out.device) if each is in_turn else max(_WORKER_PIECE, piece_size(out.device))
 
     def measure(piece: tuple[int, int]) -> tuple[torch.Tensor, ...]:
         start, stop = piece

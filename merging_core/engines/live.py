@@ -202,7 +202,11 @@ class LiveEngine:
         weights = weight_tensor(found, self.device)
         combined_key = ("combined", mask_keys, found.weights, found.method.name, found.params)
         with self._timed(timings, "combine"):
-            combined = self._stages.get(combined_key, lambda: self._combined(plan, masked, mask_keys, weights))
+            combined = self._stages.get(
+                combined_key,
+                lambda: self._combined(plan, masked, mask_keys, weights),
+                line=("combined", found.method.name, keys),
+            )
         alpha = None
         if found.layer_scaling.needs_alpha and surveyed.base is not None and base is not None:
             with self._timed(timings, "alpha"):
@@ -241,7 +245,10 @@ class LiveEngine:
                 return vector, key
             new_key = ("masked", key, spec, factors, found.seed if random else None)
             content = checkpoint.content() if random else ""
-            return self._stages.get(new_key, lambda: self._mask_one(plan, vector, key, spec, factors, content)), new_key
+            made = self._stages.get(
+                new_key, lambda: self._mask_one(plan, vector, key, spec, factors, content), line=("masked", key)
+            )
+            return made, new_key
 
         experts = zip(vectors, keys, found.masks, plan.survey.experts, strict=True)
         made = list(self._crew(one, experts))

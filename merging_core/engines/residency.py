@@ -14,7 +14,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 
-__all__ = ["Residency", "nbytes"]
+__all__ = ["LINE", "Residency", "nbytes"]
+
+LINE = 4
+"""Values that are kept of one line."""
 
 Value = TypeVar("Value")
 
@@ -49,6 +52,7 @@ class Residency:
     def __init__(self, budget: int) -> None:
         self.budget = budget
         self._values: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._lines: dict[Hashable, list[Hashable]] = {}
         self._building: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
         self._used = 0
@@ -64,9 +68,17 @@ class Residency:
         with self._lock:
             return tuple(self._values)
 
-    def get(self, key: Hashable, build: Callable[[], Value], size: Callable[[Value], int] = nbytes) -> Value:
+    def get(
+        self,
+        key: Hashable,
+        build: Callable[[], Value],
+        size: Callable[[Value], int] = nbytes,
+        line: Hashable | None = None,
+    ) -> Value:
         """Return the value of `key`, building and keeping it if it is not here.
 
+        Of the values of one `line`, such as one expert under the masks of a moving slider, only the last `LINE` are
+        kept: a system clears every page of memory that was not used before, which takes longer than the mask itself.
         An exception of `build` reaches the caller and nothing is kept; the next caller tries again.
         """
         while True:
@@ -84,7 +96,7 @@ class Residency:
                         continue
                 try:
                     value = build()
-                    self._keep(key, value, size(value))
+                    self._keep(key, value, size(value), line)
                     return value
                 finally:
                     with self._lock:
@@ -102,12 +114,17 @@ class Residency:
             self._values.move_to_end(key)
         return held
 
-    def _keep(self, key: Hashable, value: object, size: int) -> None:
+    def _keep(self, key: Hashable, value: object, size: int, line: Hashable | None) -> None:
         if size > self.budget:
             return
         with self._lock:
             self._values[key] = (value, size)
             self._used += size
+            if line is not None:
+                members = [one for one in self._lines.get(line, []) if one in self._values]
+                self._lines[line] = [*members, key][-LINE:]
+                for one in [*members, key][:-LINE]:
+                    self._used -= self._values.pop(one)[1]
             while self._used > self.budget:
                 _, (_, freed) = self._values.popitem(last=False)
                 self._used -= freed

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 __all__ = ["PREVIEW", "stratified_order"]
 
-PREVIEW = 24
+PREVIEW = 20
 """Examples a task that are evaluated while a slider moves."""
 
 

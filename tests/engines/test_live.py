@@ -15,7 +15,7 @@ import torch
 from merging_core.checkpoints import Catalog
 from merging_core.engines import LiveEngine
 from merging_core.engines.ladder import ladder, ladder_thresholds
-from merging_core.engines.residency import Residency
+from merging_core.engines.residency import LINE, Residency
 from merging_core.errors import NonFiniteError, PlanError, SpaceError
 from merging_core.masks.magnitude import magnitude_threshold
 from merging_core.methods.info import Parameters
@@ -136,6 +136,20 @@ def test_eviction_keeps_the_budget_and_the_bits(made: Family, catalog: Catalog) 
 def test_a_family_that_cannot_stay_resident_is_refused_with_its_size(made: Family, catalog: Catalog) -> None:
     with pytest.raises(PlanError, match="base and experts fit the 1.0 kB for resident vectors, but 2.4 kB came"):
         LiveEngine(catalog, "cpu", memory_budget=2_000).merge(made.recipe("ties"))
+
+
+def test_of_a_moving_slider_only_the_last_values_stay() -> None:
+    store = Residency(budget=1 << 20)
+    store.get("other", lambda: torch.zeros(1))
+    for step in range(LINE + 3):
+        store.get(step, lambda: torch.zeros(1), line="slider")
+    assert set(store.held()) == {"other", *range(3, LINE + 3)}
+    assert store.used == 4 * (LINE + 1)
+    small = Residency(budget=8)
+    for step in range(2 * LINE):
+        small.get(step, lambda: torch.zeros(1), line="slider")
+    assert small.held() == (2 * LINE - 2, 2 * LINE - 1)
+    assert small.used == 8
 
 
 def test_a_store_drops_the_least_recently_used_and_builds_once_for_many_threads() -> None:

@@ -17,6 +17,7 @@ from merging_core.evaluation.architectures import architecture
 from merging_core.evaluation.batches import Batches, cut
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.heads import PrototypeHead
+from merging_core.evaluation.subsets import PREVIEW
 from merging_core.evaluation.tasks import Task
 from tests.evaluation.standins import CLIP_CONFIG, MLP_CONFIG, make_task, mlp_weights, random_weights
 
@@ -92,13 +93,13 @@ def test_anytime_gives_the_preview_and_then_the_whole_split_for_no_extra_work(
 
     monkeypatch.setattr(Batches, "run", counted)
     preview, full = evaluator.anytime(MLP_CONFIG, mlp_weights(3), tasks)
-    assert rows == [48, 112]
-    assert (preview.subset, preview.partial, preview.n) == ("preview", True, 48)
+    assert rows == [2 * PREVIEW, 160 - 2 * PREVIEW]
+    assert (preview.subset, preview.partial, preview.n) == ("preview", True, 2 * PREVIEW)
     assert (full.subset, full.partial, full.n) == ("full", False, 160)
     whole = evaluator.evaluate(MLP_CONFIG, mlp_weights(3), tasks)
     for early, late, once in zip(preview.tasks, full.tasks, whole.tasks, strict=True):
         assert late.examples.tolist() == once.examples.tolist() and late.correct.tolist() == once.correct.tolist()
-        assert early.examples.tolist() == late.examples[:24].tolist()
+        assert early.examples.tolist() == late.examples[:PREVIEW].tolist()
         assert early.interval[1] - early.interval[0] > late.interval[1] - late.interval[0]
 
 

@@ -9,6 +9,7 @@ import torch
 from merging_core.errors import CancelledError, EvaluationError
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.paths import Path, Point, barrier, coarse_to_fine, point_of, trace
+from merging_core.evaluation.subsets import PREVIEW
 from tests.evaluation.standins import MLP_CONFIG, make_task, mlp_weights
 
 FIRST, LAST = mlp_weights(1), mlp_weights(2)
@@ -98,7 +99,11 @@ def test_a_trace_shows_ends_middle_and_current_first_and_then_every_point() -> N
     assert [path.complete for path in paths] == [False] * 6 + [True]
     last = paths[-1]
     assert [point.t for point in last.splits["train"]] == [i / 8 for i in range(9)]
-    assert last.n == {"validation": 48, "train": 48} and last.of == {"validation": 83, "train": 75} and last.partial
+    assert (
+        last.n == {"validation": 2 * PREVIEW, "train": 2 * PREVIEW}
+        and last.of == {"validation": 83, "train": 75}
+        and last.partial
+    )
     json.dumps(last.as_json(), allow_nan=False)
 
 
