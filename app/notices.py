@@ -10,13 +10,15 @@ import logging
 import re
 import secrets
 import traceback
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from functools import wraps
+from typing import Any, ParamSpec
 
 from merging_core.errors import BasinError, CancelledError, Problem
 
-__all__ = ["Answer", "answer_for", "problems_answer", "redact", "superseded"]
+__all__ = ["Answer", "answer_for", "answers", "answers_in_turn", "problems_answer", "redact", "superseded"]
 
+Asked = ParamSpec("Asked")
 Answer = dict[str, Any]
 """What a server function returns: plain JSON with `ok`."""
 
@@ -50,6 +52,36 @@ def answer_for(error: Exception) -> Answer:
     sentence = f"Something went wrong inside Basin; nothing of yours is lost. The log has it under {reference}."
     problem = {"must": "", "got": "", "where": "", "fix": "", "sentence": sentence}
     return {"ok": False, "problems": [problem], "reference": reference}
+
+
+def answers(method: Callable[Asked, Answer]) -> Callable[Asked, Answer]:
+    """Make a server function of a method that returns the fields of an answer: add `ok`, turn errors into answers.
+
+    >>> answers(lambda: {"n": 1})()
+    {'ok': True, 'n': 1}
+    """
+
+    @wraps(method)
+    def answering(*args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        try:
+            return {"ok": True, **method(*args, **kwargs)}
+        except Exception as error:
+            return answer_for(error)
+
+    return answering
+
+
+def answers_in_turn(method: Callable[Asked, Awaitable[Answer]]) -> Callable[Asked, Coroutine[Any, Any, Answer]]:
+    """Do as `answers` for a method that waits for its turn."""
+
+    @wraps(method)
+    async def answering(*args: Asked.args, **kwargs: Asked.kwargs) -> Answer:
+        try:
+            return {"ok": True, **await method(*args, **kwargs)}
+        except Exception as error:
+            return answer_for(error)
+
+    return answering
 
 
 def redact(text: str) -> str:

@@ -13,7 +13,7 @@ from app.export.planning import Planner
 from app.jobs import Job, Jobs
 from app.ledger import Ledger
 from app.live import Cancelled, Scheduler
-from app.notices import Answer, answer_for
+from app.notices import Answer, answers, answers_in_turn
 from app.state import StudioState, parse_state
 from app.studio.messages import message_of
 from app.studio.rows import label_of
@@ -55,53 +55,47 @@ class Exports:
             "export_list": self.list,
         }
 
+    @answers
     def plan(self, visitor: str, message: object) -> Answer:
         """Say what an export would be, and give the recipe in its forms."""
-        try:
-            state, shard_bytes = self._asked(message)
-            plan = self._planner.plan(state, shard_bytes)
-            shown = self._planner.shown(plan, shard_bytes)
-            return {"ok": True, "plan": {**shown, "test": self._planner.recorded(visitor, state) is not None}}
-        except Exception as error:
-            return answer_for(error)
+        state, shard_bytes = self._asked(message)
+        plan = self._planner.plan(state, shard_bytes)
+        shown = self._planner.shown(plan, shard_bytes)
+        return {"plan": {**shown, "test": self._planner.recorded(visitor, state) is not None}}
 
+    @answers_in_turn
     async def start(self, visitor: str, message: object) -> Answer:
         """Start an export; asking again for one that waits, runs or is done gives that one."""
-        try:
-            state, shard_bytes = self._asked(message)
+        state, shard_bytes = self._asked(message)
 
-            def begin(cancelled: Cancelled) -> Job:
-                return self._begin(visitor, state, shard_bytes, cancelled)
+        def begin(cancelled: Cancelled) -> Job:
+            return self._begin(visitor, state, shard_bytes, cancelled)
 
-            future = self._scheduler.submit(visitor, "export", "export", 0, begin)
-            job = await asyncio.wrap_future(future)
-            return {"ok": True, "job": self._shown(job)}
-        except Exception as error:
-            return answer_for(error)
+        future = self._scheduler.submit(visitor, "export", "export", 0, begin)
+        job = await asyncio.wrap_future(future)
+        return {"job": self._shown(job)}
 
+    @answers
     def status(self, visitor: str, message: object) -> Answer:
         """Say how a job stands."""
-        return self._with_job(visitor, message, self._jobs.get)
+        return {"job": self._shown(self._jobs.get(visitor, _job_id(message)))}
 
+    @answers
     def cancel(self, visitor: str, message: object) -> Answer:
         """Stop a job."""
-        return self._with_job(visitor, message, self._jobs.cancel)
+        return {"job": self._shown(self._jobs.cancel(visitor, _job_id(message)))}
 
+    @answers
     def delete(self, visitor: str, message: object) -> Answer:
         """Delete a job that has ended, with its files."""
-        try:
-            self._jobs.forget(visitor, _job_id(message))
-            return {"ok": True, "jobs": [self._shown(job) for job in self._jobs.of(visitor)]}
-        except Exception as error:
-            return answer_for(error)
+        self._jobs.forget(visitor, _job_id(message))
+        return {"jobs": [self._shown(job) for job in self._jobs.of(visitor)]}
 
+    @answers
     def list(self, visitor: str, message: object) -> Answer:
         """List the visitor's jobs, the newest first."""
-        try:
-            message_of(message, {})
-            return {"ok": True, "jobs": [self._shown(job) for job in self._jobs.of(visitor)]}
-        except Exception as error:
-            return answer_for(error)
+        message_of(message, {})
+        return {"jobs": [self._shown(job) for job in self._jobs.of(visitor)]}
 
     def _begin(self, visitor: str, state: StudioState, shard_bytes: int | None, cancelled: Cancelled) -> Job:
         plan = self._planner.plan(state, shard_bytes)
@@ -123,12 +117,6 @@ class Exports:
             },
         )
         return parse_state(fields["state"], self._workbench.families), fields["shard_bytes"]
-
-    def _with_job(self, visitor: str, message: object, act: Callable[[str, str], Job]) -> Answer:
-        try:
-            return {"ok": True, "job": self._shown(act(visitor, _job_id(message)))}
-        except Exception as error:
-            return answer_for(error)
 
     def _shown(self, job: Job) -> dict[str, Any]:
         name = str((job.result or {}).get("name", ""))

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.gallery.examples import Example
 from app.live import Cancelled, Scheduler
-from app.notices import Answer, answer_for
+from app.notices import Answer, answers, answers_in_turn
 from app.state import StudioState, parse_state
 from app.studio.memo import Memo
 from app.studio.messages import MessageError, is_text, message_of
@@ -38,34 +38,30 @@ class Gallery:
         """Return what the page may call, by name."""
         return {"examples": self.examples, "measure_example": self.measure_example}
 
+    @answers
     def examples(self, visitor: str, message: object) -> Answer:
         """List the examples with the state that each opens, and with its numbers where they are known already."""
-        try:
-            message_of(message, {})
-            return {"ok": True, "examples": [self._row(name, state) for name, state in self._states.items()]}
-        except Exception as error:
-            return answer_for(error)
+        message_of(message, {})
+        return {"examples": [self._row(name, state) for name, state in self._states.items()]}
 
+    @answers_in_turn
     async def measure_example(self, visitor: str, message: object) -> Answer:
         """Measure one example on the full validation split, in its turn behind everything live."""
-        try:
-            fields = message_of(message, {"name": (True, "name is text of at most 80 characters", is_text(80))})
-            name, numbers = fields["name"], self._measured.known(fields["name"])
-            if name not in self._states:
-                raise MessageError(
-                    Problem("an example is known by name", name, "message.name", closest(name, self._states))
-                )
-            if numbers is None:
+        fields = message_of(message, {"name": (True, "name is text of at most 80 characters", is_text(80))})
+        name, numbers = fields["name"], self._measured.known(fields["name"])
+        if name not in self._states:
+            raise MessageError(
+                Problem("an example is known by name", name, "message.name", closest(name, self._states))
+            )
+        if numbers is None:
 
-                def work(cancelled: Cancelled) -> Numbers:
-                    return self._measured.get(name, lambda: self._measure(name, cancelled), cancelled)
+            def work(cancelled: Cancelled) -> Numbers:
+                return self._measured.get(name, lambda: self._measure(name, cancelled), cancelled)
 
-                # A place of its own among the visitor's requests: no slider makes it worthless.
-                future = self._scheduler.submit(visitor, "examples", "example", 0, work)
-                numbers = await asyncio.wrap_future(future)
-            return {"ok": True, "name": name, "numbers": numbers}
-        except Exception as error:
-            return answer_for(error)
+            # A place of its own among the visitor's requests: no slider makes it worthless.
+            future = self._scheduler.submit(visitor, "examples", "example", 0, work)
+            numbers = await asyncio.wrap_future(future)
+        return {"name": name, "numbers": numbers}
 
     def _measure(self, name: str, cancelled: Cancelled) -> Numbers:
         return self._workbench.accuracy(self._states[name], "validation", "full", cancelled).numbers

@@ -9,7 +9,7 @@ from app.families import family_named
 from app.ledger import Ledger, Merge
 from app.library.keeping import Keeper
 from app.library.words import NAME, difference_words, one_line
-from app.notices import Answer, answer_for
+from app.notices import Answer, answers, answers_in_turn
 from app.state import parse_state
 from app.studio import pairs
 from app.studio.messages import MessageError, is_text, message_of
@@ -40,71 +40,54 @@ class History:
             "compare": self.compare,
         }
 
+    @answers
     def name_merge(self, visitor: str, message: object) -> Answer:
         """Call a merge by a name."""
+        name_rule = (True, f"name is text of at most {NAME} characters", is_text(NAME))
+        fields = message_of(message, {"hash": _HASH, "name": name_rule})
+        self._own(visitor, fields["hash"], "hash")
+        self._ledger.rename(visitor, fields["hash"], one_line(fields["name"]))
+        return {"history": self._history(visitor)}
 
-        def work() -> None:
-            name_rule = (True, f"name is text of at most {NAME} characters", is_text(NAME))
-            fields = message_of(message, {"hash": _HASH, "name": name_rule})
-            self._own(visitor, fields["hash"], "hash")
-            self._ledger.rename(visitor, fields["hash"], one_line(fields["name"]))
-
-        return self._changed(visitor, work)
-
+    @answers_in_turn
     async def pin_merge(self, visitor: str, message: object) -> Answer:
         """Pin a merge, so that it is what others are compared with, and save it in the library; no hash pins none."""
-        try:
-            hash_ = message_of(message, {"hash": (False, _HASH[1], _HASH[2])})["hash"]
-            if hash_ is None:
-                self._ledger.pin(visitor, None)
-                return {"ok": True, "history": self._history(visitor), "saved": None}
-            merge = self._own(visitor, hash_, "hash")
-            self._ledger.pin(visitor, hash_)
-            state = parse_state(merge.state, self._workbench.families)
-            saved, _ = await self._keeper.keep(visitor, state, name=merge.name)
-            return {"ok": True, "history": self._history(visitor), "saved": saved}
-        except Exception as error:
-            return answer_for(error)
+        hash_ = message_of(message, {"hash": (False, _HASH[1], _HASH[2])})["hash"]
+        if hash_ is None:
+            self._ledger.pin(visitor, None)
+            return {"history": self._history(visitor), "saved": None}
+        merge = self._own(visitor, hash_, "hash")
+        self._ledger.pin(visitor, hash_)
+        state = parse_state(merge.state, self._workbench.families)
+        saved, _ = await self._keeper.keep(visitor, state, name=merge.name)
+        return {"history": self._history(visitor), "saved": saved}
 
+    @answers
     def remove_merge(self, visitor: str, message: object) -> Answer:
         """Take a merge out of the history."""
+        hash_ = message_of(message, {"hash": _HASH})["hash"]
+        self._own(visitor, hash_, "hash")
+        self._ledger.remove(visitor, hash_)
+        return {"history": self._history(visitor)}
 
-        def work() -> None:
-            hash_ = message_of(message, {"hash": _HASH})["hash"]
-            self._own(visitor, hash_, "hash")
-            self._ledger.remove(visitor, hash_)
-
-        return self._changed(visitor, work)
-
+    @answers
     def restore_merge(self, visitor: str, message: object) -> Answer:
         """Bring back the merge that was removed last."""
+        message_of(message, {})
+        self._ledger.restore(visitor)
+        return {"history": self._history(visitor)}
 
-        def work() -> None:
-            message_of(message, {})
-            self._ledger.restore(visitor)
-
-        return self._changed(visitor, work)
-
+    @answers
     def compare(self, visitor: str, message: object) -> Answer:
         """Compare two merges of this visitor's history on the same examples, and their recipes in words."""
-        try:
-            fields = message_of(message, {"a": (True, "a is a hash", _HASH[2]), "b": (True, "b is a hash", _HASH[2])})
-            a, b = (self._own(visitor, fields[name], name) for name in ("a", "b"))
-            if a.state["family"] != b.state["family"]:
-                raise MessageError(Problem("two merges of one family are compared", "two families", "message"))
-            differences = self._workbench.difference(pairs.unpack(a.correct), pairs.unpack(b.correct))
-            family = family_named(self._workbench.families, a.state["family"])
-            recipe = difference_words(a.state["recipe"], b.state["recipe"], family)
-            return {"ok": True, "differences": differences, "words": words_of(differences), "recipe": recipe}
-        except Exception as error:
-            return answer_for(error)
-
-    def _changed(self, visitor: str, work: Callable[[], None]) -> Answer:
-        try:
-            work()
-            return {"ok": True, "history": self._history(visitor)}
-        except Exception as error:
-            return answer_for(error)
+        fields = message_of(message, {"a": (True, "a is a hash", _HASH[2]), "b": (True, "b is a hash", _HASH[2])})
+        a, b = (self._own(visitor, fields[name], name) for name in ("a", "b"))
+        if a.state["family"] != b.state["family"]:
+            raise MessageError(Problem("two merges of one family are compared", "two families", "message"))
+        differences = self._workbench.difference(pairs.unpack(a.correct), pairs.unpack(b.correct))
+        family = family_named(self._workbench.families, a.state["family"])
+        recipe = difference_words(a.state["recipe"], b.state["recipe"], family)
+        return {"differences": differences, "words": words_of(differences), "recipe": recipe}
 
     def _history(self, visitor: str) -> list[dict[str, Any]]:
         return history_of(self._ledger.merges(visitor), self._workbench.families)

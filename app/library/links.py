@@ -17,7 +17,7 @@ from app.library.keeping import Keeper
 from app.library.pages import page_of, state_of
 from app.library.result import Result
 from app.library.store import LibraryError, LibraryStore, Shared
-from app.notices import Answer, answer_for
+from app.notices import Answer, answers, answers_in_turn
 from app.sharing import link
 from app.state import StudioState, parse_state
 from app.studio import pairs
@@ -49,63 +49,54 @@ class StoredLinks:
             "recompute": self.recompute,
         }
 
+    @answers_in_turn
     async def share_result(self, visitor: str, message: object) -> Answer:
         """Give a result an address: one of the library, or the merge of a state, which is saved first."""
-        try:
-            state_rule = (False, "state is an object", lambda value: isinstance(value, dict))
-            fields = message_of(message, {"id": (False, "id is text", is_text(64)), "state": state_rule})
-            if (fields["id"] is None) == (fields["state"] is None):
-                raise MessageError(Problem("either id or state says what is shared", "both or none", "message"))
-            id_ = fields["id"]
-            if id_ is None:
-                state = parse_state(fields["state"], self._workbench.families)
-                id_, _ = await self._keeper.keep(visitor, state)
-            result = self._store.get(visitor, id_).result
-            payload = link.encode(_state_json(result))
-            return {"ok": True, "id": id_, "query": f"r={self._store.share(visitor, id_)}&recipe={payload}"}
-        except Exception as error:
-            return answer_for(error)
+        state_rule = (False, "state is an object", lambda value: isinstance(value, dict))
+        fields = message_of(message, {"id": (False, "id is text", is_text(64)), "state": state_rule})
+        if (fields["id"] is None) == (fields["state"] is None):
+            raise MessageError(Problem("either id or state says what is shared", "both or none", "message"))
+        id_ = fields["id"]
+        if id_ is None:
+            state = parse_state(fields["state"], self._workbench.families)
+            id_, _ = await self._keeper.keep(visitor, state)
+        result = self._store.get(visitor, id_).result
+        payload = link.encode(_state_json(result))
+        return {"id": id_, "query": f"r={self._store.share(visitor, id_)}&recipe={payload}"}
 
+    @answers
     def unshare_result(self, visitor: str, message: object) -> Answer:
         """Let the address of a result lead nowhere."""
-        try:
-            fields = message_of(message, {"id": (True, "id is text", is_text(64))})
-            self._store.unshare(visitor, fields["id"])
-            return {"ok": True}
-        except Exception as error:
-            return answer_for(error)
+        fields = message_of(message, {"id": (True, "id is text", is_text(64))})
+        self._store.unshare(visitor, fields["id"])
+        return {}
 
+    @answers
     def stored(self, visitor: str, message: object) -> Answer:
         """Return the page of a shared result; `found` is false, with a sentence, if there is none at this address."""
-        try:
-            address = message_of(message, {"r": (True, "r is text", is_text(200))})["r"]
-            shared = self._shared(address)
-            if shared is None:
-                notice = "The result of this link is not stored here, or is not shared any more."
-                return {"ok": True, "found": False, "notice": f"{notice} Its recipe is opened instead."}
-            page = page_of(shared.result, shared.test, self._workbench)
-            return {"ok": True, "found": True, "page": page, "shared": shared.at}
-        except Exception as error:
-            return answer_for(error)
+        address = message_of(message, {"r": (True, "r is text", is_text(200))})["r"]
+        shared = self._shared(address)
+        if shared is None:
+            notice = "The result of this link is not stored here, or is not shared any more."
+            return {"found": False, "notice": f"{notice} Its recipe is opened instead."}
+        page = page_of(shared.result, shared.test, self._workbench)
+        return {"found": True, "page": page, "shared": shared.at}
 
+    @answers_in_turn
     async def recompute(self, visitor: str, message: object) -> Answer:
         """Measure the merge of a stored result here and now, and say how that differs from what is stored."""
-        try:
-            text = is_text(64)
-            fields = message_of(message, {"r": (False, "r is text", text), "id": (False, "id is text", text)})
-            stored = self._stored(visitor, fields["r"], fields["id"])
-            state = self._openable(stored)
-            live = await self._keeper.measure(visitor, state)
-            numbers = live.accuracy
-            return {
-                "ok": True,
-                "numbers": numbers,
-                "figure": accuracy_chart.figure_of(numbers),
-                "measured": live.measured,
-                **self._held_against(stored, live),
-            }
-        except Exception as error:
-            return answer_for(error)
+        text = is_text(64)
+        fields = message_of(message, {"r": (False, "r is text", text), "id": (False, "id is text", text)})
+        stored = self._stored(visitor, fields["r"], fields["id"])
+        state = self._openable(stored)
+        live = await self._keeper.measure(visitor, state)
+        numbers = live.accuracy
+        return {
+            "numbers": numbers,
+            "figure": accuracy_chart.figure_of(numbers),
+            "measured": live.measured,
+            **self._held_against(stored, live),
+        }
 
     def _held_against(self, stored: Result, live: Result) -> Answer:
         """Say what changed between a stored result and the same merge measured now: live − stored."""

@@ -17,7 +17,7 @@ from app.library.search import PAGE, SORTS, Search
 from app.library.store import MOST, Held, LibraryError, LibraryStore
 from app.library.tables import FORMS, table_file
 from app.library.words import MOST_TAGS, NAME, difference_words, one_line, tags_of
-from app.notices import Answer, answer_for
+from app.notices import Answer, answers, answers_in_turn
 from app.state import parse_state
 from app.studio import pairs
 from app.studio.messages import MessageError, is_text, message_of
@@ -58,130 +58,101 @@ class Library:
             "library_result": self.result,
         }
 
+    @answers_in_turn
     async def save(self, visitor: str, message: object) -> Answer:
         """Put the merge of a state into the visitor's library."""
-        try:
-            name_rule = (False, f"name is text of at most {NAME} characters", is_text(NAME))
-            state_rule = (True, "state is an object", lambda value: isinstance(value, dict))
-            fields = message_of(message, {"state": state_rule, "name": name_rule})
-            state = parse_state(fields["state"], self._workbench.families)
-            id_, new = await self._keeper.keep(visitor, state, name=one_line(fields["name"] or ""))
-            return {"ok": True, "id": id_, "new": new}
-        except Exception as error:
-            return answer_for(error)
+        name_rule = (False, f"name is text of at most {NAME} characters", is_text(NAME))
+        state_rule = (True, "state is an object", lambda value: isinstance(value, dict))
+        fields = message_of(message, {"state": state_rule, "name": name_rule})
+        state = parse_state(fields["state"], self._workbench.families)
+        id_, new = await self._keeper.keep(visitor, state, name=one_line(fields["name"] or ""))
+        return {"id": id_, "new": new}
 
+    @answers
     def library(self, visitor: str, message: object) -> Answer:
         """Return one page of the table, how many match, and what there is to filter by."""
+        found = self._store.find(visitor, _search(message))
+        return {
+            "rows": [row.as_json() for row in found.rows],
+            "matching": found.matching,
+            "facets": self._store.facets(visitor),
+            "notice": self._store.notice,
+            "limits": {"results": MOST, "tags": MOST_TAGS, "compared": _COMPARED, "page": PAGE},
+        }
 
-        def work() -> Answer:
-            found = self._store.find(visitor, _search(message))
-            return {
-                "rows": [row.as_json() for row in found.rows],
-                "matching": found.matching,
-                "facets": self._store.facets(visitor),
-                "notice": self._store.notice,
-                "limits": {"results": MOST, "tags": MOST_TAGS, "compared": _COMPARED, "page": PAGE},
-            }
-
-        return _answered(work)
-
+    @answers
     def rename(self, visitor: str, message: object) -> Answer:
         """Call a result by another name; an empty one takes it away."""
+        name_rule = (True, f"name is text of at most {NAME} characters", is_text(NAME))
+        fields = message_of(message, {"id": _ONE, "name": name_rule})
+        self._store.rename(visitor, self._own(visitor, fields["id"]).id, one_line(fields["name"]))
+        return {}
 
-        def work() -> Answer:
-            name_rule = (True, f"name is text of at most {NAME} characters", is_text(NAME))
-            fields = message_of(message, {"id": _ONE, "name": name_rule})
-            self._store.rename(visitor, self._own(visitor, fields["id"]).id, one_line(fields["name"]))
-            return {}
-
-        return _answered(work)
-
+    @answers
     def tag(self, visitor: str, message: object) -> Answer:
         """Put tags on results, and take others off."""
+        tags_rule = (False, "tags are a list of at most 24 texts", _is_texts(24))
+        fields = message_of(message, {"ids": _SEVERAL, "add": tags_rule, "drop": tags_rule})
+        add, drop = tags_of(fields["add"] or []), tags_of(fields["drop"] or [])
+        self._store.tag(visitor, fields["ids"], add, drop, MOST_TAGS)
+        return {}
 
-        def work() -> Answer:
-            tags_rule = (False, "tags are a list of at most 24 texts", _is_texts(24))
-            fields = message_of(message, {"ids": _SEVERAL, "add": tags_rule, "drop": tags_rule})
-            add, drop = tags_of(fields["add"] or []), tags_of(fields["drop"] or [])
-            self._store.tag(visitor, fields["ids"], add, drop, MOST_TAGS)
-            return {}
-
-        return _answered(work)
-
+    @answers
     def delete(self, visitor: str, message: object) -> Answer:
         """Take results out of the library; `library_restore` brings the last ones back."""
+        return {"deleted": self._store.remove(visitor, message_of(message, {"ids": _SEVERAL})["ids"])}
 
-        def work() -> Answer:
-            return {"deleted": self._store.remove(visitor, message_of(message, {"ids": _SEVERAL})["ids"])}
-
-        return _answered(work)
-
+    @answers
     def restore(self, visitor: str, message: object) -> Answer:
         """Bring back what was deleted last."""
+        message_of(message, {})
+        return {"restored": self._store.restore(visitor)}
 
-        def work() -> Answer:
-            message_of(message, {})
-            return {"restored": self._store.restore(visitor)}
-
-        return _answered(work)
-
+    @answers
     def result(self, visitor: str, message: object) -> Answer:
         """Return one result of the visitor as a page: numbers, figures, recipe, versions."""
+        held = self._own(visitor, message_of(message, {"id": _ONE})["id"])
+        own = {"name": held.name, "tags": list(held.tags), "share": held.share, "saved": held.at}
+        return {"page": page_of(held.result, held.test, self._workbench), **own}
 
-        def work() -> Answer:
-            held = self._own(visitor, message_of(message, {"id": _ONE})["id"])
-            own = {"name": held.name, "tags": list(held.tags), "share": held.share, "saved": held.at}
-            return {"page": page_of(held.result, held.test, self._workbench), **own}
-
-        return _answered(work)
-
+    @answers
     def compare(self, visitor: str, message: object) -> Answer:
         """Compare results with the first of them: recipe in words, and paired where both know their answers."""
+        ids = message_of(message, {"ids": _SEVERAL})["ids"]
+        if not 2 <= len(set(ids)) <= _COMPARED:
+            must = f"2 to {_COMPARED} results are compared"
+            raise MessageError(Problem(must, str(len(set(ids))), "message.ids", "select another number"))
+        first, *others = [self._own(visitor, id_) for id_ in dict.fromkeys(ids)]
+        return {"first": _named(first), "others": [self._compared(first, other) for other in others]}
 
-        def work() -> Answer:
-            ids = message_of(message, {"ids": _SEVERAL})["ids"]
-            if not 2 <= len(set(ids)) <= _COMPARED:
-                must = f"2 to {_COMPARED} results are compared"
-                raise MessageError(Problem(must, str(len(set(ids))), "message.ids", "select another number"))
-            first, *others = [self._own(visitor, id_) for id_ in dict.fromkeys(ids)]
-            return {"first": _named(first), "others": [self._compared(first, other) for other in others]}
-
-        return _answered(work)
-
+    @answers
     def download(self, visitor: str, message: object) -> Answer:
         """Return a file: the table as CSV or Parquet, all of it or what is selected, or one result."""
+        forms = [*FORMS, "result"]
+        form_rule = (True, "form is text", is_text(20))
+        fields = message_of(message, {"form": form_rule, "ids": (False, _SEVERAL[1], _SEVERAL[2])})
+        form, ids = fields["form"], fields["ids"]
+        if form not in forms:
+            must = f"a library is written as {', '.join(forms)}"
+            raise MessageError(Problem(must, form, "message.form", closest(form, forms)))
+        if form == "result":
+            held = self._own(visitor, (ids or [""])[0])
+            data = write_file(ResultFile(held.result, held.name, held.tags, held.test))
+            return _file(f"{_stem(held.name or held.result.label)}.basin.json", "application/json", data)
+        rows = self._store.plain(visitor, ids)
+        if not rows:
+            raise LibraryError(Problem("a table has at least one result", "none", "", "save a merge first"))
+        return _file(f"basin-library.{form}", FORMS[form], table_file(rows, form))
 
-        def work() -> Answer:
-            forms = [*FORMS, "result"]
-            form_rule = (True, "form is text", is_text(20))
-            fields = message_of(message, {"form": form_rule, "ids": (False, _SEVERAL[1], _SEVERAL[2])})
-            form, ids = fields["form"], fields["ids"]
-            if form not in forms:
-                must = f"a library is written as {', '.join(forms)}"
-                raise MessageError(Problem(must, form, "message.form", closest(form, forms)))
-            if form == "result":
-                held = self._own(visitor, (ids or [""])[0])
-                data = write_file(ResultFile(held.result, held.name, held.tags, held.test))
-                return _file(f"{_stem(held.name or held.result.label)}.basin.json", "application/json", data)
-            rows = self._store.plain(visitor, ids)
-            if not rows:
-                raise LibraryError(Problem("a table has at least one result", "none", "", "save a merge first"))
-            return _file(f"basin-library.{form}", FORMS[form], table_file(rows, form))
-
-        return _answered(work)
-
+    @answers
     def take_in(self, visitor: str, message: object) -> Answer:
         """Save the result of a file that came gzipped, in base64."""
-
-        def work() -> Answer:
-            packed = message_of(message, {"packed": (True, "packed is text", lambda value: isinstance(value, str))})
-            file = read_file(_unpacked(packed["packed"]))
-            tags = tags_of(file.tags[:MOST_TAGS])
-            name = one_line(file.name)[:NAME]
-            id_, new = self._store.save(visitor, file.result, name=name, tags=tags, test=file.test)
-            return {"id": id_, "new": new, "label": name or file.result.label}
-
-        return _answered(work)
+        packed = message_of(message, {"packed": (True, "packed is text", lambda value: isinstance(value, str))})
+        file = read_file(_unpacked(packed["packed"]))
+        tags = tags_of(file.tags[:MOST_TAGS])
+        name = one_line(file.name)[:NAME]
+        id_, new = self._store.save(visitor, file.result, name=name, tags=tags, test=file.test)
+        return {"id": id_, "new": new, "label": name or file.result.label}
 
     def _compared(self, first: Held, other: Held) -> Answer:
         """Say how another result differs from the first; null where that cannot be known."""
@@ -272,13 +243,6 @@ def _unpacked(text: str) -> bytes:
     if not inflate.eof:
         raise LibraryError(Problem("a file arrives whole", "a part of one", "file", "try again"))
     return data
-
-
-def _answered(work: Callable[[], Answer]) -> Answer:
-    try:
-        return {"ok": True, **work()}
-    except Exception as error:
-        return answer_for(error)
 
 
 def _is_texts(most: int) -> Callable[[Any], bool]:

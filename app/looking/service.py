@@ -19,7 +19,7 @@ from app.live import Cancelled, Scheduler
 from app.looking.looks import Looks
 from app.looking.messages import ExamplesMessage, LookMessage, TradeOffMessage, TryMessage
 from app.looking.trade_off import TradeOffs
-from app.notices import Answer, answer_for
+from app.notices import Answer, answers, answers_in_turn
 from app.state import parse_state
 from app.studio.workbench import Models
 from merging_core.evaluation.report import Subset
@@ -45,64 +45,54 @@ class Looking:
             "trade_off": self.trade_off,
         }
 
+    @answers
     def try_pictures(self, visitor: str, message: object) -> Answer:
         """Show some validation pictures of a task, to pick one from."""
-        try:
-            asked = ExamplesMessage.read(message)
-            family = family_named(self._families, asked.family)
-            return {"ok": True, "numbers": self._looks.examples(family, asked.task, asked.start)}
-        except Exception as error:
-            return answer_for(error)
+        asked = ExamplesMessage.read(message)
+        family = family_named(self._families, asked.family)
+        return {"numbers": self._looks.examples(family, asked.task, asked.start)}
 
+    @answers_in_turn
     async def try_picture(self, visitor: str, message: object) -> Answer:
         """Ask merge, base and experts about one picture."""
-        try:
-            asked = TryMessage.read(message)
-            state = parse_state(asked.state, self._families)
-            family = family_named(self._families, state.family)
+        asked = TryMessage.read(message)
+        state = parse_state(asked.state, self._families)
+        family = family_named(self._families, state.family)
 
-            def work(cancelled: Cancelled) -> Answer:
-                return {
-                    "numbers": self._looks.try_it(state, family, asked.task, asked.picture, asked.example, cancelled)
-                }
+        def work(cancelled: Cancelled) -> Answer:
+            return {"numbers": self._looks.try_it(state, family, asked.task, asked.picture, asked.example, cancelled)}
 
-            return await self._turn(visitor, "try", asked.page, asked.sequence, work)
-        except Exception as error:
-            return answer_for(error)
+        return await self._turn(visitor, "try", asked.page, asked.sequence, work)
 
+    @answers_in_turn
     async def look_closer(self, visitor: str, message: object) -> Answer:
         """Look at one task of a merge: classes, confusion, and what it loses and gains against the task's expert."""
-        try:
-            asked = LookMessage.read(message)
-            state = parse_state(asked.state, self._families)
-            family = family_named(self._families, state.family)
+        asked = LookMessage.read(message)
+        state = parse_state(asked.state, self._families)
+        family = family_named(self._families, state.family)
 
-            def work(cancelled: Cancelled) -> Answer:
-                numbers = self._looks.look(state, family, asked.task, cancelled)
-                figures = {
-                    "classes": classes_chart.figure_of(numbers),
-                    "confusion": confusion_chart.figure_of(numbers),
-                }
-                return {"numbers": numbers, "figures": figures}
+        def work(cancelled: Cancelled) -> Answer:
+            numbers = self._looks.look(state, family, asked.task, cancelled)
+            figures = {
+                "classes": classes_chart.figure_of(numbers),
+                "confusion": confusion_chart.figure_of(numbers),
+            }
+            return {"numbers": numbers, "figures": figures}
 
-            return await self._turn(visitor, "look", asked.page, asked.sequence, work)
-        except Exception as error:
-            return answer_for(error)
+        return await self._turn(visitor, "look", asked.page, asked.sequence, work)
 
+    @answers_in_turn
     async def trade_off(self, visitor: str, message: object) -> Answer:
         """Measure more of an expert's trade-off; asked again until it is complete."""
-        try:
-            asked = TradeOffMessage.read(message)
-            family = family_named(self._families, asked.family)
-            subset: Subset = "full" if asked.subset == "full" else "preview"
+        asked = TradeOffMessage.read(message)
+        family = family_named(self._families, asked.family)
+        subset: Subset = "full" if asked.subset == "full" else "preview"
 
-            def work(cancelled: Cancelled) -> Answer:
-                numbers = self._trade_offs.measure(family, asked.expert, subset, cancelled)
-                return {"numbers": numbers, "figures": {"trade_off": trade_off_chart.figure_of(numbers)}}
+        def work(cancelled: Cancelled) -> Answer:
+            numbers = self._trade_offs.measure(family, asked.expert, subset, cancelled)
+            return {"numbers": numbers, "figures": {"trade_off": trade_off_chart.figure_of(numbers)}}
 
-            return await self._turn(visitor, "trade-off", asked.page, asked.sequence, work)
-        except Exception as error:
-            return answer_for(error)
+        return await self._turn(visitor, "trade-off", asked.page, asked.sequence, work)
 
     async def _turn(
         self, visitor: str, kind: str, page: str, sequence: int, work: Callable[[Cancelled], Answer]
@@ -114,4 +104,4 @@ class Looking:
 
         future = self._scheduler.submit(visitor, f"{kind} {page}", kind, sequence, timed)
         answer = await asyncio.wrap_future(future)
-        return {"ok": True, "seq": sequence, **answer}
+        return {"seq": sequence, **answer}

@@ -16,7 +16,7 @@ from app.charts import path as path_chart
 from app.families import family_named
 from app.ledger import Ledger
 from app.live import BusyError, Cancelled, Scheduler
-from app.notices import Answer, answer_for
+from app.notices import Answer, answer_for, answers, answers_in_turn
 from app.sharing import link
 from app.state import StudioState, default_state, parse_state
 from app.studio import pairs
@@ -69,58 +69,9 @@ class Studio:
             self._warming.join(timeout=5)
         self._ledger.close()
 
+    @answers
     def hello(self, visitor: str, message: object) -> Answer:
         """Describe what there is, and open the state of a link; a damaged link opens the default with a notice."""
-        return _answered(lambda: self._hello(visitor, message))
-
-    def edit(self, visitor: str, message: object) -> Answer:
-        """Make a structural change whose defaults the registry knows."""
-
-        def work() -> Answer:
-            fields = message_of(message, {"state": _NEEDED_STATE, "change": (True, "change is an object", _is_object)})
-            state = parse_state(fields["state"], self._workbench.families)
-            return {"state": edited(state, fields["change"], self._workbench.families).as_json()}
-
-        return _answered(work)
-
-    async def live(self, visitor: str, message: object) -> Answer:
-        """Answer one live request, in its turn."""
-        try:
-            request = live_message(message)
-            state = parse_state(request.state, self._workbench.families)
-            kind = "fine path" if request.want == "path" and request.fine else request.want
-
-            def work(cancelled: Cancelled) -> Answer:
-                return self._live(visitor, request, state, cancelled)
-
-            return await self._turn(visitor, request.page, kind, request.sequence, work)
-        except Exception as error:
-            return answer_for(error)
-
-    async def score_on_test(self, visitor: str, message: object) -> Answer:
-        """Measure on the test split; counted, and recorded under the visitor."""
-        try:
-            fields = message_of(message, {"state": _NEEDED_STATE})
-            state = parse_state(fields["state"], self._workbench.families)
-
-            def work(cancelled: Cancelled) -> Answer:
-                return self._score_on_test(visitor, state, cancelled)
-
-            return await self._turn(visitor, "test score", "test score", 0, work)
-        except Exception as error:
-            return answer_for(error)
-
-    def share(self, visitor: str, message: object) -> Answer:
-        """Write the state as a query that reproduces it."""
-
-        def work() -> Answer:
-            fields = message_of(message, {"state": _NEEDED_STATE})
-            state = parse_state(fields["state"], self._workbench.families)
-            return {"query": f"s={link.encode(state.as_json())}"}
-
-        return _answered(work)
-
-    def _hello(self, visitor: str, message: object) -> Answer:
         fields = message_of(message, {"link": (False, "link is text", lambda value: isinstance(value, str))})
         state, notice = default_state(self._workbench.families[0]), self._ledger.notice
         if fields["link"]:
@@ -138,6 +89,43 @@ class Studio:
             "test_scores": self._ledger.scores_taken(visitor, tasks),
         }
         return {**answer, "notice": notice} if notice else answer
+
+    @answers
+    def edit(self, visitor: str, message: object) -> Answer:
+        """Make a structural change whose defaults the registry knows."""
+        fields = message_of(message, {"state": _NEEDED_STATE, "change": (True, "change is an object", _is_object)})
+        state = parse_state(fields["state"], self._workbench.families)
+        return {"state": edited(state, fields["change"], self._workbench.families).as_json()}
+
+    @answers_in_turn
+    async def live(self, visitor: str, message: object) -> Answer:
+        """Answer one live request, in its turn."""
+        request = live_message(message)
+        state = parse_state(request.state, self._workbench.families)
+        kind = "fine path" if request.want == "path" and request.fine else request.want
+
+        def work(cancelled: Cancelled) -> Answer:
+            return self._live(visitor, request, state, cancelled)
+
+        return await self._turn(visitor, request.page, kind, request.sequence, work)
+
+    @answers_in_turn
+    async def score_on_test(self, visitor: str, message: object) -> Answer:
+        """Measure on the test split; counted, and recorded under the visitor."""
+        fields = message_of(message, {"state": _NEEDED_STATE})
+        state = parse_state(fields["state"], self._workbench.families)
+
+        def work(cancelled: Cancelled) -> Answer:
+            return self._score_on_test(visitor, state, cancelled)
+
+        return await self._turn(visitor, "test score", "test score", 0, work)
+
+    @answers
+    def share(self, visitor: str, message: object) -> Answer:
+        """Write the state as a query that reproduces it."""
+        fields = message_of(message, {"state": _NEEDED_STATE})
+        state = parse_state(fields["state"], self._workbench.families)
+        return {"query": f"s={link.encode(state.as_json())}"}
 
     def _live(self, visitor: str, request: LiveMessage, state: StudioState, cancelled: Cancelled) -> Answer:
         begun = time.monotonic()
@@ -184,7 +172,7 @@ class Studio:
         except TimeoutError:
             must = f"an answer comes within {_PATIENCE:.0f} seconds"
             raise BusyError(Problem(must, "none", "", "try again in a moment")) from None
-        return {"ok": True, **answer}
+        return answer
 
     def _history(self, visitor: str) -> list[Numbers]:
         return history_of(self._ledger.merges(visitor), self._workbench.families)
@@ -194,13 +182,6 @@ class Studio:
             self._workbench.warm(self._closing.is_set)
         except Exception as error:
             answer_for(error)
-
-
-def _answered(work: Callable[[], Answer]) -> Answer:
-    try:
-        return {"ok": True, **work()}
-    except Exception as error:
-        return answer_for(error)
 
 
 def _milliseconds(begun: float) -> float:
