@@ -1,6 +1,6 @@
-// The charts that are drawn in more than one place: the stem of their files, their title, what they show, their numbers.
+// Every chart: the stem of their files, their title, what they show, their numbers.
 
-import { accuracyTable, cosinesTable, layersTable, pathTable } from "./tables.js";
+import { accuracyTable, classesTable, confusionTable, cosinesTable, layersTable, pathTable, tradeOffTable } from "./tables.js";
 
 export const ACCURACY = {
   name: "accuracy", title: "Accuracy per task", table: accuracyTable,
@@ -20,4 +20,24 @@ export const LAYERS = {
 export const COSINES = {
   name: "cosines", title: "Cosines of task vectors", table: cosinesTable,
   sentence: "How far two experts changed the base in the same direction: 1 is the same, 0 is unrelated, −1 is opposite.",
+};
+
+export const CLASSES = {
+  name: "classes", title: "Accuracy of each class", table: classesTable,
+  sentence: "How many examples of each class the merge gets right: a bar far below its tick is a class that the expert knew and the merge forgot.",
+};
+
+export const CONFUSION = {
+  name: "confusion", title: "Confusion of the merge", table: confusionTable,
+  sentence: "What each true class (row) is taken for (column): the diagonal is right, and a dark cell beside it is a pair of classes that the merge mixes up.",
+};
+
+export const TRADE_OFF = {
+  name: "trade-off", title: "Trade-off of one expert", table: tradeOffTable,
+  sentence: "What an expert gains on its own task against what the other tasks lose: a curve further up and to the right keeps more of both.",
+};
+
+export const TEST_SCORE = {
+  name: "test", title: "Test score", table: accuracyTable,
+  sentence: "How many of each task's test examples the merge gets right: examples that no slider was moved for.",
 };

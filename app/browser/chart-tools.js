@@ -7,7 +7,8 @@ import { signed } from "./format.js";
 import { csv } from "./tables.js";
 
 // name: stem of the files; title, sentence: for people; table(numbers): { header, rows }.
-// show({ figure, numbers, words, hash }): what is on the screen, in `words` the split and n, and its recipe's hash.
+// show({ figure, numbers, words, hash }): what is on the screen, in `words` the split and n, and its recipe's hash; a chart
+// that is not of one recipe has none.
 export function createChartTools({ name, title, sentence, table }, theme) {
   let shown = null;
   const measured = h("p", { class: "source" });
@@ -37,7 +38,7 @@ export function createChartTools({ name, title, sentence, table }, theme) {
   async function take(format) {
     const { figure, words, hash } = shown;
     try {
-      hand(await picture({ figure, theme, title, words: `${words} · recipe ${short(hash)}`, format }), `${stem(hash)}.${format}`);
+      hand(await picture({ figure, theme, title, words: hash ? `${words} · recipe ${short(hash)}` : words, format }), `${stem(hash)}.${format}`);
       failed.textContent = "";
       save.panel.hidePopover();
     } catch (error) {
@@ -61,14 +62,14 @@ export function createChartTools({ name, title, sentence, table }, theme) {
 
   function fillTable() {
     const { header, rows } = table(shown.numbers);
-    sheet.querySelector(".source").textContent = `${shown.words}, recipe ${short(shown.hash)}`;
+    sheet.querySelector(".source").textContent = shown.hash ? `${shown.words}, recipe ${short(shown.hash)}` : shown.words;
     fill(grid, h("table", {}, h("caption", { class: "sr-only" }, `${title}, ${shown.words}`),
       h("thead", {}, h("tr", {}, header.map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, rows.map(([first, ...others]) => h("tr", {}, h("th", { scope: "row" }, String(first)), others.map((value) => h("td", { class: typeof value === "string" ? null : "value" }, readable(value))))))));
   }
 
   function stem(hash) {
-    return `basin-${name}-${short(hash)}`;
+    return hash ? `basin-${name}-${short(hash)}` : `basin-${name}`;
   }
 
   return { element, show };

@@ -1,11 +1,11 @@
 // Look closer at one task of the settled merge: its classes, what is taken for what, and the pictures that merge and expert see differently.
 
 import { createChart } from "./chart.js";
+import { CLASSES, CONFUSION } from "./chart-kinds.js";
 import { createChartTools } from "./chart-tools.js";
 import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
 import { count, percent, plusMinus } from "./format.js";
-import { CLASSES, CONFUSION } from "./looking-kinds.js";
 import { createInView, createNewest } from "./newest.js";
 import { tile } from "./pictures.js";
 import { createTradeOff } from "./trade-off.js";

@@ -43,7 +43,7 @@ export async function mount(root, functions, names, base) {
   const history = createHistoryPanel({ server, notice, open: (row) => store.commit(row.state), pinChanged: () => loop.again(), save: (state, name) => rooms.save(state, name) });
   const loop = createLoop((message) => server.live({ ...message, pinned: history.pinned() }), { onAnswer, onBusy, onLost });
   const share = createShare(server, store, notice);
-  const test = createTestScore((message) => server.score_on_test(message), store, notice, hello.test_scores);
+  const test = createTestScore((message) => server.score_on_test(message), { theme, store, notice, taken: hello.test_scores });
   const edit = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
   const rail = createRail(description, store, { edit, scoreOnTest: test.run });
   const rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name) });

@@ -1,4 +1,4 @@
-// The numbers behind a chart as one tidy table, as app/charts/tables.py makes it on the server: a row for each
+// The numbers behind a chart as one tidy table, as app/charts/tables.py makes those of an export on the server: a row for each
 // measurement, units in the header, full precision.
 
 const MODELS = [["base", "base"], ["expert", "its expert"], ["average", "simple average"], ["ensemble", "output ensemble"]];
@@ -49,6 +49,37 @@ export function layersTable(numbers) {
 export function cosinesTable({ experts, cosines }) {
   const header = ["expert", "title", "other expert", "other title", "cosine of task vectors", "split"];
   const rows = experts.flatMap((one, i) => experts.map((other, j) => [one.ref, one.title, other.ref, other.title, cosines[i][j], "weights only"]));
+  return { header, rows };
+}
+
+export function classesTable(numbers) {
+  const header = ["task", "class", "model", "accuracy (fraction)", "95 % low (fraction)", "95 % high (fraction)", "n (examples)", "split"];
+  const rows = numbers.classes.flatMap((row) => {
+    const about = [row.n, numbers.split];
+    const merge = [numbers.task, row.name, "merge", row.accuracy, ...(row.interval ?? [null, null]), ...about];
+    return numbers.expert ? [merge, [numbers.task, row.name, numbers.expert.title, row.expert, null, null, ...about]] : [merge];
+  });
+  return { header, rows };
+}
+
+export function confusionTable({ task, split, classes, confusion }) {
+  const header = ["task", "true class", "predicted class", "count (examples)", "share of true class (fraction)", "split"];
+  const rows = confusion.counts.flatMap((row, i) => [
+    ...row.map((value, j) => [task, classes[i].name, classes[j].name, value, confusion.shares[i][j], split]),
+    ...(confusion.unanswered[i] ? [[task, classes[i].name, "no answer", confusion.unanswered[i], confusion.unanswered[i] / classes[i].n, split]] : []),
+  ]);
+  return { header, rows };
+}
+
+const CURVES = [["lines_gamma", "LiNeS", "gamma"], ["wise_ft", "WiSE-FT", "alpha"]];
+
+export function tradeOffTable(numbers) {
+  const header = ["expert", "curve", "parameter", "value", "accuracy on its own task (fraction)", "95 % low (fraction)", "95 % high (fraction)",
+    "mean accuracy on the other tasks (fraction)", "others 95 % low (fraction)", "others 95 % high (fraction)",
+    "n (examples, own task)", "n (examples, other tasks)", "split", "subset"];
+  const about = [numbers.n.target, numbers.n.controls, numbers.split, numbers.subset];
+  const rows = CURVES.flatMap(([key, curve, parameter]) => numbers.curves[key].map((point) =>
+    [numbers.expert.ref, curve, parameter, point.at, point.target, ...point.target_interval, point.control, ...point.control_interval, ...about]));
   return { header, rows };
 }
 

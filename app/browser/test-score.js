@@ -1,10 +1,13 @@
 // Score on test: a separate act, counted, and set apart from what the sliders show.
 
+import { TEST_SCORE } from "./chart-kinds.js";
+import { createChartTools } from "./chart-tools.js";
 import { fill, h } from "./dom.js";
 import { count, number, percent, plusMinus } from "./format.js";
 import { attempt } from "./server.js";
 
-export function createTestScore(ask, store, notice, taken = 0) {
+export function createTestScore(ask, { theme, store, notice, taken = 0 }) {
+  const tools = createChartTools(TEST_SCORE, theme);
   const body = h("div", { class: "test-body" });
   const element = h("section", { class: "panel test-score", "aria-label": "Test score", role: "status", hidden: true }, body);
 
@@ -18,11 +21,13 @@ export function createTestScore(ask, store, notice, taken = 0) {
     }
     taken = answer.test_scores;
     const { numbers } = answer;
+    tools.show({ figure: answer.figure, numbers, hash: answer.hash, words: `test, all ${count(numbers.n)} examples` });
     fill(body,
       h("strong", {}, `Test: ${percent(numbers.average.accuracy, numbers.average.interval)} ${plusMinus(numbers.average.interval)} %`),
       h("span", {}, `normalised ${number(numbers.normalised?.value, 2)}, n ${count(numbers.n)}, test split`),
       h("span", { class: "tasks" }, numbers.tasks.map((task) => h("span", {}, `${task.title} ${percent(task.accuracy)}`))),
       h("span", { class: "hint" }, taken === 1 ? "Your first test score on these tasks." : `You have taken ${taken} test scores on these tasks; the more one looks, the less they prove.`),
+      tools.element,
       h("button", { type: "button", class: "quiet", "aria-label": "dismiss", onclick: () => { element.hidden = true; } }, "✕"));
   }
 

@@ -1,6 +1,8 @@
 // The LiNeS trade-off of one expert: its own task against the others along γ, with WiSE-FT as a reference line.
 
 import { createChart } from "./chart.js";
+import { TRADE_OFF } from "./chart-kinds.js";
+import { createChartTools } from "./chart-tools.js";
 import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
 import { count, number, percent, plusMinus } from "./format.js";
@@ -17,8 +19,9 @@ export function createTradeOff({ server, theme }) {
   const body = h("div", { class: "trade-body" }, plot, h("div", { class: "readout" },
     h("p", {}, "What an expert learned for its own task often costs the others. LiNeS keeps less of its early layers the smaller γ is; γ 1 is the whole expert."),
     h("p", { class: "hint" }, "Up and to the right is better. Dotted: WiSE-FT, base + α times the task vector, all layers alike. Crosses: 95 % intervals of LiNeS."), table));
+  const tools = createChartTools(TRADE_OFF, theme);
   const element = h("div", { class: "trade-off" },
-    h("header", {}, h("h3", {}, "Trade-off of one expert"), chooser, stage, more), body);
+    h("header", {}, h("h3", {}, "Trade-off of one expert"), chooser, stage, more, tools.element), body);
   const chart = createChart(plot, theme);
   let family = null;
   let expert = null;
@@ -73,7 +76,11 @@ export function createTradeOff({ server, theme }) {
     stage.classList.toggle("partial", partial || !numbers.complete);
     more.disabled = !partial;
     fill(table, readable(numbers));
-    if (numbers.curves.lines_gamma.length) await chart.draw(answer.figures.trade_off);
+    if (numbers.curves.lines_gamma.length) {
+      const figure = answer.figures.trade_off;
+      tools.show({ figure, numbers, words: `${numbers.expert.title} against ${numbers.controls.join(", ")}; ${stage.textContent} examples` });
+      await chart.draw(figure);
+    }
     done = numbers.complete;
     element.dataset.complete = String(numbers.complete);
     ask();

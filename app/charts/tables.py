@@ -1,6 +1,7 @@
 """The numbers behind a chart as one tidy table: a row for each measurement, units in the header, full precision.
 
-`app/browser/tables.js` makes the same tables in the page.
+They lie beside the charts of an export. `app/browser/tables.js` makes the same tables in the page; the tests compare
+both.
 """
 
 from __future__ import annotations

@@ -123,20 +123,27 @@ class Planner:
         layers = self.workbench.layers(state)
         validation = path["splits"]["validation"]["n"]
         return [
-            _chart("accuracy", f"Accuracy per task\nvalidation, n {numbers['n']}", accuracy_chart.figure_of(numbers)),
-            _chart(
-                "path",
-                f"Path from {path['a']} to {path['b']}\nvalidation, preview, n {validation}",
-                path_chart.figure_of(path),
-            ),
-            _chart("layers", f"Layers\n{family.title}", layers_chart.figure_of(layers)),
+            {
+                "kind": "accuracy",
+                "title": f"Accuracy per task\nvalidation, n {numbers['n']}",
+                "figure": accuracy_chart.figure_of(numbers),
+                "numbers": numbers,
+            },
+            {
+                "kind": "path",
+                "title": f"Path from {path['a']} to {path['b']}\nvalidation, preview, n {validation}",
+                "figure": path_chart.figure_of(path),
+                "numbers": path,
+            },
+            {
+                "kind": "layers",
+                "title": f"Layers\n{family.title}",
+                "figure": layers_chart.figure_of(layers),
+                "numbers": layers,
+            },
         ]
 
 
 def name_of(plan: Plan) -> str:
     """Name a merge as a folder: its method and the beginning of its hash."""
     return f"basin-{plan.recipe.method.name.replace('_', '-')}-{plan.hash[:8]}"
-
-
-def _chart(name: str, title: str, figure: dict[str, Any]) -> dict[str, Any]:
-    return {"name": f"{name}.png", "title": title, "figure": figure}

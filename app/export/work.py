@@ -63,11 +63,15 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
 
 def _pictures(charts: list[dict[str, Any]]) -> list[Any]:
     from app.charts.pictures import render
+    from app.charts.tables import csv_of, rows_of
     from merging_core.export import Picture
 
     return [
         Picture(
-            chart["name"], chart["title"].replace("\n", ", "), render(chart["figure"], form="png", title=chart["title"])
+            f"{chart['kind']}.png",
+            chart["title"].replace("\n", ", "),
+            render(chart["figure"], form="png", title=chart["title"]),
+            csv_of(*rows_of(chart["kind"], chart["numbers"])),
         )
         for chart in charts
     ]

@@ -30,11 +30,25 @@ _PACKAGES = ("torch", "transformers", "safetensors")
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart as a picture: a plain file name such as `accuracy.png`, what it shows, and its bytes."""
+    """A chart as a picture: a plain file name such as `accuracy.png`, what it shows, and its bytes.
+
+    `numbers`: the same as CSV, written beside it under the same stem; empty if there are none.
+    """
 
     name: str
     title: str
     data: bytes
+    numbers: str = ""
+
+    @property
+    def files(self) -> dict[str, str | bytes]:
+        """What is written for it, by file name.
+
+        >>> sorted(Picture("path.png", "Path", b"", "t,loss").files)
+        ['path.csv', 'path.png']
+        """
+        table = {f"{self.name.rpartition('.')[0]}.csv": self.numbers} if self.numbers else {}
+        return {self.name: self.data, **table}
 
 
 def model_card(
@@ -123,7 +137,12 @@ def _percent(share: float) -> str:
 
 
 def _picture_sections(pictures: Sequence[Picture]) -> list[str]:
-    return ["## Charts", *(f"![{inert(picture.title)}]({picture.name})" for picture in pictures)] if pictures else []
+    return ["## Charts", *map(_picture, pictures)] if pictures else []
+
+
+def _picture(picture: Picture) -> str:
+    numbers = [f"[The numbers as CSV]({name})" for name in picture.files if name != picture.name]
+    return "\n\n".join([f"![{inert(picture.title)}]({picture.name})", *numbers])
 
 
 def _loading(plan: Plan, shard_bytes: int | None) -> str:

@@ -29,12 +29,13 @@ def export_checkpoint(  # noqa: PLR0913
 ) -> Path:
     """Carry out a plan and write the merged checkpoint with its card as a new folder; return the folder.
 
-    Beside what `stream_merge` writes there are `README.md`, the card with `results`, and one file for each picture.
+    Beside what `stream_merge` writes there are `README.md`, the card with `results`, and the files of each picture.
     Raises as `stream_merge` and `model_card` do.
     """
     card = model_card(plan, results, pictures, shard_bytes=shard_bytes)
     extra: dict[str, str | bytes] = {CARD_NAME: card}
-    extra |= {picture.name: picture.data for picture in pictures}
+    for picture in pictures:
+        extra |= picture.files
     return stream_merge(
         plan,
         catalog,

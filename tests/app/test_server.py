@@ -10,80 +10,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from app.visitors import Cookie
 from merging_core.errors import CancelledError
 from tests.app.pretend import PretendBench, PretendServer
-
-WAIT = 20.0
-
-
-class Browser:
-    """One visitor's browser: keeps cookies and calls server functions as the page does."""
-
-    def __init__(self, url: str, *, page: str = "page") -> None:
-        self.client = httpx.Client(base_url=url, timeout=WAIT)
-        self.client.get("/", headers={"accept": "text/html"}).raise_for_status()
-        components = self.client.get("/config").json()["components"]
-        self.component = next(one["id"] for one in components if one["type"] == "html")
-        self.page = page
-        self.sequence = 0
-
-    def __enter__(self) -> Browser:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.client.close()
-
-    def post(self, name: str, data: Any, **changes: Any) -> httpx.Response:
-        body = {"data": data, "component_id": self.component, "fn_name": name, "session_hash": "shared", **changes}
-        return self.client.post("/gradio_api/component_server/", content=json.dumps(body))
-
-    def call(self, name: str, data: Any = None) -> dict[str, Any]:
-        answer = self.post(name, data)
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def live(self, want: str, state: Any, **more: Any) -> dict[str, Any]:
-        self.sequence += 1
-        return self.call("live", {"seq": self.sequence, "page": self.page, "want": want, "state": state, **more})
-
-    def state(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.call("hello", {"link": None})["state"]
-        return found
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PretendServer]:
-    made = PretendServer(tmp_path_factory.mktemp("data"))
-    yield made
-    made.stop()
+from tests.app.wire import WAIT, Browser, sentences
 
 
 @pytest.fixture
 def bench(server: PretendServer) -> Iterator[PretendBench]:
     yield server.bench
     server.bench.fail, server.bench.hold = None, None
-
-
-@pytest.fixture
-def ann(server: PretendServer) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        yield browser
-
-
-@pytest.fixture
-def bob(server: PretendServer) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        yield browser
-
-
-def sentences(answer: dict[str, Any]) -> list[str]:
-    assert answer["ok"] is False
-    return [problem["sentence"] for problem in answer["problems"]]
 
 
 # --- the page --------------------------------------------------------------------------------------------------------

@@ -119,8 +119,13 @@ def test_a_card_without_results_promises_none(catalog: Catalog, tmp_path: Path) 
 
 
 def test_charts_lie_beside_the_card_that_shows_them(catalog: Catalog, tmp_path: Path) -> None:
-    picture = Picture("accuracy.png", "Accuracy per task", b"\x89PNG\r\n")
-    out = export_checkpoint(make_plan(recipe(), catalog), catalog, tmp_path / "out", pictures=[picture])
+    pictures = [
+        Picture("accuracy.png", "Accuracy per task", b"\x89PNG\r\n"),
+        Picture("path.png", "Path", b"\x89PNG", "t\r\n0.5\r\n"),
+    ]
+    out = export_checkpoint(make_plan(recipe(), catalog), catalog, tmp_path / "out", pictures=pictures)
+    assert (out / "path.csv").read_bytes() == b"t\r\n0.5\r\n" and not (out / "accuracy.csv").exists()
+    assert "[The numbers as CSV](path.csv)" in (out / "README.md").read_text()
     assert "![Accuracy per task](accuracy.png)" in (out / "README.md").read_text()
     assert (out / "accuracy.png").read_bytes() == b"\x89PNG\r\n"
 

@@ -119,3 +119,25 @@ def test_the_tools_of_a_chart_fit_on_a_phone(browser: Browser, studio: StudioPro
         assert box is not None and box["x"] >= 0 and box["x"] + box["width"] <= PHONE["width"]
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         assert_quiet(witness)
+
+
+def test_a_test_score_and_a_trade_off_are_taken_as_pictures_and_numbers_too(page: Page) -> None:
+    page.get_by_role("button", name="Score on test").click()
+    expect(page.locator(".test-score strong")).to_contain_text("Test:", timeout=60_000)
+    name, content = take(page, "Test score", "CSV")
+    assert re.fullmatch(r"basin-test-[0-9a-f]{12}\.csv", name)
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert {row["split"] for row in rows} == {"test"} and {row["subset"] for row in rows} == {"full"}
+    average = next(row for row in rows if (row["task"], row["model"]) == ("average", "merge"))
+    shown = page.locator(".test-score strong").inner_text()
+    assert f"Test: {100 * float(average['accuracy (fraction)']):.1f} ±" in shown
+    trade_off = page.locator(".trade-off")
+    trade_off.scroll_into_view_if_needed()
+    expect(trade_off).to_have_attribute("data-complete", "true", timeout=60_000)
+    name, content = take(page, "Trade-off of one expert", "CSV")
+    rows = list(csv.DictReader(io.StringIO(content.decode(), newline="")))
+    assert name == "basin-trade-off.csv" and [row["curve"] for row in rows] == ["LiNeS"] * 6 + ["WiSE-FT"] * 6
+    assert [float(row["value"]) for row in rows[:6]] == [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    assert rows[5]["accuracy on its own task (fraction)"] == rows[11]["accuracy on its own task (fraction)"]
+    name, content = take(page, "Trade-off of one expert", "PNG")
+    assert name == "basin-trade-off.png" and Image.open(io.BytesIO(content)).size == (1800, 840)

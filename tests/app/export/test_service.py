@@ -14,32 +14,14 @@ import httpx
 import pytest
 from safetensors.torch import load_file
 
+from app.charts.tables import csv_of, rows_of
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import make_plan, stream_merge
 from merging_core.recipes import parse_recipe
 from tests.app.pretend import PretendServer
 from tests.app.test_jobs import until
-from tests.app.test_server import Browser
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PretendServer]:
-    made = PretendServer(tmp_path_factory.mktemp("data"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def ann(server: PretendServer) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        yield browser
-
-
-@pytest.fixture
-def bob(server: PretendServer) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        yield browser
+from tests.app.wire import Browser
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +78,7 @@ def test_an_export_is_the_merge_its_recipe_its_charts_and_a_card_that_says_the_n
     plan = make_plan(parse_recipe(state["recipe"]), Catalog(load_zoo()))
     direct = stream_merge(plan, Catalog(load_zoo()), tmp_path / "direct", shard_bytes=500_000)
     names = [found["name"] for found in job["files"]]
-    extra = ["README.md", "accuracy.png", "layers.png", "path.png"]
+    extra = ["README.md", *(f"{chart}.{form}" for chart in ("accuracy", "layers", "path") for form in ("csv", "png"))]
     assert sorted(names) == sorted([*extra, *(path.name for path in direct.iterdir())])
     for found in job["files"]:
         answer = file(ann, job["id"], found["name"])
@@ -109,6 +91,8 @@ def test_an_export_is_the_merge_its_recipe_its_charts_and_a_card_that_says_the_n
             assert answer.content.startswith(b"\x89PNG")
     card = file(ann, job["id"], "README.md").text
     numbers = ann.live("settle", state)["numbers"]
+    assert file(ann, job["id"], "accuracy.csv").text == csv_of(*rows_of("accuracy", numbers))
+    assert "[The numbers as CSV](layers.csv)" in card
     for task in numbers["tasks"]:
         assert f"| {task['title']} | {100 * task['accuracy']:.1f} |" in card
     assert f"| **average** | {100 * score['numbers']['average']['accuracy']:.1f} |" in card

@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +19,9 @@ from app.sharing.link import decode
 from app.studio import pairs
 from tests.app.library.results import result
 from tests.app.pretend import PretendServer
-from tests.app.test_server import Browser, sentences
+from tests.app.wire import Browser, sentences
 
 HOSTILE = "<img src=x onerror=alert(1)> =cmd|' /C calc'!A0 \u202e\u0000 名"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PretendServer]:
-    made = PretendServer(tmp_path_factory.mktemp("data"))
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def ann(server: PretendServer) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        yield browser
-
-
-@pytest.fixture
-def bob(server: PretendServer) -> Iterator[Browser]:
-    with Browser(server.url) as browser:
-        yield browser
 
 
 def saved(browser: Browser, *lambdas: float, names: tuple[str, ...] = ()) -> list[str]:
