@@ -7,6 +7,7 @@
     ├── RecipeError             a recipe is malformed, or asks for what its method cannot do
     ├── PlanError               a recipe cannot be carried out on these checkpoints or this machine
     ├── EvaluationError         a task, head or split does not fit the model that is evaluated
+    ├── HubError                the Hub refused, cannot be reached, or holds something else than was expected
     ├── LinkError               a share link is damaged, too long, or of an unknown version
     └── CancelledError          the work was cancelled, or a newer request took its place
 
@@ -26,6 +27,7 @@ __all__ = [
     "CancelledError",
     "CheckpointError",
     "EvaluationError",
+    "HubError",
     "LinkError",
     "NonFiniteError",
     "PlanError",
@@ -113,6 +115,10 @@ class PlanError(BasinError):
 
 class EvaluationError(BasinError):
     """A task, head or split does not fit the model that is to be evaluated."""
+
+
+class HubError(BasinError):
+    """The Hub refused, cannot be reached, or holds something else than was expected."""
 
 
 class LinkError(BasinError):
