@@ -1,0 +1,1 @@
+"""The Hub: what Basin reads from it, and what it publishes there."""
