@@ -1,13 +1,15 @@
-"""The families of the zoo: checkpoints that share a base or an architecture, and the tasks they are measured on."""
+"""Families: checkpoints that share a base or an architecture, and the tasks they are measured on.
+
+The zoo's have names. One that a visitor puts together is named by what it holds (`app.own_family`), so that a state, a
+link or a stored result says everything about it, on any machine.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any
 
-from merging_core.errors import Problem, RecipeError, closest
-
-__all__ = ["Expert", "Family", "family_named"]
+__all__ = ["Expert", "Family", "plain"]
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,17 @@ class Family:
         """Return every checkpoint of the family, the base first."""
         return (*([self.base] if self.base else []), *(expert.ref for expert in self.experts))
 
+    def has(self, ref: object) -> bool:
+        """Say whether a checkpoint is of this family, whatever its pin."""
+        return plain(ref) in {plain(one) for one in self.refs}
+
     def title_of(self, ref: str) -> str:
         """Return the title of a checkpoint of this family."""
-        plain = ref.partition("@")[0]
-        return next((expert.title for expert in self.experts if expert.ref == plain), "base")
+        return next((expert.title for expert in self.experts if plain(expert.ref) == plain(ref)), "base")
 
     def colour_of(self, ref: str) -> int | None:
         """Return the colour of an expert, or nothing for another checkpoint."""
-        plain = ref.partition("@")[0]
-        return next((expert.colour for expert in self.experts if expert.ref == plain), None)
+        return next((expert.colour for expert in self.experts if plain(expert.ref) == plain(ref)), None)
 
     def title_of_task(self, task: str, otherwise: str) -> str:
         """Return the title of the expert of a task, or `otherwise` if no expert, or more than one, belongs to it."""
@@ -64,16 +68,10 @@ class Family:
         return colours[0] if len(colours) == 1 else None
 
 
-def family_named(families: tuple[Family, ...], name: object) -> Family:
-    """Return the family of this name.
+def plain(ref: object) -> str:
+    """Return a reference without its pin, and nothing for what is no text.
 
-    Raises: `RecipeError` with the closest name.
+    >>> plain("zoo:tiny/digits@0123456789abcdef"), plain(None)
+    ('zoo:tiny/digits', '')
     """
-    for family in families:
-        if family.name == name:
-            return family
-    known = [family.name for family in families]
-    shown = name if isinstance(name, str) else type(name).__name__
-    raise RecipeError(
-        Problem("the family is one of the zoo", str(shown)[:60], "family", closest(str(shown)[:60], known))
-    )
+    return ref.partition("@")[0] if isinstance(ref, str) else ""

@@ -21,6 +21,7 @@ from app.library.cards import CardMiddleware
 from app.library.shelf import Shelf, open_shelf
 from app.live import Scheduler
 from app.looking.service import Looking
+from app.models.service import Models
 from app.serving import BrowserFiles
 from app.settings import Settings, SettingsError
 from app.studio.service import Studio
@@ -119,7 +120,8 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     exports = Exports(workbench, ledger, scheduler, jobs, zoo=settings.zoo, data=settings.data)
     files = BrowserFiles.collect()
     basin = Basin(settings, studio, shelf, jobs, files)
-    rooms = {**shelf.functions, **gallery.functions(), **looking, **exports.functions()}
+    picker = Models(workbench, scheduler)
+    rooms = {**shelf.functions, **gallery.functions(), **looking, **exports.functions(), **picker.functions()}
     with basin:
         studio_view.build({**studio.functions(), **rooms}, files)
     return basin

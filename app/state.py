@@ -18,7 +18,8 @@ from merging_core.recipes import Recipe, changes, parse_recipe
 from merging_core.scaling.registry import scaling as scaling_info
 
 from .experts import exchanged, first_of
-from .families import Family, family_named
+from .families import Family, plain
+from .own_family import family_named
 
 __all__ = [
     "METRICS",
@@ -194,18 +195,18 @@ def choose_experts(state: StudioState, refs: object, families: tuple[Family, ...
     if not isinstance(refs, list) or not all(isinstance(ref, str) for ref in refs):
         raise RecipeError(Problem("experts are a list of references", _shown(refs), "experts"))
     family = family_named(families, state.family)
-    unknown = [ref for ref in refs if ref not in family.refs]
+    unknown = [ref for ref in refs if not family.has(ref)]
     if unknown:
         raise RecipeError(*(_stranger(ref, "experts", family) for ref in unknown))
-    if len(set(refs)) < len(refs):
+    wanted = [plain(ref) for ref in refs]
+    if len(set(wanted)) < len(wanted):
         raise RecipeError(Problem("each expert is named once", "one twice", "experts"))
-    present = {_plain(entry.ref): entry.ref for entry in state.recipe.models}
-    order = {ref: place for place, ref in enumerate(family.refs)}
+    present = {plain(entry.ref): entry.ref for entry in state.recipe.models}
+    known = {plain(ref): ref for ref in family.refs}
     takes = method_info(state.recipe.method.name).models
-    kept = (
-        exchanged(refs, list(present), [expert.ref for expert in family.experts], takes) if refs or takes[1] else refs
-    )
-    chosen = [present.get(ref, ref) for ref in sorted(kept, key=order.__getitem__)]
+    experts = [plain(expert.ref) for expert in family.experts]
+    kept = exchanged(wanted, list(present), experts, takes) if wanted or takes[1] else wanted
+    chosen = [present.get(ref, known[ref]) for ref in sorted(kept, key=list(known).index)]
     return replace(state, recipe=changes.with_models(state.recipe, chosen))
 
 
@@ -216,16 +217,16 @@ def choose_path(state: StudioState, path: object, families: tuple[Family, ...]) 
 
 def _fitting(state: StudioState, method: MethodInfo, families: tuple[Family, ...]) -> list[str] | None:
     """Return what a method merges in place of the models of the state; nothing if it takes them as they are."""
-    present = {_plain(entry.ref): entry for entry in state.recipe.models}
+    present = {plain(entry.ref): entry for entry in state.recipe.models}
     fewest, most = method.models
     if fewest <= len(present) <= (most or len(present)):
         return None
     family = family_named(families, state.family)
-    experts = [expert.ref for expert in family.experts]
+    known = {plain(ref): ref for ref in family.refs}
+    experts = [plain(expert.ref) for expert in family.experts]
     idle = {ref for ref, entry in present.items() if entry.weight == 0.0}
     chosen = first_of(list(present), idle, experts, method.models)
-    order = {ref: place for place, ref in enumerate(family.refs)}
-    return [present[ref].ref if ref in present else ref for ref in sorted(chosen, key=order.__getitem__)]
+    return [present[ref].ref if ref in present else known[ref] for ref in sorted(chosen, key=list(known).index)]
 
 
 def _parse_path(value: object, family: Family) -> PathChoice:
@@ -237,10 +238,10 @@ def _parse_path(value: object, family: Family) -> PathChoice:
         must = "a path is along lambda, or between a and b"
         raise RecipeError(Problem(must, _shown(dict(path)), "path", "write {kind: lambda} or {kind: between, a, b}"))
     ends = {name: path[name] for name in ("a", "b")}
-    wrong = [_stranger(ref, f"path.{name}", family) for name, ref in ends.items() if _plain(ref) not in family.refs]
+    wrong = [_stranger(ref, f"path.{name}", family) for name, ref in ends.items() if not family.has(ref)]
     if wrong:
         raise RecipeError(*wrong)
-    if _plain(ends["a"]) == _plain(ends["b"]):
+    if plain(ends["a"]) == plain(ends["b"]):
         raise RecipeError(Problem("a path joins two different checkpoints", f"{ends['a']} twice", "path"))
     return PathChoice("between", ends["a"], ends["b"])
 
@@ -250,7 +251,7 @@ def _strangers(recipe: Recipe, family: Family) -> list[Problem]:
     named = [(f"models[{place}].ref", entry.ref) for place, entry in enumerate(recipe.models)]
     if recipe.base is not None:
         named.append(("base", recipe.base))
-    return [_stranger(ref, where, family) for where, ref in named if _plain(ref) not in family.refs]
+    return [_stranger(ref, where, family) for where, ref in named if not family.has(ref)]
 
 
 def _stranger(ref: object, where: str, family: Family) -> Problem:
@@ -258,11 +259,6 @@ def _stranger(ref: object, where: str, family: Family) -> Problem:
     return Problem(
         f"the studio merges checkpoints of the family {family.name}", shown, where, closest(shown, family.refs)
     )
-
-
-def _plain(ref: object) -> str:
-    """Return a reference without its pin."""
-    return ref.partition("@")[0] if isinstance(ref, str) else ""
 
 
 def _kept(given: Mapping[str, Any], parameters: Sequence[Any]) -> dict[str, Any]:

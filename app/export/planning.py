@@ -12,8 +12,9 @@ from typing import Any
 from app.charts import accuracy as accuracy_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
-from app.families import Family, family_named
+from app.families import Family
 from app.ledger import Ledger
+from app.own_family import family_named
 from app.state import StudioState
 from app.studio.workbench import Cancelled, Workbench
 from merging_core.checkpoints import Catalog

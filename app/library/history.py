@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from app.families import family_named
 from app.ledger import Ledger, Merge
 from app.library.keeping import Keeper
 from app.library.words import NAME, difference_words, one_line
 from app.notices import Answer, answers, answers_in_turn
+from app.own_family import family_named
 from app.state import parse_state
 from app.studio import pairs
 from app.studio.messages import MessageError, is_text, message_of

@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.database import utc
-from app.families import family_named
 from app.ledger import Ledger
 from app.library.forms import Accuracy, kept
 from app.library.result import Result, kept_numbers
 from app.library.store import LibraryStore
 from app.live import Cancelled, Scheduler
+from app.own_family import family_named
 from app.state import StudioState
 from app.studio import pairs
 from app.studio.rows import label_of

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from app.library.forms import Accuracy, Layers, Path, ResultError, checked, kept
+from app.own_family import LONGEST_NAME
 from app.studio import pairs
 from merging_core.errors import BasinError, Problem, closest
 from merging_core.methods.info import shown
@@ -153,9 +154,9 @@ def result_of(tree: Mapping[str, Any], problems: list[Problem]) -> Result:
     for key in ("hash", "evaluation"):
         if not (isinstance(tree[key], str) and _HEX.fullmatch(tree[key])):
             problems.append(Problem(f"{key} has 64 hex digits", shown(tree[key]), key))
-    for key in ("family", "label"):
-        if not (isinstance(tree[key], str) and 0 < len(tree[key]) <= _LONGEST):
-            problems.append(Problem(f"{key} is text of 1 to {_LONGEST} characters", shown(tree[key]), key))
+    for key, longest in (("family", LONGEST_NAME), ("label", _LONGEST)):
+        if not (isinstance(tree[key], str) and 0 < len(tree[key]) <= longest):
+            problems.append(Problem(f"{key} is text of 1 to {longest} characters", shown(tree[key]), key))
     environment = tree["environment"]
     if not (isinstance(environment, dict) and set(environment) == set(_ENVIRONMENT) and _texts(environment)):
         must = f"the environment names {', '.join(_ENVIRONMENT)}"

@@ -18,12 +18,13 @@ from app.library.store import MOST, Held, LibraryError, LibraryStore
 from app.library.tables import FORMS, table_file
 from app.library.words import MOST_TAGS, NAME, difference_words, one_line, tags_of
 from app.notices import Answer, answers, answers_in_turn
+from app.own_family import family_named
 from app.state import parse_state
 from app.studio import pairs
 from app.studio.messages import MessageError, is_text, message_of
 from app.studio.rows import words_of
 from app.studio.workbench import Workbench
-from merging_core.errors import Problem, closest
+from merging_core.errors import Problem, RecipeError, closest
 
 __all__ = ["LARGEST_FILE", "Library"]
 
@@ -215,7 +216,10 @@ def _named(held: Held) -> Answer:
 
 
 def _family(families: tuple[Family, ...], name: str) -> Family | None:
-    return next((family for family in families if family.name == name), None)
+    try:
+        return family_named(families, name)
+    except RecipeError:
+        return None
 
 
 def _file(name: str, kind: str, data: bytes) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.own_family import LONGEST_NAME
 from app.studio.messages import MessageError, is_text, message_of
 from merging_core.errors import Problem
 
@@ -105,7 +106,7 @@ class TradeOffMessage:
             {
                 "seq": _SEQUENCE,
                 "page": _PAGE,
-                "family": (True, "family is a name of at most 120 characters", is_text(120)),
+                "family": (True, f"family is a name of at most {LONGEST_NAME} characters", is_text(LONGEST_NAME)),
                 "expert": (True, "expert is a reference of at most 300 characters", is_text(300)),
                 "subset": (True, f"subset is one of {known}", lambda given: given in _SUBSETS),
             },
@@ -127,7 +128,7 @@ class ExamplesMessage:
         message = message_of(
             value,
             {
-                "family": (True, "family is a name of at most 120 characters", is_text(120)),
+                "family": (True, f"family is a name of at most {LONGEST_NAME} characters", is_text(LONGEST_NAME)),
                 "task": _TASK,
                 "start": (False, f"start is a whole number below {_MOST_EXAMPLES}", _whole(_MOST_EXAMPLES)),
             },

@@ -14,12 +14,13 @@ from typing import Any
 from app.charts import classes as classes_chart
 from app.charts import confusion as confusion_chart
 from app.charts import trade_off as trade_off_chart
-from app.families import Family, family_named
+from app.families import Family
 from app.live import Cancelled, Scheduler
 from app.looking.looks import Looks
 from app.looking.messages import ExamplesMessage, LookMessage, TradeOffMessage, TryMessage
 from app.looking.trade_off import TradeOffs
 from app.notices import Answer, answers, answers_in_turn
+from app.own_family import family_named
 from app.state import parse_state
 from app.studio.workbench import Models
 from merging_core.evaluation.report import Subset

@@ -7,10 +7,11 @@ import json
 import time
 from collections.abc import Callable, Sequence
 
-from app.families import Family, family_named
+from app.families import Family
+from app.own_family import family_named
 from app.settings import Settings
 from app.state import StudioState
-from app.studio.description import describe_family, describe_task, device_name, registry
+from app.studio.description import describe_checkpoint, describe_family, describe_task, device_name, registry
 from app.studio.families_of_zoo import families_of
 from app.studio.memo import Memo
 from app.studio.numbers import (
@@ -23,9 +24,10 @@ from app.studio.numbers import (
 )
 from app.studio.workbench import Cancelled, Correct, Models, Numbers, Scored
 from merging_core import __version__
-from merging_core.checkpoints import Catalog
+from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines.live import LiveEngine
+from merging_core.errors import CheckpointError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.ensemble import ensemble
 from merging_core.evaluation.evaluator import Evaluator
@@ -34,7 +36,7 @@ from merging_core.evaluation.paths import Point, point_of, trace
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report
 from merging_core.evaluation.subsets import PREVIEW
 from merging_core.evaluation.tasks import Task
-from merging_core.recipes import Recipe, recipe_hash
+from merging_core.recipes import Recipe, parse_recipe, recipe_hash
 from merging_core.recipes.changes import with_lambda
 
 __all__ = ["ZooBench"]
@@ -43,6 +45,8 @@ _LAMBDA_END = 1.5
 _REPORTS = 256
 _PATHS = 64
 _FINE_SECONDS = 0.4
+_OWN = 16
+"""Families of visitors whose tasks and references are remembered."""
 
 
 class ZooBench:
@@ -61,10 +65,10 @@ class ZooBench:
         self._evaluator = Evaluator(self._engine.device)
         self._budget = settings.memory_budget
         self.families = families_of(self._zoo)
-        self._tasks: Memo[tuple[Task, ...]] = Memo(len(self.families))
+        self._tasks: Memo[tuple[Task, ...]] = Memo(len(self.families) + _OWN)
         self._pins: Memo[str] = Memo(512)
         self._reports: Memo[Report] = Memo(_REPORTS)
-        self._references: Memo[References] = Memo(6 * len(self.families))
+        self._references: Memo[References] = Memo(6 * (len(self.families) + _OWN))
         self._paths: Memo[dict[tuple[str, float], Point]] = Memo(_PATHS)
 
     def models(self) -> Models:
@@ -82,6 +86,26 @@ class ZooBench:
             "registry": registry(),
             "limits": {"memory": self._budget, "preview": PREVIEW, "lambda": [0.0, _LAMBDA_END]},
         }
+
+    def check(self, family: Family) -> list[Numbers]:
+        """Open every checkpoint, plan the first merge, and ask the first checkpoint every task.
+
+        Raises: `BasinError` of the first of these steps that finds something, with all that it finds.
+        """
+        problems: list[Problem] = []
+        opened: list[Checkpoint] = []
+        for ref in family.refs:
+            try:
+                opened.append(self._catalog.open(ref))
+            except CheckpointError as error:
+                problems += error.problems
+        if problems:
+            raise CheckpointError(*problems)
+        self._engine.plan(parse_recipe(family.start))
+        tasks = self._tasks_of(family)
+        weights = self._engine.checkpoint(family.refs[0])
+        self._evaluator.evaluate(opened[0].config, weights, tasks, "validation", "preview")
+        return [describe_checkpoint(checkpoint) for checkpoint in opened]
 
     def identity(self, state: StudioState) -> str:
         """Return the recipe's hash."""
@@ -224,7 +248,7 @@ class ZooBench:
         weights = [self._engine.checkpoint(ref) for ref in refs]
         own: dict[str, TaskScore] = {}
         for expert, found in zip(family.experts, weights, strict=True):
-            if expert.task is not None and expert.task not in own:
+            if expert.task in family.tasks and expert.task not in own:
                 task = [one for one in tasks if one.name == expert.task]
                 own[expert.task] = self._evaluator.evaluate(config, found, task, split, subset, cancelled).tasks[0]
         mean = self._engine.simple_average(refs)

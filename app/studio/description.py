@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 
 from app.families import Family
+from merging_core.checkpoints import Checkpoint
 from merging_core.evaluation.tasks import Task
 from merging_core.masks.registry import masks
 from merging_core.methods.registry import methods
 from merging_core.recipes.recipe import DTYPE, SEED, WEIGHT, lambda_parameter
 from merging_core.scaling.registry import scalings
 
-__all__ = ["describe_family", "describe_task", "device_name", "registry"]
+__all__ = ["describe_checkpoint", "describe_family", "describe_task", "device_name", "registry"]
 
 
 def registry() -> dict[str, Any]:
@@ -74,4 +76,19 @@ def describe_family(family: Family) -> dict[str, Any]:
             for expert in family.experts
         ],
         "tasks": list(family.tasks),
+    }
+
+
+def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Return what the page shows of an open checkpoint: architecture, number of scalars and of leaves, bytes."""
+    leaves = checkpoint.leaves.values()
+    architectures = checkpoint.config.get("architectures")
+    named = architectures[0] if isinstance(architectures, list) and architectures else ""
+    return {
+        "ref": str(checkpoint.ref),
+        "label": checkpoint.label,
+        "architecture": named if isinstance(named, str) else "",
+        "parameters": sum(math.prod(leaf.shape) for leaf in leaves),
+        "leaves": len(leaves),
+        "bytes": sum(leaf.nbytes for leaf in leaves),
     }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from app.families import Family, family_named
+from app.families import Family
 from app.ledger import Merge
+from app.own_family import family_named
 from app.state import StudioState
 from app.studio.workbench import Numbers
+from merging_core.errors import RecipeError
 from merging_core.methods.registry import method as method_info
 from merging_core.scaling.registry import scaling as scaling_info
 
@@ -37,12 +39,18 @@ def label_of(state: StudioState, families: tuple[Family, ...]) -> str:
 
 def history_of(merges: Sequence[Merge], families: tuple[Family, ...]) -> list[Numbers]:
     """Return the rows of a history, oldest first; what belongs to a family that is not here is left out."""
-    known = {family.name for family in families}
     return [
         {**merge.row, "when": merge.at, "state": merge.state, "name": merge.name, "pinned": merge.pinned}
         for merge in merges
-        if merge.state.get("family") in known
+        if _is_known(merge.state.get("family"), families)
     ]
+
+
+def _is_known(name: object, families: tuple[Family, ...]) -> bool:
+    try:
+        return bool(family_named(families, name))
+    except RecipeError:
+        return False
 
 
 def history_row(hash_: str, label: str, numbers: Numbers) -> Numbers:

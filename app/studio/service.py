@@ -13,10 +13,10 @@ from app.charts import accuracy as accuracy_chart
 from app.charts import cosines as cosines_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
-from app.families import family_named
 from app.ledger import Ledger
 from app.live import BusyError, Cancelled, Scheduler
 from app.notices import Answer, answer_for, answers, answers_in_turn
+from app.own_family import family_named
 from app.sharing import link
 from app.state import StudioState, default_state, parse_state
 from app.studio import pairs

@@ -55,6 +55,9 @@ class Workbench(Protocol):
     def description(self) -> Numbers:
         """Version, device, families, tasks, registry and limits, for the page."""
 
+    def check(self, family: Family) -> list[Numbers]:
+        """Describe every checkpoint of a family; raises with all that keeps them from being merged or measured."""
+
     def identity(self, state: StudioState) -> str:
         """The hash of the state's recipe."""
 

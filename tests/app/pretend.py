@@ -18,6 +18,7 @@ import numpy as np
 
 from app.families import Expert, Family
 from app.main import Basin, create_app
+from app.own_family import family_named
 from app.settings import Settings
 from app.state import StudioState
 from app.studio.description import describe_family, registry
@@ -62,6 +63,12 @@ class PretendBench:
     def description(self) -> Numbers:
         families = [describe_family(one) for one in self.families]
         return {"version": "0", "device": "pretend", "families": families, "registry": registry()}
+
+    def check(self, family: Family) -> list[Numbers]:
+        return [
+            {"ref": ref, "label": ref, "architecture": "Pretend", "parameters": 1, "leaves": 1, "bytes": 4}
+            for ref in family.refs
+        ]
 
     def identity(self, state: StudioState) -> str:
         return recipe_hash(state.recipe, self.pins(state))
@@ -192,7 +199,7 @@ class PretendBench:
         return
 
     def _family(self, state: StudioState) -> Family:
-        return next(one for one in self.families if one.name == state.family)
+        return family_named(self.families, state.family)
 
     def _shares(self, state: StudioState) -> list[float]:
         weights = {entry.ref: entry.weight for entry in state.recipe.models}

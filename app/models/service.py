@@ -1,0 +1,86 @@
+"""Which checkpoints can be picked, and whether those that a visitor picked can be merged and measured together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from app.families import Family
+from app.live import Cancelled, Scheduler
+from app.notices import Answer, answers, answers_in_turn
+from app.own_family import MOST_EXPERTS, family_named, own_name
+from app.state import default_state
+from app.studio.messages import MessageError, is_text, message_of
+from app.studio.workbench import Numbers, Workbench
+from merging_core.errors import Problem
+
+__all__ = ["Models"]
+
+_REF = is_text(300)
+
+
+class Models:
+    """Methods take a visitor's id and a message, and return an answer; none raises."""
+
+    def __init__(self, workbench: Workbench, scheduler: Scheduler) -> None:
+        self._workbench = workbench
+        self._scheduler = scheduler
+
+    def functions(self) -> dict[str, Callable[[str, object], Any]]:
+        """Return what the page may call, by name."""
+        return {"models_list": self.list, "models_check": self.check}
+
+    @answers
+    def list(self, visitor: str, message: object) -> Answer:
+        """List the checkpoints that can be picked, with the task that each was trained on."""
+        message_of(message, {})
+        rows = [row for family in self._workbench.families for row in _rows(family)]
+        return {"checkpoints": rows, "most": MOST_EXPERTS}
+
+    @answers_in_turn
+    async def check(self, visitor: str, message: object) -> Answer:
+        """Say what the picked checkpoints are, and open them as a family; or say everything that is wrong with them."""
+        fields = message_of(
+            message,
+            {
+                "base": (False, "base is a reference, or null", _REF),
+                "experts": (True, "experts are a list of {ref, task}", _are_experts),
+                "tasks": (True, "tasks are a list of names", lambda value: _are_all(value, is_text(120))),
+            },
+        )
+        pairs = [(expert["ref"], expert["task"]) for expert in fields["experts"]]
+        if fields["base"] in [ref for ref, _ in pairs]:
+            must = "base and experts are different checkpoints"
+            raise MessageError(Problem(must, fields["base"], "message.base", "leave it out of the experts"))
+        family = family_named(self._workbench.families, own_name(fields["base"], pairs, fields["tasks"]))
+
+        def work(cancelled: Cancelled) -> list[Numbers]:
+            return self._workbench.check(family)
+
+        future = self._scheduler.submit(visitor, "models", "models", 0, work)
+        return {"checkpoints": await asyncio.wrap_future(future), "state": default_state(family).as_json()}
+
+
+def _rows(family: Family) -> list[Numbers]:
+    """Return base and experts of a family as the page lists them."""
+    base = [{"ref": family.base, "title": "base", "role": "base", "task": None}] if family.base else []
+    experts = [
+        {"ref": expert.ref, "title": expert.title, "role": "expert", "task": expert.task} for expert in family.experts
+    ]
+    about = {"family": family.name, "group": family.title, "tasks": list(family.tasks)}
+    return [{**row, **about} for row in (*base, *experts)]
+
+
+def _are_experts(value: object) -> bool:
+    return _are_all(value, _is_expert) and isinstance(value, list) and len(value) <= MOST_EXPERTS
+
+
+def _is_expert(value: object) -> bool:
+    if not isinstance(value, dict) or set(value) != {"ref", "task"}:
+        return False
+    return _REF(value["ref"]) and (value["task"] is None or is_text(120)(value["task"]))
+
+
+def _are_all(value: object, check: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and len(value) <= 64 and all(check(one) for one in value)

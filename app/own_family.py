@@ -1,0 +1,129 @@
+"""Families by name: those of the zoo, and those that a visitor puts together from any checkpoints that can be opened.
+
+A family of one's own is named `own:` and, as canonical JSON, its base, its experts with the task of each, and the tasks
+it is measured on. Whether its checkpoints exist and fit each other is for the plan to say, not for the name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from app.families import Expert, Family, plain
+from merging_core.checkpoints.ref import parse_ref
+from merging_core.errors import BasinError, Problem, RecipeError, closest
+from merging_core.methods.registry import method
+
+__all__ = ["LONGEST_NAME", "MOST_EXPERTS", "family_named", "own_name"]
+
+LONGEST_NAME = 4000
+"""Characters of a family's name."""
+MOST_EXPERTS = 16
+_OWN = "own:"
+_CLOSED = ("file",)
+"""Schemes that a visitor may not name."""
+
+
+def own_name(base: str | None, experts: Sequence[tuple[str, str | None]], tasks: Sequence[str]) -> str:
+    """Name a family by what it holds; `experts` are references, each with its task or None.
+
+    >>> own_name(None, [("zoo:a", None), ("zoo:b", "t")], ["t"])
+    'own:{"base":null,"experts":[["zoo:a",null],["zoo:b","t"]],"tasks":["t"]}'
+    """
+    holds = {"base": base, "experts": [list(expert) for expert in experts], "tasks": list(tasks)}
+    return _OWN + json.dumps(holds, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def family_named(families: Sequence[Family], name: object) -> Family:
+    """Return the family of this name: one of `families`, or the one that the name itself describes.
+
+    Raises: `RecipeError` with the closest name, or with everything that is wrong with a family of one's own.
+    """
+    for family in families:
+        if family.name == name:
+            return family
+    if isinstance(name, str) and name.startswith(_OWN):
+        return _own(name, families)
+    known = [family.name for family in families]
+    shown = (name if isinstance(name, str) else type(name).__name__)[:60]
+    raise RecipeError(Problem("the family is one of the zoo", shown, "family", closest(shown, known)))
+
+
+def _own(name: str, families: Sequence[Family]) -> Family:
+    base, pairs, tasks = _read(name)
+    problems = [problem for ref in [*([base] if base else []), *(ref for ref, _ in pairs)] for problem in _closed(ref)]
+    refs = [plain(ref) for ref in [*([base] if base else []), *(ref for ref, _ in pairs)]]
+    if len(set(refs)) < len(refs):
+        problems.append(Problem("each checkpoint of a family is named once", "one twice", "family"))
+    known = sorted({task for family in families for task in family.tasks})
+    for task in sorted({*tasks, *(task for _, task in pairs if task is not None)}):
+        if task not in known:
+            problems.append(
+                Problem("a family is measured on known tasks", task[:60], "family", closest(task[:60], known))
+            )
+    if not 1 <= len(pairs) <= MOST_EXPERTS:
+        problems.append(Problem(f"a family has 1 to {MOST_EXPERTS} experts", str(len(pairs)), "family"))
+    if not tasks:
+        problems.append(Problem("a family is measured on at least one task", "none", "family", "choose one"))
+    if problems:
+        raise RecipeError(*problems)
+    experts = tuple(_expert(ref, task, place, families) for place, (ref, task) in enumerate(pairs))
+    few = " and ".join(expert.title for expert in experts) if len(experts) < 3 else f"{len(experts)} experts"
+    description = f"{few} on {plain(base)}." if base else f"{few}, without a base."
+    return Family(name, "Your models", description, base, experts, tasks, _start(base, experts))
+
+
+def _read(name: str) -> tuple[str | None, tuple[tuple[str, str | None], ...], tuple[str, ...]]:
+    """Return base, experts and tasks of a name, which `own_name` would write again letter by letter."""
+    problem = Problem(
+        "a family of one's own is named as Basin names it", name[:60], "family", "choose the models again"
+    )
+    if len(name) > LONGEST_NAME:
+        raise RecipeError(Problem(f"a family's name has at most {LONGEST_NAME} characters", str(len(name)), "family"))
+    try:
+        holds = json.loads(name.removeprefix(_OWN))
+        base = holds["base"]
+        pairs = tuple((ref, task) for ref, task in holds["experts"])
+        tasks = tuple(holds["tasks"])
+        texts = [*([base] if base is not None else []), *(ref for ref, _ in pairs), *tasks]
+        texts += [task for _, task in pairs if task is not None]
+        if not all(isinstance(text, str) for text in texts) or own_name(base, pairs, tasks) != name:
+            raise RecipeError(problem)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RecipeError(problem) from None
+    return base, pairs, tasks
+
+
+def _closed(ref: str) -> list[Problem]:
+    """Say what is wrong with a reference as text, or that visitors may not name its scheme."""
+    try:
+        scheme = parse_ref(ref).scheme
+    except BasinError as error:
+        return list(error.problems)
+    if scheme in _CLOSED:
+        return [Problem("a family names checkpoints that every visitor may open", f"{scheme}:", "family")]
+    return []
+
+
+def _expert(ref: str, task: str | None, place: int, families: Sequence[Family]) -> Expert:
+    """Return an expert under the title that it has elsewhere; its place gives its colour here."""
+    for family in families:
+        for expert in family.experts:
+            if plain(expert.ref) == plain(ref):
+                return Expert(ref, expert.title, place, task, expert.description)
+    title = plain(ref).partition(":")[2].rpartition("/")[2]
+    return Expert(ref, title.replace("-", " "), place, task)
+
+
+def _start(base: str | None, experts: Sequence[Expert]) -> dict[str, Any]:
+    """Return the recipe that it opens with: task arithmetic where there is a base, else the average."""
+    name = "linear" if base is None else "task_arithmetic"
+    models = [{"ref": expert.ref} for expert in experts]
+    start: dict[str, Any] = {
+        "version": 1,
+        "models": models,
+        "method": {"name": name},
+        "lambda": method(name).default_lambda,
+    }
+    return start if base is None else {**start, "base": base}
