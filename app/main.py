@@ -111,16 +111,17 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         workbench = ZooBench(settings)
     ledger = Ledger(settings.data, shared_disk=settings.space)
     scheduler = Scheduler(workers=settings.workers)
-    studio = Studio(workbench, ledger, scheduler)
-    gallery = Gallery(read_examples(FOLDER), workbench, scheduler)
+    errands = Scheduler()
+    studio = Studio(workbench, ledger, scheduler, errands)
+    gallery = Gallery(read_examples(FOLDER), workbench, errands)
     models = workbench.models()
     looking = Looking(models, workbench.families, scheduler).functions() if models is not None else {}
-    shelf = open_shelf(settings, workbench, ledger, scheduler)
+    shelf = open_shelf(settings, workbench, ledger, errands)
     jobs = Jobs(settings.data)
-    exports = Exports(workbench, ledger, scheduler, jobs, zoo=settings.zoo, data=settings.data)
+    exports = Exports(workbench, ledger, errands, jobs, zoo=settings.zoo, data=settings.data)
     files = BrowserFiles.collect()
     basin = Basin(settings, studio, shelf, jobs, files)
-    picker = Models(workbench, scheduler)
+    picker = Models(workbench, errands)
     rooms = {**shelf.functions, **gallery.functions(), **looking, **exports.functions(), **picker.functions()}
     with basin:
         studio_view.build({**studio.functions(), **rooms}, files)

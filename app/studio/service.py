@@ -36,13 +36,15 @@ _LOG = logging.getLogger("basin")
 class Studio:
     """The server side of the studio's page.
 
-    Every method takes a visitor's id and a message, and returns an answer; none raises.
+    Every method takes a visitor's id and a message, and returns an answer; none raises. `errands`: for what is asked
+    once and may take long, in a thread of its own, so that no slider waits for it.
     """
 
-    def __init__(self, workbench: Workbench, ledger: Ledger, scheduler: Scheduler) -> None:
+    def __init__(self, workbench: Workbench, ledger: Ledger, scheduler: Scheduler, errands: Scheduler) -> None:
         self._workbench = workbench
         self._ledger = ledger
         self._scheduler = scheduler
+        self._errands = errands
         self._warming: threading.Thread | None = None
         self._closing = threading.Event()
 
@@ -65,6 +67,7 @@ class Studio:
         """Stop working and close the ledger."""
         self._closing.set()
         self._scheduler.close()
+        self._errands.close()
         if self._warming is not None:
             self._warming.join(timeout=5)
         self._ledger.close()
@@ -107,7 +110,12 @@ class Studio:
         def work(cancelled: Cancelled) -> Answer:
             return self._live(visitor, request, state, cancelled)
 
-        return await self._turn(visitor, request.page, kind, request.sequence, work)
+        future = self._scheduler.submit(visitor, request.page, kind, request.sequence, work)
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(future), _PATIENCE)
+        except TimeoutError:
+            must = f"an answer comes within {_PATIENCE:.0f} seconds"
+            raise BusyError(Problem(must, "none", "", "try again in a moment")) from None
 
     @answers_in_turn
     async def score_on_test(self, visitor: str, message: object) -> Answer:
@@ -118,7 +126,7 @@ class Studio:
         def work(cancelled: Cancelled) -> Answer:
             return self._score_on_test(visitor, state, cancelled)
 
-        return await self._turn(visitor, "test score", "test score", 0, work)
+        return await asyncio.wrap_future(self._errands.submit(visitor, "test score", "test score", 0, work))
 
     @answers
     def share(self, visitor: str, message: object) -> Answer:
@@ -161,18 +169,6 @@ class Studio:
             "figure": accuracy_chart.figure_of(numbers),
             "test_scores": taken,
         }
-
-    async def _turn(
-        self, visitor: str, page: str, kind: str, sequence: int, work: Callable[[Cancelled], Answer]
-    ) -> Answer:
-        """Wait for the scheduler to do the work."""
-        future = self._scheduler.submit(visitor, page, kind, sequence, work)
-        try:
-            answer = await asyncio.wait_for(asyncio.wrap_future(future), _PATIENCE)
-        except TimeoutError:
-            must = f"an answer comes within {_PATIENCE:.0f} seconds"
-            raise BusyError(Problem(must, "none", "", "try again in a moment")) from None
-        return answer
 
     def _history(self, visitor: str) -> list[Numbers]:
         return history_of(self._ledger.merges(visitor), self._workbench.families)

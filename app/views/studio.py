@@ -14,8 +14,10 @@ import gradio as gr
 import orjson
 from fastapi import Request, Response
 
+from app.notices import problems_answer
 from app.views.skeleton import skeleton
 from app.visitors import SCOPE_KEY
+from merging_core.errors import Problem
 
 if TYPE_CHECKING:
     from app.serving import BrowserFiles
@@ -60,12 +62,16 @@ def _server_function(name: str, function: ServerFunction) -> Callable[..., Any]:
     if inspect.iscoroutinefunction(function):
 
         async def answer_in_turn(message: Any, request: gr.Request) -> Response:
+            if not _is_text(message):
+                return _json(_no_text())
             return _json(await function(_visitor(request), message))
 
         wrapped = answer_in_turn
     else:
 
         def answer(message: Any, request: gr.Request) -> Response:
+            if not _is_text(message):
+                return _json(_no_text())
             return _json(function(_visitor(request), message))
 
         wrapped = answer
@@ -82,6 +88,19 @@ def _visitor(request: gr.Request | Request) -> str:
         raise RuntimeError("a server function was called without a request")
     visitor: str = plain.scope[SCOPE_KEY]
     return visitor
+
+
+def _is_text(message: object) -> bool:
+    """Say whether a message can be written again: JSON can spell half a character, which no answer could repeat."""
+    try:
+        json.dumps(message, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _no_text() -> dict[str, Any]:
+    return problems_answer([Problem("a message is Unicode text", "half a character", "message")])
 
 
 def _json(answer: dict[str, Any]) -> Response:

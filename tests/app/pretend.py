@@ -55,6 +55,8 @@ class PretendBench:
         self.computed: list[tuple[str, str]] = []
         self.hold: threading.Event | None = None
         """While set and not fired, accuracies wait for it (or for being cancelled)."""
+        self.held: tuple[str, str] | None = None
+        """What is held just now: split and subset."""
         self.fail: Exception | None = None
 
     def models(self) -> None:
@@ -82,8 +84,10 @@ class PretendBench:
 
     def accuracy(self, state: StudioState, split: str, subset: str, cancelled: Cancelled) -> Scored:
         while self.hold is not None and not self.hold.wait(0.01):
+            self.held = (split, subset)
             if cancelled():
                 raise CancelledError(Problem("work goes on", "a newer request"))
+        self.held = None
         if self.fail is not None:
             raise self.fail
         self.computed.append((split, subset))

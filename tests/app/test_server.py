@@ -115,6 +115,19 @@ def test_a_test_score_is_counted_and_its_repetition_is_not(ann: Browser, bench: 
     assert ann.call("hello")["test_scores"] == 2
 
 
+def test_no_slider_waits_for_a_test_score(ann: Browser, bob: Browser, bench: PretendBench) -> None:
+    bench.hold = threading.Event()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        state = ann.state()
+        state["recipe"]["lambda"] = 0.77
+        score = pool.submit(ann.call, "score_on_test", {"state": state})
+        _until(lambda: bench.held == ("test", "full"))
+        assert bob.live("layers", bob.state())["ok"] is True
+        assert not score.done()
+        bench.hold.set()
+        assert score.result(WAIT)["ok"] is True
+
+
 # --- links -----------------------------------------------------------------------------------------------------------
 
 
@@ -300,6 +313,15 @@ def test_what_is_no_json_is_refused_without_a_traceback(ann: Browser) -> None:
     for content in (b"", b"{", b"[" * 30_000, b"\xff\xfe"):
         answer = ann.client.post("/gradio_api/component_server/", content=content)
         assert 400 <= answer.status_code < 500 and "Traceback" not in answer.text
+
+
+def test_half_a_character_gets_a_sentence(ann: Browser) -> None:
+    for name, message in (
+        ("hello", {"\ud800": 1}),
+        ("edit", {"state": ann.state(), "change": {"kind": "method", "name": "\ud800"}}),
+        ("live", {"seq": 1, "page": "p", "want": "preview", "state": {**ann.state(), "\udfff": {}}}),
+    ):
+        assert sentences(ann.call(name, message)) == ["message: a message is Unicode text, but half a character came."]
 
 
 def test_functions_that_are_not_the_studios_cannot_be_called(ann: Browser) -> None:
