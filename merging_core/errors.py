@@ -35,6 +35,7 @@ __all__ = [
     "RecipeError",
     "SpaceError",
     "closest",
+    "legible",
 ]
 
 
@@ -127,6 +128,15 @@ class LinkError(BasinError):
 
 class CancelledError(BasinError):
     """The work was cancelled, or a newer request took its place."""
+
+
+def legible(text: str) -> str:
+    r"""Return a text with every character that does not print spelt out, so that it can do nothing to a terminal.
+
+    >>> legible("λ\x1b[31m\n")
+    'λ\\x1b[31m\\n'
+    """
+    return text if text.isprintable() else "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import typer
 from typer.main import get_command
 
-from merging_core.errors import BasinError
+from merging_core.errors import BasinError, legible
 
 __all__ = ["PROGRAM", "build", "main"]
 
@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else PROGRAM
-        message = error.format_message().replace("Value error, ", "")
-        return _refuse(f"{message} See {where} --help")
+        message = legible(error.format_message().replace("Value error, ", ""))
+        return _refuse(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {where} --help")
     except BasinError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:

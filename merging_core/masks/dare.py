@@ -10,6 +10,8 @@ from merging_core.methods.info import Source
 
 __all__ = ["DARE", "drop_and_rescale"]
 
+_NEVER = 2.0**-33
+
 
 def drop_and_rescale(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:
     """Keep each τᵢ with probability `density`, multiply what stays by 1/density and put zero elsewhere.
@@ -26,7 +28,11 @@ def drop_and_rescale(vector: torch.Tensor, context: MaskContext) -> torch.Tensor
     [0.0, 0.0, 0.0, 2.0, 2.0, 2.0]
     """
     density = context.params.number("density")
-    return vector if density == 1.0 else keep_at_random(vector, context).mul_(1.0 / density)
+    if density == 1.0:
+        return vector
+    kept = keep_at_random(vector, context)
+    # No coin lands on a density of 2⁻³³ or less; dividing zeros by it could only overflow.
+    return kept if density <= _NEVER else kept.mul_(1.0 / density)
 
 
 DARE = MaskInfo(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from merging_core.errors import Problem, closest
+from merging_core.errors import Problem, closest, legible
 
 __all__ = ["Description", "ParameterInfo", "ParameterValue", "Parameters", "Source", "check_parameters", "shown"]
 
@@ -168,7 +168,7 @@ class ParameterInfo:
         '(0, 1]'
         """
         left = "(" if self.minimum_excluded or self.minimum is None else "["
-        low = "−∞" if self.minimum is None else f"{self.minimum:g}"
+        low = "−∞" if self.minimum is None else f"{self.minimum:.16g}"
         high = "∞)" if self.maximum is None else f"{self.maximum:.16g}]"
         return f"{left}{low}, {high}"
 
@@ -231,11 +231,7 @@ def check_parameters(
     {'density': 0.2}
     """
     infos = {info.name: info for info in known}
-    problems = [
-        Problem("parameters are known by name", shown(name, quoted=False), f"{where}.{name}", closest(str(name), infos))
-        for name in given
-        if name not in infos
-    ]
+    problems = [_unknown(name, infos, where) for name in given if name not in infos]
     values: dict[str, ParameterValue] = {}
     for info in known:
         if info.only_when is not None:
@@ -254,8 +250,13 @@ def check_parameters(
     return values, tuple(problems)
 
 
+def _unknown(name: str, known: Mapping[str, ParameterInfo], where: str) -> Problem:
+    got = shown(name, quoted=False)
+    return Problem("parameters are known by name", got, f"{where}.{got}", closest(str(name)[:80], known))
+
+
 def shown(value: object, *, quoted: bool = True) -> str:
-    """Return a value as a message may show it: short, and never failing.
+    """Return a value as a message may show it: short, printable, and never failing.
 
     >>> shown("x" * 100)
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx…"
@@ -273,7 +274,7 @@ def shown(value: object, *, quoted: bool = True) -> str:
     elif isinstance(value, dict):
         text = "{" + ", ".join(shown(name, quoted=False) for name in value) + "}"
     else:
-        text = repr(value) if quoted else str(value)
+        text = repr(value) if quoted else legible(str(value))
     return text if len(text) <= 60 else text[:60] + "…"
 
 

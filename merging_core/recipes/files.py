@@ -8,7 +8,7 @@ from typing import Literal
 
 import yaml
 
-from merging_core.errors import Problem, RecipeError
+from merging_core.errors import Problem, RecipeError, legible
 from merging_core.methods.info import shown
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.plain_yaml import load_plain_yaml
@@ -28,14 +28,15 @@ def load_recipe(path: str | Path) -> Recipe:
     twice, uses aliases or tags, or nests too deep; and with every problem of the recipe in it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise RecipeError(Problem("a recipe is a file that exists", str(path), "recipe", "check the path"))
+    shown_path = legible(str(path))
     try:
+        if not path.is_file():
+            raise RecipeError(Problem("a recipe is a file that exists", shown_path, "recipe", "check the path"))
         with path.open("rb") as file:
             data = file.read(LARGEST_FILE + 1)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise RecipeError(Problem("a recipe can be read", reason, str(path), "check the permissions")) from error
+        reason = f"“{error.strerror or type(error).__name__}”"
+        raise RecipeError(Problem("a recipe can be read", reason, shown_path, "check path and permissions")) from error
     return parse_recipe(read_tree(data, "json" if path.suffix.lower() == ".json" else "yaml"))
 
 

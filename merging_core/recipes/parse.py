@@ -40,6 +40,8 @@ __all__ = ["parse_recipe"]
 
 _KEYS = ("version", "base", "models", "mask", "method", "layer_scaling", "lambda", "dtype", "seed")
 _SMALLEST_WEIGHT = 1e-12
+_LISTED = 40
+"""Problems that are told one by one; the rest are counted."""
 _Info = TypeVar("_Info", bound=Description)
 
 
@@ -85,7 +87,9 @@ def parse_recipe(given: object) -> Recipe:
         )
         if not problems:
             return recipe
-    raise RecipeError(*problems)
+    more = len(problems) - _LISTED
+    rest = [Problem(f"at most {_LISTED} problems are listed", f"{more} more", "recipe")] if more > 0 else []
+    raise RecipeError(*problems[:_LISTED], *rest)
 
 
 def _key_problems(mapping: Mapping[str, object]) -> list[Problem]:
@@ -150,13 +154,10 @@ def _method(mapping: Mapping[str, object], problems: list[Problem]) -> tuple[Met
     section = _section(mapping, "method", None, problems)
     if isinstance(mapping.get("method"), Mapping) and not section:
         problems.append(Problem("method has a name", "nothing", "method.name", "write method: {name: ties}"))
-    problems += [
-        Problem(
-            "a method has name and params", name[:60], f"method.{name[:60]}", closest(name[:80], ("name", "params"))
-        )
-        for name in section
-        if name not in ("name", "params")
-    ]
+    for name in section:
+        if name not in ("name", "params"):
+            got, fix = shown(name, quoted=False), closest(name[:80], ("name", "params"))
+            problems.append(Problem("a method has name and params", got, f"method.{got}", fix))
     info = _found(section, "name", "method", method, methods(), problems)
     params = section.get("params", {})
     if not isinstance(params, Mapping):

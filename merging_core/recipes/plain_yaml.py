@@ -48,7 +48,7 @@ def load_plain_yaml(text: str, deepest: int) -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}" if mark is not None else "recipe"
-        reason = shown(error.problem or error.context or "something else", quoted=False)
+        reason = shown((error.problem or error.context or "something else").removeprefix("but "), quoted=False)
         raise RecipeError(Problem("the text is plain YAML", reason, place, "check indentation and quotes")) from error
     except yaml.YAMLError as error:
         fix = "remove characters that cannot be printed"

@@ -21,8 +21,9 @@ def rules(
     base_is_given: bool,
 ) -> list[Problem]:
     """Return every rule between parts that a recipe breaks; `listed` counts the models that it names, valid or not."""
+    counted = _how_many(method_info.title, method_info.models, listed)
     problems = [
-        *_how_many(method_info.title, method_info.models, listed),
+        *counted,
         *_how_many(scaling_info.title, scaling_info.models, listed),
         *_mask_rules(method_info, mask_info),
     ]
@@ -39,7 +40,7 @@ def rules(
     readable = len(recipe.models) == listed > 0
     wrong = _weight_rules(recipe, method_info) if readable else []
     problems += wrong
-    if method_info.weights_problem is not None and readable and not wrong:
+    if method_info.weights_problem is not None and readable and not wrong and not counted:
         weights = tuple(entry.weight for entry in recipe.models)
         broken = method_info.weights_problem(weights, recipe.method.params)
         if broken is not None:

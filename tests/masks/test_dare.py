@@ -39,3 +39,10 @@ def test_a_whole_vector_is_masked_leaf_by_leaf() -> None:
     assert torch.equal(torch.cat(pieces), whole)
     assert not torch.equal(masked(vector, spans, MaskSpec("dare", params), seed=5, content="c"), whole)
     assert not torch.equal(masked(vector, spans, MaskSpec("dare", params), seed=4, content="d"), whole)
+
+
+def test_a_density_too_small_for_any_coin_leaves_nothing_rather_than_infinity() -> None:
+    for density in (2.0**-33, 1e-40, 5e-324):
+        assert drop_and_rescale(torch.ones(5), MaskContext(Parameters(density=density))).tolist() == [0.0] * 5
+    least = 2.0**-32
+    assert drop_and_rescale(torch.ones(3), MaskContext(Parameters(density=least), key=0)).tolist() == [2.0**32, 0, 0]

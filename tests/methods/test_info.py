@@ -88,3 +88,7 @@ def test_parameters_cannot_be_changed_and_serve_as_keys() -> None:
 )
 def test_any_value_can_be_shown_shortly(value: object) -> None:
     assert len(shown(value)) <= 61
+
+
+def test_bounds_are_written_out_alike() -> None:
+    assert ParameterInfo("w", "W", "number", 1.0, "W.", -1e6, 1e6).range() == "[-1000000, 1000000]"

@@ -147,3 +147,19 @@ def test_a_file_that_is_missing_or_a_folder_is_said_plainly(tmp_path: Path) -> N
 def test_yaml_for_people_is_plain_for_other_readers_too() -> None:
     recipe = parse_recipe(mapping("ties"))
     assert yaml.safe_load(recipe_to_yaml(recipe)) == recipe.as_json()
+
+
+def test_a_path_that_no_file_can_have_is_a_sentence() -> None:
+    with pytest.raises(RecipeError, match="a recipe can be read, but “File name too long” came"):
+        load_recipe("x" * 300 + ".json")
+
+
+def test_a_path_is_shown_without_what_a_terminal_would_obey() -> None:
+    with pytest.raises(RecipeError, match="exists, but ") as caught:
+        load_recipe("\x1b[2Jno\nfile.json")
+    assert str(caught.value).isprintable()
+
+
+def test_two_documents_are_refused_in_a_sentence() -> None:
+    with pytest.raises(RecipeError, match="the text is plain YAML, but found another document came"):
+        read_tree(b"a: 1\n---\nb: 2\n", "yaml")

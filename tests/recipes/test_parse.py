@@ -263,3 +263,26 @@ def test_any_value_as_a_model_is_read_or_refused(value: object) -> None:
         parse_recipe(mapping(models=[value]))
     except RecipeError as error:
         assert all(problem.where.startswith("models") for problem in error.problems)
+
+
+@pytest.mark.parametrize("key", ["\x1b[31m\n", "\ud800", "x" * 9000], ids=["control", "surrogate", "long"])
+def test_a_strangers_key_is_told_short_and_printable(key: str) -> None:
+    model = {"ref": "zoo:tiny/digits", key: 1, "params": {key: 1}}
+    method, mask = {"name": "task_arithmetic", key: 1, "params": {key: 1}}, {"kind": "magnitude", key: 1}
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe({**mapping("task_arithmetic"), key: 1, "models": [model], "method": method, "mask": mask})
+    assert len(caught.value.problems) == 6
+    for problem in caught.value.problems:
+        assert str(problem).isprintable()
+        assert len(str(problem)) < 400
+
+
+def test_forty_problems_are_told_and_the_rest_counted() -> None:
+    with pytest.raises(RecipeError) as caught:
+        parse_recipe(mapping("ties", models=[{"ref": index} for index in range(100)]))
+    assert len(caught.value.problems) == 41
+    assert str(caught.value.problems[-1]) == "recipe: at most 40 problems are listed, but 60 more came."
+
+
+def test_too_few_models_are_one_mistake() -> None:
+    assert places(mapping("model_stock", models=EXPERTS[:1])) == ["models"]
