@@ -1,19 +1,29 @@
 """Opens the SQLite files that outlive the page: one schema a file, brought up to date step by step.
 
 A file's `user_version` counts the steps that were taken; an old file takes the missing ones, each whole or not at all.
-Where no folder can be written the records live in memory. A damaged file is moved aside, never deleted; a file of a
-newer Basin is left alone.
+Where no folder can be written the records live in memory. Every file is looked through when it is opened; a damaged
+one is moved aside, never deleted; a file of a newer Basin is left alone.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["Database", "open_database", "utc"]
+from merging_core.errors import BasinError, Problem
+
+__all__ = ["Database", "StorageError", "changing", "open_database", "utc"]
+
+PATIENCE = 30.0
+"""Seconds to wait for a file that somebody else writes to."""
+
+
+class StorageError(BasinError):
+    """The disk does not take what is to be kept, or is damaged."""
 
 
 @dataclass(frozen=True)
@@ -46,15 +56,38 @@ def open_database(
         connection = _open_file(path, steps, shared_disk)
     except _NewerError:
         return _in_memory(steps, f"{what} are kept until the server stops: their file was written by a newer Basin.")
+    except (OSError, sqlite3.OperationalError):
+        # A full disk, or a file that another server holds: nothing is wrong with the file itself.
+        return _in_memory(steps, f"{what} are kept until the server stops: their file cannot be opened.")
     except sqlite3.DatabaseError:
         aside = path.with_name(f"{name}.damaged-{now().astimezone(UTC):%Y%m%dT%H%M%S}.sqlite")
         try:
-            path.rename(aside)
+            for ending in ("", "-wal", "-shm"):
+                part = path.with_name(path.name + ending)
+                if part.exists():
+                    part.rename(aside.with_name(aside.name + ending))
             connection = _open_file(path, steps, shared_disk)
         except (OSError, sqlite3.Error):
             return _in_memory(steps, f"{what} are kept until the server stops: their file cannot be opened.")
         notice = f"{what}: their file was damaged; it was kept as {aside.name} and a new one was begun."
     return Database(connection, "file", notice)
+
+
+@contextmanager
+def changing(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """One transaction: what is done inside is kept whole or not at all.
+
+    Raises: `StorageError` if it cannot be kept.
+    """
+    try:
+        with connection:
+            yield connection
+    except sqlite3.DatabaseError as error:
+        if not isinstance(error, sqlite3.OperationalError) and type(error) is not sqlite3.DatabaseError:
+            raise
+        got = f"“{error}”"
+        problem = Problem("the server can keep this", got, "", "it is not kept; free some room on the server's disk")
+        raise StorageError(problem) from error
 
 
 def utc(moment: datetime) -> str:
@@ -78,7 +111,7 @@ def _in_memory(steps: Sequence[str], notice: str) -> Database:
 
 def _open_file(path: Path, steps: Sequence[str], shared_disk: bool) -> sqlite3.Connection:
     path.touch(mode=0o600)
-    connection = sqlite3.connect(path, check_same_thread=False, timeout=30)
+    connection = sqlite3.connect(path, check_same_thread=False, timeout=PATIENCE)
     try:
         if _version(connection) > len(steps):
             raise _NewerError
@@ -88,6 +121,9 @@ def _open_file(path: Path, steps: Sequence[str], shared_disk: bool) -> sqlite3.C
         else:
             connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise sqlite3.DatabaseError(found)
         _migrate(connection, steps)
     except BaseException:
         connection.close()

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from app.database import open_database, utc
+from app.database import changing, open_database, utc
 
 __all__ = ["KEPT", "Ledger", "Merge"]
 
@@ -80,7 +80,7 @@ class Ledger:
 
     def keep(self, visitor: str, hash_: str, row: dict[str, Any], state: dict[str, Any], correct: bytes) -> None:
         """Put a settled merge at the end of the visitor's history; the same merge moves there, with name and pin."""
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             found = db.execute("SELECT name, pinned FROM merges WHERE visitor = ? AND hash = ?", (visitor, hash_))
             name, pinned = found.fetchone() or ("", 0)
             db.execute("DELETE FROM merges WHERE visitor = ? AND hash = ?", (visitor, hash_))
@@ -95,24 +95,24 @@ class Ledger:
     def rename(self, visitor: str, hash_: str, name: str) -> None:
         """Call a merge by a name; an empty one takes the name away."""
         query = "UPDATE merges SET name = ? WHERE visitor = ? AND hash = ?"
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             db.execute(query, (name, visitor, hash_))
 
     def pin(self, visitor: str, hash_: str | None) -> None:
         """Pin this merge and no other of the visitor; `None` pins none."""
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             db.execute("UPDATE merges SET pinned = (hash IS ?) WHERE visitor = ?", (hash_, visitor))
 
     def remove(self, visitor: str, hash_: str) -> None:
         """Take a merge out of the history; what was removed before it is gone for good."""
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             db.execute("DELETE FROM merges WHERE visitor = ? AND removed", (visitor,))
             query = "UPDATE merges SET removed = 1, pinned = 0 WHERE visitor = ? AND hash = ?"
             db.execute(query, (visitor, hash_))
 
     def restore(self, visitor: str) -> None:
         """Bring back the merge that was removed last."""
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             db.execute("UPDATE merges SET removed = 0 WHERE visitor = ?", (visitor,))
 
     def merges(self, visitor: str) -> tuple[Merge, ...]:
@@ -134,7 +134,7 @@ class Ledger:
 
         The same merge on the same evaluation is one score, however often it is asked for.
         """
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             values = (visitor, hash_, evaluation, utc(self._now()), _text(numbers))
             insert = "INSERT OR IGNORE INTO scores (visitor, hash, evaluation, at, numbers) VALUES (?, ?, ?, ?, ?)"
             cursor = db.execute(insert, values)

@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from app.database import open_database, utc
+from app.database import changing, open_database, utc
 from app.library.result import Result, result_of
 from app.library.search import Row, Rows, Search, facets_query, row_of, search_query
 from merging_core.errors import BasinError, Problem
@@ -90,7 +90,7 @@ class LibraryStore:
         opened = open_database(folder, "library", "Saved results", (_TABLES,), shared_disk=shared_disk, now=self._now)
         self.kind, self.notice = opened.kind, opened.notice
         self._connection = opened.connection
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             self._forget(db, "removed", ())
 
     def save(
@@ -109,7 +109,7 @@ class LibraryStore:
         Raises: `LibraryError` if the visitor, or this Basin, holds as many as it may.
         """
         id_ = result.key
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             seen = db.execute("SELECT removed FROM held WHERE visitor = ? AND result = ?", (visitor, id_)).fetchone()
             if seen is None or seen[0]:
                 self._check_room(db, visitor)
@@ -185,7 +185,7 @@ class LibraryStore:
 
     def rename(self, visitor: str, id_: str, name: str) -> None:
         """Call a result by a name of the visitor's own."""
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             query = "UPDATE held SET name = ?, words = lower(? || ' ' || label) WHERE visitor = ? AND result = ?"
             db.execute(query, (name, name, visitor, id_))
 
@@ -194,7 +194,7 @@ class LibraryStore:
 
         Raises: `LibraryError` if one would have more than `most`.
         """
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             for id_ in ids:
                 if self._holds(db, visitor, id_):
                     db.executemany(
@@ -208,14 +208,14 @@ class LibraryStore:
 
     def remove(self, visitor: str, ids: Sequence[str]) -> int:
         """Take results out of a visitor's library and return how many; what was removed before is gone for good."""
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             self._forget(db, "removed AND visitor = ?", (visitor,))
             query = "UPDATE held SET removed = 1 WHERE visitor = ? AND result = ? AND NOT removed"
             return sum(db.execute(query, (visitor, id_)).rowcount for id_ in dict.fromkeys(ids))
 
     def restore(self, visitor: str) -> int:
         """Bring back what was removed last, and return how many."""
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             return db.execute("UPDATE held SET removed = 0 WHERE visitor = ? AND removed", (visitor,)).rowcount
 
     def share(self, visitor: str, id_: str) -> str:
@@ -223,7 +223,7 @@ class LibraryStore:
 
         Raises: `LibraryError` if it is not the visitor's.
         """
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             if not self._holds(db, visitor, id_):
                 raise LibraryError(Problem("a result is one of your library", "another one", "id"))
             test = db.execute("SELECT test FROM held WHERE visitor = ? AND result = ?", (visitor, id_)).fetchone()[0]
@@ -238,7 +238,7 @@ class LibraryStore:
 
     def unshare(self, visitor: str, id_: str) -> None:
         """Let the address of a result lead nowhere; its link then opens the recipe alone."""
-        with self._lock, self._connection as db:
+        with self._lock, changing(self._connection) as db:
             db.execute("DELETE FROM shares WHERE visitor = ? AND result = ?", (visitor, id_))
 
     def shared(self, share: str) -> Shared | None:

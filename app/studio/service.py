@@ -13,6 +13,7 @@ from app.charts import accuracy as accuracy_chart
 from app.charts import cosines as cosines_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
+from app.database import StorageError
 from app.ledger import Ledger
 from app.live import BusyError, Cancelled, Scheduler
 from app.notices import Answer, answer_for, answers, answers_in_turn
@@ -149,7 +150,10 @@ class Studio:
             scored = self._workbench.accuracy(state, "validation", subset, cancelled)
             if request.want == "settle":
                 row = history_row(answer["hash"], label_of(state, self._workbench.families), scored.numbers)
-                self._ledger.keep(visitor, answer["hash"], row, state.as_json(), pairs.pack(scored.correct))
+                try:
+                    self._ledger.keep(visitor, answer["hash"], row, state.as_json(), pairs.pack(scored.correct))
+                except StorageError as error:
+                    answer["notice"] = f"This merge does not stand in the history: {error}"
                 answer["history"] = self._history(visitor)
             pinned = self._ledger.merge(visitor, request.pinned) if request.pinned else None
             numbers = with_pinned(scored.numbers, pinned.row if pinned else None)

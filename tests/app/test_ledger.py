@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from app.database import StorageError
 from app.ledger import KEPT, Ledger
 
 
@@ -88,6 +89,47 @@ def test_without_a_folder_it_lives_in_memory_and_says_so() -> None:
     ledger = Ledger(None)
     assert ledger.kind == "memory"
     assert "until the server stops" in ledger.notice
+    ledger.close()
+
+
+def test_a_file_that_is_damaged_inside_is_kept_aside(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    for number in range(40):
+        keep(ledger, "ann", str(number))
+    ledger.close()
+    path = tmp_path / "ledger.sqlite"
+    content = bytearray(path.read_bytes())
+    for page in range(4096, len(content), 4096):
+        content[page : page + 64] = b"\xff" * 64
+    path.write_bytes(content)
+    opened = Ledger(tmp_path, now=lambda: datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+    assert opened.kind == "file" and opened.merges("ann") == ()
+    assert "ledger.damaged-20260102T030405.sqlite" in opened.notice
+    assert (tmp_path / "ledger.damaged-20260102T030405.sqlite").read_bytes() == bytes(content)
+    opened.close()
+
+
+def test_a_file_that_another_server_holds_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Ledger(tmp_path).close()
+    monkeypatch.setattr("app.database.PATIENCE", 0.01)
+    other = sqlite3.connect(tmp_path / "ledger.sqlite")
+    other.execute("PRAGMA locking_mode = EXCLUSIVE")
+    other.execute("BEGIN EXCLUSIVE")
+    ledger = Ledger(tmp_path)
+    assert ledger.kind == "memory" and ledger.notice.endswith("their file cannot be opened.")
+    other.close()
+    assert sorted(path.suffix for path in tmp_path.iterdir() if "damaged" in path.name) == []
+
+
+def test_what_the_disk_does_not_take_is_said_and_nothing_is_lost(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    keep(ledger, "ann", "a")
+    pages = ledger._connection.execute("PRAGMA page_count").fetchone()[0]
+    ledger._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageError, match="the server can keep this"):
+        for number in range(200):
+            keep(ledger, "ann", f"{number}" * 40)
+    assert ledger.merges("ann")
     ledger.close()
 
 

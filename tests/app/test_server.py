@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from app.database import StorageError
 from app.visitors import Cookie
-from merging_core.errors import CancelledError
+from merging_core.errors import CancelledError, Problem
 from tests.app.pretend import PretendBench, PretendServer
 from tests.app.wire import WAIT, Browser, sentences
 
@@ -315,6 +316,16 @@ def test_what_is_no_json_is_refused_without_a_traceback(ann: Browser) -> None:
         assert 400 <= answer.status_code < 500 and "Traceback" not in answer.text
 
 
+def test_a_full_disk_hides_no_numbers(server: PretendServer, ann: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    def keep(*_: object) -> None:
+        raise StorageError(Problem("the server can keep this", "“database or disk is full”"))
+
+    monkeypatch.setattr(server.app.studio._ledger, "keep", keep)
+    answer = ann.live("settle", ann.state())
+    assert answer["ok"] is True and answer["numbers"]["subset"] == "full" and answer["history"] == []
+    assert answer["notice"].startswith("This merge does not stand in the history: the server can keep this")
+
+
 def test_half_a_character_gets_a_sentence(ann: Browser) -> None:
     for name, message in (
         ("hello", {"\ud800": 1}),
@@ -342,7 +353,5 @@ def test_an_unexpected_failure_gives_a_reference_and_nothing_else(
 
 
 def test_work_that_was_cancelled_says_so(ann: Browser, bench: PretendBench) -> None:
-    from merging_core.errors import Problem
-
     bench.fail = CancelledError(Problem("work goes on", "a cancellation"))
     assert ann.live("settle", ann.state()) == {"ok": False, "superseded": True}
