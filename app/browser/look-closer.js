@@ -5,6 +5,7 @@ import { CLASSES, CONFUSION } from "./chart-kinds.js";
 import { createChartTools } from "./chart-tools.js";
 import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
+import { familyNamed } from "./families.js";
 import { count, percent, plusMinus } from "./format.js";
 import { createInView, createNewest } from "./newest.js";
 import { tile } from "./pictures.js";
@@ -44,7 +45,7 @@ export function createLookCloser({ server, store, theme, description }) {
 
   function set(state) {
     if (family?.name === state.family) return;
-    family = description.families.find((one) => one.name === state.family);
+    family = familyNamed(description, state.family);
     choice = createChoice({ title: "task", choices: family.tasks.map((name) => ({ value: name, title: titleOf(name) })), onInput: show });
     fill(chooser, choice.row);
     tradeOff.set(family);

@@ -5,6 +5,7 @@ import { PATH } from "./chart-kinds.js";
 import { createChartTools } from "./chart-tools.js";
 import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
+import { familyNamed } from "./families.js";
 import { count, difference, number, signed } from "./format.js";
 import { createHandle } from "./handle.js";
 import { replaced } from "./store.js";
@@ -41,7 +42,7 @@ export function createPathPanel(description, theme, store) {
   }
 
   function choose(value) {
-    const current = description.families.find((one) => one.name === store.get().family);
+    const current = familyNamed(description, store.get().family);
     const [a, b] = [...current.experts.map((one) => one.ref)];
     store.commit(replaced(store.get(), ["path"], value === "lambda" ? { kind: "lambda" } : { kind: "between", a, b }));
   }
@@ -51,7 +52,7 @@ export function createPathPanel(description, theme, store) {
     kind.set(state.path.kind);
     if (family !== state.family + state.path.kind) {
       family = state.family + state.path.kind;
-      const current = description.families.find((one) => one.name === state.family);
+      const current = familyNamed(description, state.family);
       const refs = [...(current.base ? [{ ref: current.base, title: "base" }] : []), ...current.experts];
       const choices = refs.map(({ ref, title }) => ({ value: ref, title }));
       pickers = state.path.kind === "between"

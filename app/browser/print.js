@@ -1,6 +1,7 @@
 // The studio on paper (another view prints as it says itself): charts and numbers in light colours at the width of a sheet, with the recipe, split, n and date.
 
 import { fill, h } from "./dom.js";
+import { familyNamed } from "./families.js";
 import { count } from "./format.js";
 
 const CHARTS = ".basin .js-plotly-plot";
@@ -15,7 +16,7 @@ export function createPrint({ store, theme, description }) {
 
   function write() {
     const { family, recipe: made } = store.get();
-    const title = description.families.find((one) => one.name === family)?.title ?? family;
+    const title = familyNamed(description, family)?.title ?? family;
     const measured = numbers ? `${numbers.split} split, ${numbers.partial ? "preview of" : "n"} ${count(numbers.n)}, 95 % intervals` : "not measured yet";
     fill(facts, `${title}: ${measured}. Printed ${new Date().toISOString().slice(0, 16).replace("T", " ")} UTC by Basin ${description.version} (${description.device}).`);
     recipe.textContent = JSON.stringify(made, null, 1).replace(/\n\s+(?=["\w-][^\n]*[^{[\n]$)/gm, " ").replace(/\n\s*([}\]])/g, " $1");

@@ -2,10 +2,12 @@
 
 import { createChoice, createExplainer, createKnob, createSlider } from "./controls.js";
 import { fill, h } from "./dom.js";
+import { familyNamed, isOwn, shortName } from "./families.js";
 import { replaced } from "./store.js";
 
 export function createRail(description, store, { edit, scoreOnTest }) {
   const root = h("aside", { class: "rail", "aria-label": "Controls" });
+  const more = h("span", { class: "more" });
   const sections = [modelsSection(), methodSection(), maskSection(), layersSection(), footSection()];
   fill(root, sections.map((section) => section.element));
 
@@ -65,8 +67,15 @@ export function createRail(description, store, { edit, scoreOnTest }) {
       });
     }
 
+    // A family of the visitor's own stands among the others as long as it is looked at.
+    function ownOption(name) {
+      family.select.querySelector("[data-own]")?.remove();
+      if (isOwn(name)) family.select.append(h("option", { value: name, "data-own": true }, "your models"));
+    }
+
     function setModels(state) {
-      const current = description.families.find((one) => one.name === state.family);
+      const current = familyNamed(description, state.family);
+      ownOption(state.family);
       family.set(state.family);
       if (shown !== current) build((shown = current));
       const method = description.registry.methods.find((one) => one.name === state.recipe.method.name);
@@ -82,7 +91,7 @@ export function createRail(description, store, { edit, scoreOnTest }) {
       note.textContent = usage(method, state, current.experts);
     }
 
-    return { element: h("section", {}, heading("Models"), family.row, list, note, lambda.row), set: setModels };
+    return { element: h("section", {}, h("div", { class: "heading-row" }, heading("Models"), more), family.row, list, note, lambda.row), set: setModels };
   }
 
   function methodSection() {
@@ -193,7 +202,12 @@ export function createRail(description, store, { edit, scoreOnTest }) {
     };
   }
 
-  return { element: root, set };
+  // What rooms put beside the heading of the models.
+  function extend(elements) {
+    fill(more, elements);
+  }
+
+  return { element: root, set, extend };
 }
 
 // Which experts a method merges, and how to choose others, where it does not take all of them as they are.
@@ -205,8 +219,4 @@ function usage(method, state, experts) {
   if (most === 2) return `From ${used[0]} (t = 0) to ${used[1]} (t = 1).${out > 0 ? ` Turn another on to exchange ${used[1]} for it.` : ""}`;
   if (out > 0 && used.length === least && least > 1) return `${used.join(" and ")} used; ${method.title} takes at least ${least}, so leaving one out brings in the next.`;
   return out > 0 ? `${used.length} of ${experts.length} experts used.` : "";
-}
-
-function shortName(ref) {
-  return ref.split("@")[0].split("/").at(-1);
 }

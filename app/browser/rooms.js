@@ -7,22 +7,24 @@
 //   answer(kind, answer, newest)    called with every good answer of the live loop
 //   task(name)                      called when a task is chosen on the accuracy chart
 //   save(state, name)               called to put a merge into the library
+//   rail                            an element beside the heading of the models in the rail
 //   first                           the name of its tab, if the page opens with it
 
 import { createExport } from "./export.js";
 import { createGallery } from "./gallery.js";
 import { createLibrary } from "./library.js";
 import { createLookCloser } from "./look-closer.js";
+import { createModels } from "./models.js";
 import { createPrint } from "./print.js";
 import { createShortcuts } from "./shortcuts.js";
 import { createTour } from "./tour.js";
 import { createTryIt } from "./try-it.js";
 
-const ROOMS = [createTryIt, createLookCloser, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
+const ROOMS = [createModels, createTryIt, createLookCloser, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
 
 export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));
   const all = (name) => made.map((room) => room[name]).filter(Boolean);
   const tell = (name) => (...what) => all(name).forEach((hear) => hear(...what));
-  return { panels: all("panel"), buttons: all("button"), tabs: all("tab"), state: tell("state"), answer: tell("answer"), task: tell("task"), save: tell("save"), first: all("first")[0] ?? null };
+  return { panels: all("panel"), buttons: all("button"), tabs: all("tab"), state: tell("state"), answer: tell("answer"), task: tell("task"), save: tell("save"), rail: all("rail"), first: all("first")[0] ?? null };
 }

@@ -47,6 +47,7 @@ export async function mount(root, functions, names, base) {
   const edit = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
   const rail = createRail(description, store, { edit, scoreOnTest: test.run });
   const rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name) });
+  rail.extend(rooms.rail);
   const busy = h("span", { class: "busy", "aria-hidden": "true" });
   const columns = h("div", { class: "columns" }, rail.element, h("div", { class: "main" }, panels.accuracy.element, test.element,
     panels.path.element, panels.layers.element, history.element, rooms.panels));
@@ -81,6 +82,7 @@ export async function mount(root, functions, names, base) {
     if (kind === "layers") await panels.layers.show(figures, numbers, answer.hash);
     if (kind === "settle") {
       history.show(answer.history, answer.hash);
+      if (answer.notice) notice.show([answer.notice]);
       remember();
     }
     if (!performance.getEntriesByName("basin-first-numbers").length) performance.mark("basin-first-numbers");

@@ -3,6 +3,7 @@
 import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
 import { createDrawingPad } from "./drawing-pad.js";
+import { familyNamed } from "./families.js";
 import { count } from "./format.js";
 import { createInView, createNewest } from "./newest.js";
 import { fromBase64, paint, tile, toBase64 } from "./pictures.js";
@@ -53,7 +54,7 @@ export function createTryIt({ server, store, description }) {
   // The head belongs to a task of the family; another family brings its own tasks.
   function set(state) {
     if (family?.name !== state.family) {
-      family = description.families.find((one) => one.name === state.family);
+      family = familyNamed(description, state.family);
       head = createChoice({ title: "head", help: "which task's classes the models choose from", choices: family.tasks.map((name) => ({ value: name, title: taskOf(name)?.title ?? name })), onInput: choose });
       fill(heads, head.row);
       choose(family.tasks[0]);

@@ -1,0 +1,37 @@
+// Families by name: those of the server, and those that a visitor put together, whose names say what they hold.
+
+const OWN = "own:";
+const known = new WeakMap();
+
+export function familyNamed(description, name) {
+  const found = description.families.find((one) => one.name === name);
+  if (found || !name?.startsWith(OWN)) return found;
+  if (!known.has(description)) known.set(description, new Map());
+  const own = known.get(description);
+  if (!own.has(name)) own.set(name, ownFamily(description, name));
+  return own.get(name);
+}
+
+export function isOwn(name) {
+  return name.startsWith(OWN);
+}
+
+function ownFamily(description, name) {
+  const { base, experts, tasks } = JSON.parse(name.slice(OWN.length));
+  const others = description.families.flatMap((family) => family.experts);
+  return {
+    name, title: "Your models", description: "", base, tasks,
+    experts: experts.map(([ref, task], place) => {
+      const other = others.find((one) => plain(one.ref) === plain(ref));
+      return { ref, task, colour: place, title: other?.title ?? shortName(ref), description: other?.description ?? "" };
+    }),
+  };
+}
+
+export function plain(ref) {
+  return ref.split("@")[0];
+}
+
+export function shortName(ref) {
+  return plain(ref).split(":").at(-1).split("/").at(-1);
+}
