@@ -18,7 +18,7 @@ PROGRAM = "python -m merging_core"
 
 def build() -> typer.Typer:
     """Return the command line with all its commands."""
-    from merging_core.cli import listing, making, measuring
+    from merging_core.cli import listing, making, measuring, publishing
 
     line = typer.Typer(
         help="See a merge before you make it: plan, merge, evaluate and interpolate checkpoints.",
@@ -32,6 +32,7 @@ def build() -> typer.Typer:
     line.command("merge")(making.merge)
     line.command("evaluate")(measuring.evaluate)
     line.command("interpolate")(measuring.interpolate)
+    line.command("publish")(publishing.publish)
     return line
 
 
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         where = context.command_path if context is not None else PROGRAM
-        message = legible(error.format_message().replace("Value error, ", ""))
+        message = error.format_message().replace("Value error, ", "")
         return _refuse(f"{message}{'' if message.endswith(('.', '?')) else '.'} See {where} --help")
     except BasinError as error:
         return _refuse(str(error))
@@ -58,5 +59,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(message: str) -> int:
-    sys.stderr.write(message + "\n")
+    sys.stderr.write("".join(f"{legible(line)}\n" for line in message.split("\n")))
     return 2

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from merging_core import __version__
-from merging_core.errors import BasinError, CancelledError, CheckpointError, HubError, Problem
+from merging_core.errors import BasinError, CancelledError, CheckpointError, HubError, Problem, legible
 from merging_core.export.licences import hindrances, licences_in, with_licence
 
 __all__ = ["Published", "publish", "send"]
@@ -155,7 +155,7 @@ def send(  # noqa: PLR0913
             raise HubError(Problem(must, got, repo_id, fix))
         if parent is None:
             sdk: dict[str, Any] = {"space_sdk": "gradio", "space_hardware": hardware} if kind == "space" else {}
-            api.create_repo(repo_id, repo_type=kind, private=private, exist_ok=True, **sdk)
+            api.create_repo(repo_id, repo_type=kind, private=private, **sdk)
         elif hardware is not None:
             api.request_space_hardware(repo_id, hardware)  # type: ignore[arg-type]
         additions = {
@@ -277,7 +277,7 @@ def _in_sentences(repo_id: str, token: str) -> Iterator[None]:
 
     # The bases of this class are the client's own, of whichever HTTP library it stands on, and OSError.
     bases: tuple[Any, ...] = HfHubHTTPError.__bases__
-    expected: tuple[type[Exception], ...] = (*bases, ValueError, RuntimeError)
+    expected: tuple[type[Exception], ...] = (*bases, ValueError, RuntimeError, KeyError)
     try:
         yield
     except BasinError:
@@ -301,6 +301,9 @@ def _problem(error: BaseException, repo_id: str) -> Problem:
         return Problem("the Hub may be asked", "offline mode", "", "unset HF_HUB_OFFLINE")
     if "Timeout" in name:
         return Problem("the Hub answers in time", "no answer", "", "try again")
+    if isinstance(error, KeyError | json.JSONDecodeError):
+        fix = "check HF_ENDPOINT and the network"
+        return Problem("the Hub answers in its own form", "something else", "", fix)
     if isinstance(error, ValueError):
         return Problem("the Hub accepts what is sent", f"“{_line(str(error))}”")
     return Problem("the Hub can be reached", f"no answer ({name})", "", "check the network and try again")
@@ -330,5 +333,5 @@ def _refused(status: int, headers: Mapping[str, str], said: str) -> Problem:
 
 
 def _line(text: str) -> str:
-    shown = " ".join(text.split())
+    shown = legible(" ".join(text.split()))
     return shown if len(shown) <= 200 else shown[:200] + "…"
