@@ -1,7 +1,8 @@
 """Families by name: those of the zoo, and those that a visitor puts together from any checkpoints that can be opened.
 
 A family of one's own is named `own:` and, as canonical JSON, its base, its experts with the task of each, and the tasks
-it is measured on. Whether its checkpoints exist and fit each other is for the plan to say, not for the name.
+it is measured on; without a task there are plans, layers and exports, and no accuracy. Whether its checkpoints exist
+and fit each other is for the plan to say, not for the name.
 """
 
 from __future__ import annotations
@@ -64,14 +65,14 @@ def _own(name: str, families: Sequence[Family]) -> Family:
             )
     if not 1 <= len(pairs) <= MOST_EXPERTS:
         problems.append(Problem(f"a family has 1 to {MOST_EXPERTS} experts", str(len(pairs)), "family"))
-    if not tasks:
-        problems.append(Problem("a family is measured on at least one task", "none", "family", "choose one"))
     if problems:
         raise RecipeError(*problems)
     experts = tuple(_expert(ref, task, place, families) for place, (ref, task) in enumerate(pairs))
     few = " and ".join(expert.title for expert in experts) if len(experts) < 3 else f"{len(experts)} experts"
     description = f"{few} on {plain(base)}." if base else f"{few}, without a base."
-    return Family(name, "Your models", description, base, experts, tasks, _start(base, experts))
+    ends = {"kind": "between", "a": experts[0].ref, "b": experts[-1].ref}
+    path = ends if base is None and len(experts) > 1 else {"kind": "lambda"}
+    return Family(name, "Your models", description, base, experts, tasks, _start(base, experts), path)
 
 
 def _read(name: str) -> tuple[str | None, tuple[tuple[str, str | None], ...], tuple[str, ...]]:

@@ -28,6 +28,8 @@ export function createAccuracyPanel(theme, onTask) {
   }
 
   function show(figure, numbers, hash) {
+    element.classList.toggle("empty", numbers === null);
+    if (numbers === null) return nothing();
     tasks = numbers.tasks.map((task) => task.task);
     element.dataset.subset = numbers.subset;
     stage.textContent = numbers.partial
@@ -51,6 +53,12 @@ export function createAccuracyPanel(theme, onTask) {
         numbers.transductive ? pair("transductive", "yes", "adapted on test inputs") : null));
     fill(table, readable(numbers));
     return chart.draw(figure);
+  }
+
+  function nothing() {
+    tasks = [];
+    stage.textContent = "no task is chosen for these models: layers and export work, and there is no accuracy";
+    stage.classList.remove("partial");
   }
 
   return { element, show };

@@ -8,6 +8,8 @@ import { number } from "./format.js";
 import { createHandle } from "./handle.js";
 import { replaced } from "./store.js";
 
+const WEIGHTS = "weights only, no data";
+
 export function createLayersPanel(theme, store) {
   const plot = h("div", { class: "plot", "aria-hidden": "true" });
   const layer = h("div", { class: "handles" });
@@ -15,7 +17,7 @@ export function createLayersPanel(theme, store) {
   const matrixTools = createChartTools(COSINES, theme);
   const matrix = h("div", {});
   const readout = h("div", { class: "readout" }, h("div", { class: "titled" }, h("h3", {}, "Cosines of task vectors"), matrixTools.element), matrix);
-  const stage = h("span", { class: "stage" }, "weights only, no data");
+  const stage = h("span", { class: "stage" }, WEIGHTS);
   const element = h("section", { class: "panel layers", "aria-label": "Layers" },
     h("header", {}, h("h2", {}, "Layers"), stage, tools.element),
     h("div", { class: "body" }, h("div", { class: "plot-box" }, plot, layer), readout));
@@ -67,6 +69,9 @@ export function createLayersPanel(theme, store) {
 
   function show(figures, next, hash) {
     numbers = next;
+    element.classList.toggle("empty", next === null);
+    stage.textContent = next === null ? "layers are compared with a base, and there is none" : WEIGHTS;
+    if (next === null) return place();
     const words = stage.textContent;
     fill(matrix, cosines(numbers));
     readout.firstChild.hidden = !compared(numbers);

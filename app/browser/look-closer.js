@@ -49,7 +49,9 @@ export function createLookCloser({ server, store, theme, description }) {
     choice = createChoice({ title: "task", choices: family.tasks.map((name) => ({ value: name, title: titleOf(name) })), onInput: show });
     fill(chooser, choice.row);
     tradeOff.set(family);
-    show(family.tasks[0]);
+    element.hidden = family.tasks.length === 0;
+    if (element.hidden) task = null;
+    else show(family.tasks[0]);
   }
 
   function titleOf(name) {

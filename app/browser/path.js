@@ -80,6 +80,8 @@ export function createPathPanel(description, theme, store) {
 
   function show(figure, next, hash) {
     numbers = next;
+    element.classList.toggle("empty", next === null);
+    if (next === null) return nothing();
     const validation = numbers.splits.validation;
     const whole = validation.n === validation.of;
     const splits = `validation${numbers.splits.train ? " and train" : ""}`;
@@ -88,6 +90,12 @@ export function createPathPanel(description, theme, store) {
     fill(readout, barrierWords(numbers));
     tools.show({ figure: marked(figure, numbers), numbers, hash, words: `${splits}, ${whole ? "all" : "preview of"} ${count(validation.n)} examples${numbers.complete ? "" : ", coarse"}` });
     return chart.draw(figure);
+  }
+
+  function nothing() {
+    stage.textContent = "a path needs a task to measure on, and a base or two ends";
+    stage.classList.remove("partial");
+    for (const { handle } of handles) handle.place({ x: null, y: null, value: 0, range: [0, 1], text: "" });
   }
 
   return { element, set, show };

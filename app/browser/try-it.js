@@ -57,7 +57,9 @@ export function createTryIt({ server, store, description }) {
       family = familyNamed(description, state.family);
       head = createChoice({ title: "head", help: "which task's classes the models choose from", choices: family.tasks.map((name) => ({ value: name, title: taskOf(name)?.title ?? name })), onInput: choose });
       fill(heads, head.row);
-      choose(family.tasks[0]);
+      element.hidden = family.tasks.length === 0;
+      if (element.hidden) task = null;
+      else choose(family.tasks[0]);
       return;
     }
     ask();

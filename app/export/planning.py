@@ -105,23 +105,31 @@ class Planner:
         Raises: `CancelledError` when it was stopped.
         """
         family = family_named(self.workbench.families, state.family)
-        numbers = self.workbench.accuracy(state, "validation", "full", cancelled).numbers
-        score = self.recorded(visitor, state)
+        measured = bool(family.tasks)
+        numbers = self.workbench.accuracy(state, "validation", "full", cancelled).numbers if measured else None
+        score = self.recorded(visitor, state) if measured else None
         return {
             "zoo": str(self.zoo.absolute()),
             "recipe": plan.recipe.as_json(),
             "hash": plan.hash,
             "name": name_of(plan),
             "shard_bytes": shard_bytes,
-            "results": [{"numbers": numbers, "note": ""}, *([score] if score else [])],
+            "results": [*([{"numbers": numbers, "note": ""}] if numbers else []), *([score] if score else [])],
             "charts": self._charts(state, family, numbers, cancelled),
         }
 
     def _charts(
-        self, state: StudioState, family: Family, numbers: dict[str, Any], cancelled: Cancelled
+        self, state: StudioState, family: Family, numbers: dict[str, Any] | None, cancelled: Cancelled
     ) -> list[dict[str, Any]]:
+        charts = []
+        if state.recipe.base is not None:
+            layers = self.workbench.layers(state)
+            title = f"Layers\n{family.title}"
+            figure = layers_chart.figure_of(layers)
+            charts.append({"kind": "layers", "title": title, "figure": figure, "numbers": layers})
+        if numbers is None:
+            return charts
         path = self.workbench.path(state, False, cancelled)
-        layers = self.workbench.layers(state)
         validation = path["splits"]["validation"]["n"]
         return [
             {
@@ -136,12 +144,7 @@ class Planner:
                 "figure": path_chart.figure_of(path),
                 "numbers": path,
             },
-            {
-                "kind": "layers",
-                "title": f"Layers\n{family.title}",
-                "figure": layers_chart.figure_of(layers),
-                "numbers": layers,
-            },
+            *charts,
         ]
 
 

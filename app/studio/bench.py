@@ -27,7 +27,7 @@ from merging_core import __version__
 from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines.live import LiveEngine
-from merging_core.errors import CheckpointError, Problem
+from merging_core.errors import CheckpointError, EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.ensemble import ensemble
 from merging_core.evaluation.evaluator import Evaluator
@@ -102,9 +102,9 @@ class ZooBench:
         if problems:
             raise CheckpointError(*problems)
         self._engine.plan(parse_recipe(family.start))
-        tasks = self._tasks_of(family)
-        weights = self._engine.checkpoint(family.refs[0])
-        self._evaluator.evaluate(opened[0].config, weights, tasks, "validation", "preview")
+        if tasks := self._tasks_of(family):
+            weights = self._engine.checkpoint(family.refs[0])
+            self._evaluator.evaluate(opened[0].config, weights, tasks, "validation", "preview")
         return [describe_checkpoint(checkpoint) for checkpoint in opened]
 
     def identity(self, state: StudioState) -> str:
@@ -128,6 +128,9 @@ class ZooBench:
         Raises: whatever the engine says of the recipe; `CancelledError` when it was stopped.
         """
         family = self._family(state)
+        if not family.tasks:
+            fix = "choose one under Choose models"
+            raise EvaluationError(Problem("a merge is measured on tasks", "a family without one", "", fix))
         wanted: Subset = "preview" if subset == "preview" else "full"
         identity = self._hash(state.recipe)
         references = self._references_of(family, split, wanted, cancelled)

@@ -139,7 +139,10 @@ class Studio:
     def _live(self, visitor: str, request: LiveMessage, state: StudioState, cancelled: Cancelled) -> Answer:
         begun = time.monotonic()
         answer: Answer = {"seq": request.sequence, "want": request.want, "hash": self._workbench.identity(state)}
-        if request.want == "path":
+        numbers: Numbers | None
+        if self._has_none(request.want, state):
+            numbers, figures = None, {}
+        elif request.want == "path":
             numbers = self._workbench.path(state, request.fine, cancelled)
             figures = {"path": path_chart.figure_of(numbers, handle=True)}
         elif request.want == "layers":
@@ -159,6 +162,14 @@ class Studio:
             numbers = with_pinned(scored.numbers, pinned.row if pinned else None)
             figures = {"accuracy": accuracy_chart.figure_of(numbers)}
         return {**answer, "numbers": numbers, "figures": figures, "milliseconds": _milliseconds(begun)}
+
+    def _has_none(self, want: str, state: StudioState) -> bool:
+        """Say whether there is nothing to show: no task to measure on, or no base to compare with."""
+        family = family_named(self._workbench.families, state.family)
+        baseless = state.recipe.base is None
+        if want == "layers":
+            return baseless
+        return not family.tasks or (want == "path" and baseless and state.path.kind == "lambda")
 
     def _score_on_test(self, visitor: str, state: StudioState, cancelled: Cancelled) -> Answer:
         family = family_named(self._workbench.families, state.family)

@@ -57,7 +57,6 @@ def test_pins_stay_in_the_recipe_and_do_not_hide_a_checkpoint() -> None:
         (own_name(BASE, [(BASE, None)], ["tiny/digits"]), "named once"),
         (own_name(BASE, [(DIGITS, None), (f"{DIGITS}@{'0' * 16}", None)], ["tiny/digits"]), "named once"),
         (own_name(BASE, [(DIGITS, "tiny/digit")], ["tiny/digits"]), "did you mean .tiny/digits"),
-        (own_name(BASE, [(DIGITS, None)], []), "at least one task"),
         (own_name(BASE, [], ["tiny/digits"]), f"1 to {MOST_EXPERTS} experts, but 0 came"),
         (own_name(BASE, [("ftp:x", None)], ["tiny/digits"]), "references start with"),
         (NAME.replace('","', '", "', 1), "named as Basin names it"),

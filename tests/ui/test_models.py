@@ -54,3 +54,24 @@ def test_models_that_do_not_fit_are_refused_with_their_reason(browser: Browser, 
         assert average(page) == before
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         assert_quiet(witness)
+
+
+def test_models_without_a_task_show_their_layers(browser: Browser, studio: StudioProcess) -> None:
+    with visitor(browser, studio.url) as (context, witness):
+        page = open_studio(context, studio.url)
+        picker(page)
+        ticked = page.locator(".models-tasks input:checked")
+        for _ in range(ticked.count()):
+            ticked.first.uncheck()
+        expect(page.locator(".models-said")).to_contain_text("They fit")
+        page.get_by_role("button", name="Merge these models").click()
+        settled(page)
+        expect(page.locator(".panel.accuracy .stage")).to_contain_text("no task is chosen")
+        expect(page.locator(".panel.accuracy .body")).to_be_hidden()
+        expect(page.locator(".panel.layers .plot .barlayer").first).to_be_attached()
+        for name in ("Try it", "Look closer"):
+            expect(page.get_by_role("region", name=name, exact=True)).to_be_hidden()
+        page.get_by_role("button", name="Undo").click()
+        settled(page)
+        expect(page.locator(".panel.accuracy .body")).to_be_visible()
+        assert_quiet(witness)

@@ -59,6 +59,28 @@ def test_models_that_fit_open_a_studio_of_their_own(bench: ZooBench, picker: Mod
     assert bench.layers(state)["experts"][0]["ref"] == GREEK
 
 
+def test_models_without_a_task_still_have_layers_and_exports_but_no_accuracy(bench: ZooBench, picker: Models) -> None:
+    answer = asyncio.run(picker.check("ann", choice(BASE, (GREEK, None), (DIGITS, None), tasks=())))
+    assert answer["ok"], answer
+    state = parse_state(answer["state"], bench.families)
+    assert len(bench.layers(state)["experts"]) == 2
+    with pytest.raises(BasinError, match="a merge is measured on tasks"):
+        bench.accuracy(state, "validation", "full", lambda: False)
+
+
+def test_what_is_missing_is_nothing_and_never_an_error(ann: Browser) -> None:
+    state = ann.call("models_check", choice(BASE, (DIGITS, None), tasks=()))["state"]
+    for want in ("preview", "path", "settle"):
+        answer = ann.live(want, state)
+        assert (answer["ok"], answer["numbers"], answer["figures"]) == (True, None, {})
+    assert ann.live("layers", state)["numbers"]["experts"]
+    loose = ann.call("models_check", choice(None, (DIGITS, None), (GREEK, None), tasks=("tiny/digits",)))["state"]
+    assert loose["path"] == {"kind": "between", "a": DIGITS, "b": GREEK}
+    assert ann.live("layers", loose)["numbers"] is None and ann.live("path", loose)["numbers"] is not None
+    alone = {**loose, "path": {"kind": "lambda"}}
+    assert ann.live("path", alone)["numbers"] is None
+
+
 def told(bench: ZooBench, family: Family) -> str:
     with pytest.raises(BasinError) as caught:
         bench.check(family)
