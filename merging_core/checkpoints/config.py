@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from merging_core.checkpoints.files import open_regular
+from merging_core.checkpoints.files import open_regular, read_fully
 from merging_core.errors import CheckpointError, Problem
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "MAX_DEPTH",
     "JSONRefused",
     "duplicate_refused",
+    "is_utf8",
     "json_depth",
     "parse_json_object",
     "read_json_object",
@@ -33,6 +34,9 @@ MAX_DEPTH = 32
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 """A string, closed or running to the end of the text, or a bracket; possessive, so that it never goes back."""
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+"""Where an escape may spell half a character, which UTF-8 cannot."""
+
 _LONGEST_NUMBER = 40
 
 
@@ -43,7 +47,7 @@ def read_json_object(path: Path, *, root: Path | None = None, limit: int = CONFI
     object, or says one key twice. A symlink is refused unless it resolves inside `root`.
     """
     with open_regular(path, root=root) as file:
-        data = file.read(limit + 1)
+        data = read_fully(file, limit + 1, path.name)
     if len(data) > limit:
         got = f"a file of more than {limit} bytes"
         raise CheckpointError(Problem(f"{path.name} has at most {limit} bytes", got, path.name, "shorten it"))
@@ -75,6 +79,8 @@ def parse_json_object(data: bytes, where: str) -> dict[str, Any]:
         raise CheckpointError(Problem(error.must, error.got, where)) from None
     if not isinstance(value, dict):
         raise CheckpointError(Problem("the file holds one JSON object", f"a {type(value).__name__}", where))
+    if _SURROGATE.search(text) and not is_utf8(json.dumps(value, ensure_ascii=False)):
+        raise CheckpointError(Problem("text can be written as UTF-8", "half a surrogate pair", where))
     return value
 
 
@@ -95,6 +101,19 @@ def json_depth(text: str, limit: int) -> int:
         elif token in "]}":
             depth -= 1
     return deepest
+
+
+def is_utf8(text: str) -> bool:
+    """Say whether text has no lone surrogates, which JSON escapes can spell and UTF-8 cannot.
+
+    >>> is_utf8("λ"), is_utf8("\\ud800")
+    (True, False)
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class JSONRefused(ValueError):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from merging_core.errors import CheckpointError, Problem
 
-__all__ = ["Fingerprint", "fingerprint", "open_regular"]
+__all__ = ["Fingerprint", "fingerprint", "open_regular", "read_fully"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,19 @@ def open_regular(path: Path, *, root: Path | None = None) -> FileIO:
         file.close()
         raise CheckpointError(_refused(path.name, "something that changed while it was opened"))
     return file
+
+
+def read_fully(file: FileIO, count: int, name: str) -> bytes:
+    """Read `count` bytes, or what is left; raises CheckpointError naming the file where it cannot be read."""
+    parts = []
+    try:
+        while count > 0 and (part := file.read(count)):
+            parts.append(part)
+            count -= len(part)
+    except OSError as error:
+        got = f"“{error.strerror or type(error).__name__}”"
+        raise CheckpointError(Problem("the file can be read", got, name)) from None
+    return b"".join(parts)
 
 
 def _refused(name: str, got: str) -> Problem:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merging_core.checkpoints.config import JSONRefused, duplicate_refused, json_depth
+from merging_core.checkpoints.config import JSONRefused, duplicate_refused, is_utf8, json_depth
 from merging_core.checkpoints.dtypes import KNOWN_DTYPES, item_size
-from merging_core.checkpoints.files import Fingerprint, fingerprint, open_regular
+from merging_core.checkpoints.files import Fingerprint, fingerprint, open_regular, read_fully
 from merging_core.checkpoints.sniff import what_it_is
 from merging_core.errors import CheckpointError, Problem, closest
 
@@ -85,13 +85,13 @@ def read_header(path: Path, *, root: Path | None = None) -> FileHeader:
     """
     with open_regular(path, root=root) as file:
         found = fingerprint(file)
-        start = file.read(_LENGTH_BYTES)
+        start = read_fully(file, _LENGTH_BYTES, path.name)
         length = int.from_bytes(start, "little")
         header = b""
         if len(start) == _LENGTH_BYTES and length <= min(MAX_HEADER_BYTES, found.size - _LENGTH_BYTES):
-            header = _read_fully(file, length)
+            header = read_fully(file, length, path.name)
         elif found.size > len(start):
-            header = _read_fully(file, 256)  # enough to say what it is instead
+            header = read_fully(file, 256, path.name)  # enough to say what it is instead
     leaves, metadata = check_header(start + header, found.size, path.name)
     return FileHeader(path.name, found, leaves, metadata)
 
@@ -131,17 +131,6 @@ def check_header(data: bytes, size: int, file: str) -> tuple[tuple[LeafHeader, .
     if problems:
         raise CheckpointError(*_listed(problems, file))
     return tuple(leaves), metadata
-
-
-def _read_fully(file: Any, count: int) -> bytes:
-    parts = []
-    while count > 0:
-        part = file.read(count)
-        if not part:
-            break
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
 
 
 def _header_length(data: bytes, size: int, file: str) -> int:
@@ -210,17 +199,9 @@ def _not_whole(digits: str) -> int:
 
 
 def _metadata(value: Any, file: str) -> dict[str, str]:
-    if isinstance(value, dict) and all(_utf8(key) and _utf8(text) for key, text in value.items()):
+    if isinstance(value, dict) and all(isinstance(text, str) and is_utf8(key + text) for key, text in value.items()):
         return dict(value)
     raise CheckpointError(Problem("__metadata__ maps text to text", "something else", f"{file}: header"))
-
-
-def _utf8(text: Any) -> bool:
-    """Say whether `text` is text without lone surrogates, which JSON escapes can spell and UTF-8 cannot."""
-    try:
-        return isinstance(text, str) and text.encode() is not None
-    except UnicodeEncodeError:
-        return False
 
 
 def _leaf(name: str, entry: Any, start: int, file: str) -> tuple[LeafHeader | None, list[Problem]]:

@@ -220,6 +220,9 @@ def open_checkpoint(
         config = read_json_object(folder / CONFIG_NAME, root=root) if has_config else {}
     except CheckpointError as error:
         raise error.located(label) from None
+    except OSError as error:
+        got = f"“{error.strerror or type(error).__name__}”"
+        raise CheckpointError(Problem("the folder can be looked into", got, label)) from None
     leaves = {leaf.name: leaf for file in files for leaf in file.leaves}
     ordered = {name: leaves[name] for name in sorted(leaves, key=natural_key)}
     return Checkpoint(ref, label, folder, config, ordered, {file.file: file for file in files}, root, known_content)

@@ -14,7 +14,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,7 +30,7 @@ from merging_core.checkpoints.reader import CONFIG_NAME, MODEL_NAME
 from merging_core.checkpoints.shards import Shard, index_text, shards
 from merging_core.errors import CheckpointError, PlanError, Problem
 
-__all__ = ["header_bytes", "layout", "write_checkpoint"]
+__all__ = ["check_target", "header_bytes", "layout", "write_checkpoint"]
 
 _EXTRA_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,100}")
 _SPACE_FACTOR = 1.1
@@ -86,26 +86,26 @@ def write_checkpoint(  # noqa: PLR0913
     Raises PlanError before anything is written when the target is taken or the disk too small, CheckpointError when a
     leaf is not what its header says, NonFiniteError when it is not finite. After any failure the target is what it was.
     """
-    folder = Path(folder).absolute()
+    folder = _placed(folder)
     _check_names(headers, extra or {})
     parts = shards(headers, shard_bytes)
     starts = [header_bytes(shard.leaves, {"format": "pt", **(metadata or {})}) for shard in parts]
     for shard, start in zip(parts, starts, strict=True):
         _check_header(shard, start)
-    if problem := _taken(folder, overwrite):
-        raise PlanError(problem)
     texts = {name: text.encode() if isinstance(text, str) else text for name, text in (extra or {}).items()}
     if config:
         texts[CONFIG_NAME] = (json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode()
     if len(parts) > 1:
         texts[INDEX_NAME] = index_text(parts).encode()
     size = sum(map(len, starts)) + sum(shard.nbytes for shard in parts) + sum(map(len, texts.values()))
+    check_target(folder, size, overwrite=overwrite)
     partial = folder.parent / f".{folder.name}.partial-{secrets.token_hex(8)}"
+    with _sentences(folder):
+        new_parents = [parent for parent in folder.parents if not parent.exists()]
     try:
         with _sentences(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(folder)
-            _check_space(folder, size)
             partial.mkdir()
             with (partial / parts[0].file).open("wb", buffering=0) as first:
                 take_lock(first)
@@ -117,7 +117,34 @@ def write_checkpoint(  # noqa: PLR0913
             _sync_folder(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        with suppress(OSError):  # one that holds something stays, and so do those above it
+            for parent in new_parents:
+                parent.rmdir()
     return folder
+
+
+def check_target(folder: str | Path, size: int, *, overwrite: bool = False) -> None:
+    """Raise PlanError where a folder of `size` bytes cannot be written: its place is taken or the disk too small.
+
+    Writes nothing, so that a long merge can ask before it begins; `write_checkpoint` asks too.
+
+    >>> check_target("no-such-folder/merged", 0)
+    """
+    folder = _placed(folder)
+    with _sentences(folder):
+        if problem := _taken(folder, overwrite):
+            raise PlanError(problem)
+        there = next(parent for parent in folder.parents if parent.exists())
+        needed, free = int(size * _SPACE_FACTOR), shutil.disk_usage(there).free
+    if free < needed:
+        must = f"the disk has {_amount(needed)} free (the output and a tenth)"
+        raise PlanError(Problem(must, f"{_amount(free)} free", folder.name, "free some space or write elsewhere"))
+
+
+def _placed(folder: str | Path) -> Path:
+    """Return the absolute path; one that climbs (`..`) is followed to where it leads, so that it ends in a name."""
+    folder = Path(folder).absolute()
+    return folder.resolve() if ".." in folder.parts else folder
 
 
 def _write_shards(
@@ -192,19 +219,12 @@ def _taken(folder: Path, overwrite: bool) -> Problem | None:
     if not folder.exists() or not any(folder.iterdir()):
         return None
     if not overwrite:
-        return Problem(must, "a folder that holds files", folder.name, "choose another name, or ask to overwrite it")
+        return Problem(must, "a folder that holds files", folder.name, "choose another name, or remove it first")
     entries = list(folder.iterdir())
     if any(entry.is_dir() for entry in entries) or {MODEL_NAME, INDEX_NAME}.isdisjoint(entry.name for entry in entries):
         must, got = "only a checkpoint folder is overwritten", f"a folder without {MODEL_NAME}, or with folders in it"
         return Problem(must, got, folder.name, "choose another name")
     return None
-
-
-def _check_space(folder: Path, size: int) -> None:
-    needed, free = int(size * _SPACE_FACTOR), shutil.disk_usage(folder.parent).free
-    if free < needed:
-        must = f"the disk has {_amount(needed)} free (the output and a tenth)"
-        raise PlanError(Problem(must, f"{_amount(free)} free", folder.name, "free some space or write elsewhere"))
 
 
 def _amount(size: int) -> str:
@@ -254,5 +274,5 @@ def _sentences(folder: Path) -> Iterator[None]:
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         got = "a full disk" if full else f"“{error.strerror or type(error).__name__}”"
-        fix = "nothing was left behind; free some space or write elsewhere"
+        fix = f"nothing was left behind; {'free some space or ' if full else ''}write elsewhere"
         raise PlanError(Problem("the output can be written", got, folder.name, fix)) from error

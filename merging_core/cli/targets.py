@@ -14,7 +14,7 @@ from merging_core.checkpoints.dtypes import is_floating
 from merging_core.checkpoints.zoo import Zoo, ZooFamily, load_zoo
 from merging_core.engines import LiveEngine, make_plan
 from merging_core.engines.pricing import available_memory
-from merging_core.errors import EvaluationError, Problem, closest, legible
+from merging_core.errors import EvaluationError, Problem, closest
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.loading import load_task
 from merging_core.evaluation.report import TaskScore
@@ -68,7 +68,7 @@ class Bench:
         known = {task.rpartition("/")[2]: task for task in family.tasks}
         short = [name.rpartition("/")[2] if name in family.tasks else name for name in names]
         problems = [
-            Problem(f"a task is one of {family.name}'s", legible(name) or "nothing", "--task", closest(name, known))
+            Problem(f"a task is one of {family.name}'s", name or "nothing", "--task", closest(name, known))
             for name in short
             if name not in known
         ]

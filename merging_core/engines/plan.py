@@ -6,7 +6,7 @@ is both, and raises everything that is wrong at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -203,6 +203,7 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
     base = opened(recipe.base, "base") if recipe.base is not None else None
     found = [opened(entry.ref, f"models[{index}]") for index, entry in enumerate(recipe.models)]
     experts = tuple(expert for expert in found if expert is not None)
+    problems += _repeated(found)
     space = None
     if base is not None or experts:
         try:
@@ -240,6 +241,21 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
     if problems:
         raise PlanError(*problems)
     return plan
+
+
+def _repeated(models: Sequence[Checkpoint | None]) -> list[Problem]:
+    """Say which files stand in the list again, however their paths are written."""
+    problems: list[Problem] = []
+    first: dict[frozenset[tuple[int, int]], int] = {}
+    for index, model in enumerate(models):
+        if model is None or model.ref.scheme != "file":
+            continue
+        files = frozenset((file.fingerprint.device, file.fingerprint.inode) for file in model.files.values())
+        if files in first:
+            where, fix = f"models[{index}].ref", f"remove one, and give models[{first[files]}] more weight"
+            problems.append(Problem("each model stands in the list once", f"{model.label} again", where, fix))
+        first.setdefault(files, index)
+    return problems
 
 
 def _one_error(errors: list[BasinError], problems: list[Problem]) -> BasinError:

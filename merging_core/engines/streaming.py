@@ -18,7 +18,7 @@ import torch
 from merging_core.checkpoints.finite import check_finite
 from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
-from merging_core.checkpoints.writer import write_checkpoint
+from merging_core.checkpoints.writer import check_target, write_checkpoint
 from merging_core.engines.coefficients import after_combine, before_mask, weight_tensor
 from merging_core.engines.kernel import combine_piece, cuts, finish_, non_finite, subtract_
 from merging_core.engines.masking import PreparedMask, prepare_mask
@@ -63,6 +63,7 @@ def stream_merge(  # noqa: PLR0913
     NonFiniteError when a leaf that is read is not finite, PlanError when a merged number does not fit the recipe's
     dtype or the output cannot be written.
     """
+    check_target(out_dir, plan.output_bytes, overwrite=overwrite)
     _check_unchanged(plan, catalog)
     leaves = stream_leaves(plan, progress=progress, cancelled=cancelled, chunk_elements=chunk_elements)
     specs = [LeafSpec(leaf.name, leaf.dtype, leaf.shape) for leaf in plan.outputs]

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from merging_core import __version__
-from merging_core.checkpoints.reader import MODEL_NAME, Checkpoint
+from merging_core.checkpoints.reader import MODEL_NAME
 from merging_core.checkpoints.shards import shards
 from merging_core.engines.plan import Plan
 from merging_core.engines.pricing import amount
@@ -63,7 +63,7 @@ def model_card(
     Whatever comes from outside (names of models and tasks) is inert. Reads the digest of every checkpoint and the
     licence in the card beside it. Raises CheckpointError where a file changed since the plan.
     """
-    licences = {checkpoint.label: licence_of(checkpoint) for checkpoint in plan.survey.checkpoints}
+    licences = [licence_of(checkpoint) for checkpoint in plan.survey.checkpoints]
     front = yaml.safe_dump(_front_matter(plan, licences), sort_keys=False, allow_unicode=True, width=120)
     sections = [
         f"---\n{front}---",
@@ -87,9 +87,9 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(plan: Plan, licences: dict[str, str | None]) -> dict[str, Any]:
+def _front_matter(plan: Plan, licences: list[str | None]) -> dict[str, Any]:
     sources = [named(str(checkpoint.ref.unpinned)) for checkpoint in plan.survey.checkpoints]
-    licence = common_licence(list(licences.values()))
+    licence = common_licence(licences)
     told = {} if licence is None else {"license": licence}
     if licence == "other":
         told["license_name"] = "several-see-lineage"
@@ -171,20 +171,17 @@ def _transformers_class(plan: Plan) -> str | None:
     return name if isinstance(name, str) and _CLASS.fullmatch(name) and not own else None
 
 
-def _lineage(plan: Plan, licences: dict[str, str | None]) -> str:
-    rows = []
-    if plan.survey.base is not None:
-        rows.append(_lineage_row("base", "", plan.survey.base, licences))
-    for entry, expert in zip(plan.recipe.models, plan.survey.experts, strict=True):
-        rows.append(_lineage_row("model", f"{entry.weight:g}", expert, licences))
-    parts = table(("role", "model", "weight", "licence", "content (sha256 of the leaves)"), rows)
+def _lineage(plan: Plan, licences: list[str | None]) -> str:
+    roles = [("base", "")] if plan.survey.base is not None else []
+    roles += [("model", f"{entry.weight:g}") for entry in plan.recipe.models]
+    parts = zip(roles, plan.survey.checkpoints, licences, strict=True)
+    rows = [
+        [role, inert(part.label), weight, licence or "unknown", f"`{part.content()}`"]
+        for (role, weight), part, licence in parts
+    ]
+    lines = table(("role", "model", "weight", "licence", "content (sha256 of the leaves)"), rows)
     copied = f"\n\n{len(plan.copied)} leaves are taken over unmerged." if plan.copied else ""
-    return f"{parts}{copied}\n\nObey the licence of each part."
-
-
-def _lineage_row(role: str, weight: str, checkpoint: Checkpoint, licences: dict[str, str | None]) -> list[str]:
-    licence = licences[checkpoint.label] or "unknown"
-    return [role, inert(checkpoint.label), weight, licence, f"`{checkpoint.content()}`"]
+    return f"{lines}{copied}\n\nObey the licence of each part."
 
 
 def _versions() -> str:

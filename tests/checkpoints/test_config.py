@@ -24,6 +24,8 @@ from merging_core.errors import CheckpointError
         (b'{"a":' + b"[" * 100_000, "nested at most 32 deep"),
         (b'{"a":' + b"9" * 5000 + b"}", "at most 40 digits"),
         (b'{"a":1', "the text is JSON"),
+        (b'{"a":["\\ud800"]}', "half a surrogate pair"),
+        (b'{"\\uDFFF":1}', "half a surrogate pair"),
     ],
 )
 def test_what_is_not_a_small_object_is_refused(data: bytes, said: str) -> None:
@@ -38,6 +40,10 @@ def test_a_large_file_is_refused_without_being_parsed(tmp_path: Path) -> None:
     path.write_bytes(b'{"a":"' + b"x" * CONFIG_BYTES + b'"}')
     with pytest.raises(CheckpointError, match=f"at most {CONFIG_BYTES} bytes"):
         read_json_object(path)
+
+
+def test_a_whole_surrogate_pair_is_one_character() -> None:
+    assert parse_json_object(b'{"a":"\\ud83d\\ude00"}', "config.json") == {"a": "\U0001f600"}
 
 
 def test_brackets_inside_text_have_no_depth() -> None:

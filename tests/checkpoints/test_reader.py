@@ -7,6 +7,7 @@ import json
 import os
 import struct
 import threading
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -197,6 +198,21 @@ def test_a_folder_without_safetensors_says_what_it_lacks(tmp_path: Path) -> None
         opened(tmp_path)
     with pytest.raises(CheckpointError, match="the file exists, but no such file"):
         opened(tmp_path / "nowhere")
+
+
+def test_what_the_system_refuses_to_read_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    save_file({"w": torch.zeros(1)}, tmp_path / "model.safetensors")
+    with monkeypatch.context() as patch:
+        patch.setattr("merging_core.checkpoints.files.FileIO", type("Stuck", (FileIO,), {"read": refuse}))
+        with pytest.raises(CheckpointError, match="model.safetensors: the file can be read, but “Permission denied”"):
+            opened(tmp_path)
+    (tmp_path / "model.safetensors").unlink()
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    with pytest.raises(CheckpointError, match="the folder can be looked into, but “Permission denied” came"):
+        opened(tmp_path)
 
 
 def test_problems_carry_the_label_and_never_the_folder(tmp_path: Path) -> None:

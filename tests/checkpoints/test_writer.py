@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from merging_core.checkpoints.dtypes import dtype_name
 from merging_core.checkpoints.header import LeafSpec
-from merging_core.checkpoints.writer import write_checkpoint
+from merging_core.checkpoints.writer import check_target, write_checkpoint
 from merging_core.errors import CheckpointError, NonFiniteError, PlanError
 from tests.checkpoints.build import opened
 
@@ -258,3 +258,40 @@ def test_a_killed_write_leaves_the_older_checkpoint_and_the_next_write_clears_up
     assert [name for name in names(tmp_path) if ".partial-" in name] == partial
     written(tmp_path / "out", overwrite=True)
     assert names(tmp_path) == ["out"]
+
+
+def test_a_name_that_no_folder_can_have_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match="the output can be written, but “File name too long” came; nothing was left"):
+        written(tmp_path / ("x" * 300))
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(PlanError, match="out: the output can be written"):
+        written(tmp_path / "file" / "out")
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_failed_write_leaves_no_new_parents_and_keeps_old_ones(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    with pytest.raises(NonFiniteError):
+        written(tmp_path / "old" / "new" / "out", {"w": torch.tensor([float("nan")])})
+    assert names(tmp_path / "old") == []
+    assert names(written(tmp_path / "old" / "new" / "out"))[0] == "config.json"
+
+
+def test_a_path_that_climbs_is_where_it_leads(tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=f"{tmp_path.name}: the output folder is new or empty"):
+        (tmp_path / "file").write_text("x")
+        written(tmp_path / "none" / "..")
+    assert names(tmp_path) == ["file"]
+    assert written(tmp_path / "none" / ".." / "out") == tmp_path / "out"
+
+
+def test_a_target_can_be_asked_about_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_target(tmp_path / "a" / "b", 1000)
+    assert names(tmp_path) == []
+    written(tmp_path / "out")
+    with pytest.raises(PlanError, match="a folder that holds files"):
+        check_target(tmp_path / "out", 0)
+    check_target(tmp_path / "out", 0, overwrite=True)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**9, 10**9, 1_000_000))
+    with pytest.raises(PlanError, match="1.00 MB free came"):
+        check_target(tmp_path / "a" / "b", 1_000_000)

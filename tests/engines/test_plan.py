@@ -118,6 +118,19 @@ def test_two_absent_models_are_both_named(made: Family, catalog: Catalog, tmp_pa
     assert "models[0]" in str(caught.value) and "models[1]" in str(caught.value)
 
 
+def test_one_file_under_two_spellings_is_the_same_model_twice(made: Family, catalog: Catalog) -> None:
+    folder = made.experts[0].removeprefix("file:")
+    for other in (f"{folder}/", f"{folder}/../{Path(folder).name}", f"{folder}/model.safetensors"):
+        models = [{"ref": made.experts[1]}, {"ref": made.experts[0]}, {"ref": f"file:{other}"}]
+        given = {"version": 1, "base": made.base, "models": models, "method": {"name": "task_arithmetic"}}
+        with pytest.raises(PlanError) as caught:
+            make_plan(parse_recipe(given), catalog)
+        (problem,) = caught.value.problems
+        assert problem.where == "models[2].ref" and problem.must == "each model stands in the list once"
+    base_too = {**given, "models": [{"ref": made.base}, {"ref": made.experts[0]}]}
+    assert len(make_plan(parse_recipe(base_too), catalog).survey.experts) == 2
+
+
 def test_leaves_without_a_single_element_are_refused(catalog: Catalog, tmp_path: Path) -> None:
     refs = [write(tmp_path / name, {"w": torch.zeros(0)}, {}) for name in ("base", "expert")]
     given = {"version": 1, "base": refs[0], "models": [{"ref": refs[1]}], "method": {"name": "task_arithmetic"}}

@@ -57,6 +57,18 @@ def test_a_hostile_name_is_text_and_nothing_else(tmp_path: Path) -> None:
     assert str(tmp_path) not in prose
 
 
+def test_two_parts_of_one_name_keep_a_licence_each(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    refs = [
+        checkpoint(tmp_path / "one" / "expert", "---\nlicense: mit\n---\n"),
+        checkpoint(tmp_path / "two" / "expert", "---\nlicense: cc-by-nc-4.0\n---\n"),
+    ]
+    card = card_of(refs)
+    assert "\nlicense: other\n" in card
+    assert [line.split(" | ")[3] for line in card.splitlines() if line.startswith("| model")] == ["mit", "cc-by-nc-4.0"]
+
+
 def test_a_name_cannot_end_the_front_matter(tmp_path: Path) -> None:
     card = card_of([checkpoint(tmp_path / "--- x: y"), checkpoint(tmp_path / "a: [b")])
     front = yaml.safe_load(re.match(r"---\n(.*?)\n---\n", card, re.DOTALL).group(1))  # type: ignore[union-attr]

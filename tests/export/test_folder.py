@@ -16,8 +16,8 @@ from transformers import CLIPVisionModel
 
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import load_zoo
-from merging_core.engines import LiveEngine, make_plan
-from merging_core.errors import CancelledError
+from merging_core.engines import LiveEngine, Plan, make_plan, stream_merge
+from merging_core.errors import CancelledError, PlanError
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.loading import load_task
 from merging_core.export import Picture, Results, export_checkpoint
@@ -128,6 +128,25 @@ def test_charts_lie_beside_the_card_that_shows_them(catalog: Catalog, tmp_path: 
     assert "[The numbers as CSV](path.csv)" in (out / "README.md").read_text()
     assert "![Accuracy per task](accuracy.png)" in (out / "README.md").read_text()
     assert (out / "accuracy.png").read_bytes() == b"\x89PNG\r\n"
+
+
+def test_what_stands_in_the_way_of_writing_is_said_before_a_byte_is_read(
+    catalog: Catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise AssertionError("data were read")
+
+    plan = make_plan(recipe(), catalog)
+    (tmp_path / "mine.txt").write_text("mine")
+    monkeypatch.setattr("merging_core.checkpoints.reader.Reading._fill", read)
+    monkeypatch.setattr("merging_core.export.folder.model_card", read)
+    with pytest.raises(PlanError, match="the output folder is new or empty"):
+        export_checkpoint(plan, catalog, tmp_path)
+    with pytest.raises(PlanError, match="at least 1000 bytes"):
+        export_checkpoint(plan, catalog, tmp_path / "out", shard_bytes=1)
+    monkeypatch.setattr(Plan, "hash", property(read))
+    with pytest.raises(PlanError, match="the output folder is new or empty"):
+        stream_merge(plan, catalog, tmp_path)
 
 
 def test_a_cancelled_export_leaves_nothing(catalog: Catalog, tmp_path: Path) -> None:
