@@ -1,14 +1,15 @@
 """Which models can be evaluated: an allowlist from a configuration to a pure function of weights and inputs.
 
 A checkpoint's `config.json` was written by a stranger. Only the keys listed here are read, each with a type and a
-range; everything else in it (`auto_map`, code, attention settings) has no effect. No model class is built from it.
+range; everything else in it (`auto_map`, code, attention settings) has no effect. Vision transformers are pure
+functions of ours; what reads text, and image models with a head of their own, are built by `transformers_models`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -16,12 +17,18 @@ import torch
 
 from merging_core.errors import EvaluationError, Problem, closest
 from merging_core.evaluation import multilayer_perceptron, vision_transformer
+from merging_core.evaluation.allowed_models import allowed_model, allowed_tower
+from merging_core.evaluation.config_reader import ConfigReader, is_whole
 from merging_core.evaluation.multilayer_perceptron import PerceptronShape
+from merging_core.evaluation.transformers_models import TransformersModel
 from merging_core.evaluation.vision_transformer import CLIP, VIT, Layout, TransformerShape
 
-__all__ = ["Architecture", "Weights", "architecture", "fitting"]
+__all__ = ["Architecture", "Asked", "Weights", "architecture", "fitting"]
 
 Weights = Mapping[str, torch.Tensor]
+Shapes = Mapping[str, tuple[int, ...]]
+Asked = Literal["pictures", "picture classes", "text classes", "next tokens"]
+"""What a task needs: features of pictures, the model's own classes of pictures or texts, or the next token."""
 
 _ACTIVATIONS = tuple(vision_transformer.activations())
 _LISTED = 8
@@ -32,34 +39,47 @@ class Architecture:
     """A model without its weights.
 
     `leaves`: names and shapes it needs. `input_shape`: (channels, side, side) of one image.
-    `gives`: features for a head, or logits. `width`: numbers per example in the output.
-    `forward(weights, inputs [n, channels, side, side]) -> [n, width]` is pure and may run in many threads at once.
+    `gives`: features for a head, logits, or what `language_model` says of each token. `width`: numbers per example.
+    `forward(weights, inputs [n, …]) -> [n, …]` is pure and may run in many threads at once; images are
+    `[n, channels, side, side]`, texts the rows that `token_rows` describes.
+    `spelling(shapes of a file's leaves)`: its leaves' names in that file, where they differ.
+    `projected`: features have passed CLIP's projection. `vocabulary`, `longest`: of a model that reads text.
     """
 
     name: str
-    leaves: Mapping[str, tuple[int, ...]]
+    leaves: Shapes
     input_shape: tuple[int, int, int]
-    gives: Literal["features", "logits"]
+    gives: Literal["features", "logits", "tokens"]
     width: int
     forward: Callable[[Weights, torch.Tensor], torch.Tensor]
+    reads: Literal["images", "tokens"] = "images"
+    projected: bool = False
+    vocabulary: int = 0
+    longest: int = 0
+    spelling: Callable[[Shapes], Mapping[str, str]] | None = None
 
 
-def architecture(config: Mapping[str, Any]) -> Architecture:
-    """Return the architecture that a configuration describes.
+def architecture(config: Mapping[str, Any], asked: Asked = "pictures", classes: int | None = None) -> Architecture:
+    """Return the architecture that a configuration describes, able to do what is asked.
 
-    Known model types: `clip_vision_model` (CLIPVisionModel), `vit` (ViTModel with its pooler), `basin_mlp`. Absent keys
+    For pictures: `clip_vision_model` (CLIPVisionModel, or …WithProjection if `architectures` says so), `clip` (the
+    vision tower and projection of CLIPModel), `vit` (ViTModel with its pooler; ViTForImageClassification for its own
+    classes), `basin_mlp`. For text: see `transformers_models`. `classes`: how many a head of its own has. Absent keys
     have the defaults of transformers. Raises EvaluationError with every key that is out of range.
 
     >>> architecture({"model_type": "llama"})
     Traceback (most recent call last):
-    merging_core.errors.EvaluationError: config.json: model_type: the architecture is one that can be evaluated, but 'llama' came; known are: clip_vision_model, vit, basin_mlp.
+    merging_core.errors.EvaluationError: config.json: model_type: the architecture is one that can be evaluated, but 'llama' came; known are: clip_vision_model, clip, vit, basin_mlp.
     """  # noqa: E501
+    kind = config.get("model_type")
+    if asked in ("text classes", "next tokens") or (asked == "picture classes" and kind == "vit"):
+        return _of_transformers(config, asked, classes)
     builders: dict[str, Callable[[Mapping[str, Any]], Architecture]] = {
-        "clip_vision_model": partial(_transformer, CLIP),
+        "clip_vision_model": _clip_tower,
+        "clip": _whole_clip,
         "vit": partial(_transformer, VIT),
         "basin_mlp": _mlp,
     }
-    kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in builders:
         must = "the architecture is one that can be evaluated"
         fix = closest(kind if isinstance(kind, str) else "", builders)
@@ -70,16 +90,19 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
 def fitting(found: Architecture, weights: Weights, device: torch.device) -> dict[str, torch.Tensor]:
     """Return the leaves that `found` needs, under its names, as float32 on `device`.
 
-    Nothing is copied when a leaf is float32 and on the device already. A leaf may carry the prefix `vision_model.`,
-    which older versions of transformers wrote. Leaves that are not needed are passed over.
-    Raises EvaluationError with every leaf that is missing, not floating, or of another shape.
+    Nothing is copied when a leaf is float32 and on the device already. Where a file spells them otherwise, as older
+    versions of transformers did (`vision_model.…`), transformers itself says which is which. Leaves that are not needed
+    are passed over. Raises EvaluationError with every leaf that is missing, not floating, or of another shape.
     """
+    spelled: Mapping[str, str] = {}
+    if found.spelling is not None and not found.leaves.keys() <= weights.keys():
+        spelled = found.spelling(
+            {name: tuple(leaf.shape) for name, leaf in weights.items() if leaf.is_floating_point()}
+        )
     bound: dict[str, torch.Tensor] = {}
     problems: list[Problem] = []
     for name, shape in found.leaves.items():
-        leaf = weights.get(name)
-        if leaf is None:
-            leaf = weights.get(f"vision_model.{name}")
+        leaf = weights.get(spelled.get(name, name))
         if leaf is None:
             problems.append(Problem(f"{found.name} has this leaf", "no such leaf", name))
         elif tuple(leaf.shape) != shape:
@@ -95,8 +118,82 @@ def fitting(found: Architecture, weights: Weights, device: torch.device) -> dict
     return bound
 
 
+def _of_transformers(config: Mapping[str, Any], asked: str, classes: int | None) -> Architecture:
+    found = allowed_model(config, asked, classes)
+    model = TransformersModel(found)
+    return Architecture(
+        name=found.name,
+        leaves=model.leaves,
+        input_shape=found.input_shape,
+        gives="tokens" if asked == "next tokens" else "logits",
+        width=found.width,
+        forward=model.forward,
+        reads="images" if asked == "picture classes" else "tokens",
+        vocabulary=found.vocabulary,
+        longest=found.longest,
+        spelling=model.spelling,
+    )
+
+
+def _clip_tower(config: Mapping[str, Any]) -> Architecture:
+    """A vision tower of CLIP, with its projection where the file has one."""
+    named = config.get("architectures")
+    if named == ["CLIPVisionModelWithProjection"]:
+        return _projected(config, config.get("projection_dim"))
+    found = _transformer(CLIP, config)
+    return replace(found, spelling=_spelling(config, "CLIPVisionModel"))
+
+
+def _whole_clip(config: Mapping[str, Any]) -> Architecture:
+    """The vision tower and the projection of CLIPModel."""
+    inner = config.get("vision_config")
+    if inner is not None and not isinstance(inner, Mapping):
+        must = "vision_config is an object"
+        raise EvaluationError(Problem(must, repr(inner)[:60], "config.json: vision_config"))
+    return _projected(inner or {}, config.get("projection_dim"))
+
+
+def _projected(config: Mapping[str, Any], width: Any) -> Architecture:
+    read = ConfigReader({"projection_dim": width})
+    wide = read.whole("projection_dim", 512, 1, 16_384)
+    read.done()
+    tower = _transformer(CLIP, config)
+    leaves = {f"vision_model.{name}": shape for name, shape in tower.leaves.items()}
+    return replace(
+        tower,
+        name="CLIPVisionModelWithProjection",
+        leaves={**leaves, "visual_projection.weight": (wide, tower.width)},
+        width=wide,
+        forward=partial(_project, tower.forward, tuple(tower.leaves)),
+        projected=True,
+        spelling=_spelling({**config, "projection_dim": wide}, "CLIPVisionModelWithProjection"),
+    )
+
+
+def _project(
+    tower: Callable[[Weights, torch.Tensor], torch.Tensor],
+    names: tuple[str, ...],
+    weights: Weights,
+    images: torch.Tensor,
+) -> torch.Tensor:
+    pooled = tower({name: weights[f"vision_model.{name}"] for name in names}, images)
+    return torch.nn.functional.linear(pooled, weights["visual_projection.weight"])
+
+
+def _spelling(config: Mapping[str, Any], name: str) -> Callable[[Shapes], Mapping[str, str]]:
+    """Return what asks transformers for names, building nothing before it is asked."""
+    memory: list[TransformersModel] = []
+
+    def spell(shapes: Shapes) -> Mapping[str, str]:
+        if not memory:
+            memory.append(TransformersModel(allowed_tower(config, name)))
+        return memory[0].spelling(shapes)
+
+    return spell
+
+
 def _transformer(layout: Layout, config: Mapping[str, Any]) -> Architecture:
-    read = _Reader(config)
+    read = ConfigReader(config)
     hidden = read.whole("hidden_size", 768, 1, 16_384)
     heads = read.whole("num_attention_heads", 12, 1, 1_024)
     side = read.whole("image_size", 224, 1, 4_096)
@@ -117,9 +214,9 @@ def _transformer(layout: Layout, config: Mapping[str, Any]) -> Architecture:
         pooler_activation="" if layout is CLIP else read.choice("pooler_act", "tanh", _ACTIVATIONS),
     )
     if hidden % heads:
-        read.problems.append(Problem("heads divide the width", f"{hidden} and {heads}", "config.json: hidden_size"))
+        read.refuse("hidden_size", "heads divide the width", f"{hidden} and {heads}")
     if side % patch:
-        read.problems.append(Problem("patches divide the image", f"{side} and {patch}", "config.json: patch_size"))
+        read.refuse("patch_size", "patches divide the image", f"{side} and {patch}")
     read.done()
     return Architecture(
         name=layout.name,
@@ -132,17 +229,17 @@ def _transformer(layout: Layout, config: Mapping[str, Any]) -> Architecture:
 
 
 def _mlp(config: Mapping[str, Any]) -> Architecture:
-    read = _Reader(config)
+    read = ConfigReader(config)
     inputs = read.whole("input_size", None, 1, 1 << 20)
     outputs = read.whole("num_labels", None, 2, 100_000)
     read.choice("activation", "relu", ("relu",))
     side = math.isqrt(inputs)
     if side * side != inputs:
-        read.problems.append(Problem("input_size is a square image", str(inputs), "config.json: input_size"))
+        read.refuse("input_size", "input_size is a square image", str(inputs))
     hidden = config.get("hidden_sizes")
-    if not isinstance(hidden, list) or len(hidden) > 64 or not all(_is_whole(size, 1, 65_536) for size in hidden):
+    if not isinstance(hidden, list) or len(hidden) > 64 or not all(is_whole(size, 1, 65_536) for size in hidden):
         must = "hidden_sizes are at most 64 whole numbers from 1 to 65536"
-        read.problems.append(Problem(must, repr(hidden)[:60], "config.json: hidden_sizes"))
+        read.refuse("hidden_sizes", must, repr(hidden)[:60])
         hidden = []
     read.done()
     shape = PerceptronShape((inputs, *hidden, outputs))
@@ -154,46 +251,3 @@ def _mlp(config: Mapping[str, Any]) -> Architecture:
         width=outputs,
         forward=partial(multilayer_perceptron.logits, shape),
     )
-
-
-class _Reader:
-    """Reads allowlisted keys and collects what is wrong with them."""
-
-    def __init__(self, config: Mapping[str, Any]) -> None:
-        self.config = config
-        self.problems: list[Problem] = []
-
-    def whole(self, key: str, default: int | None, low: int, high: int) -> int:
-        value = self._given(key, default)
-        return int(value) if self._noted(key, value, _is_whole(value, low, high), f"from {low} to {high}") else low
-
-    def number(self, key: str, default: float, low: float, high: float) -> float:
-        value = self._given(key, default)
-        number = isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
-        return float(value) if self._noted(key, value, number, f"from {low:g} to {high:g}") else low
-
-    def switch(self, key: str, default: bool) -> bool:
-        value = self._given(key, default)
-        return bool(self._noted(key, value, isinstance(value, bool), "true or false") and value)
-
-    def choice(self, key: str, default: str, choices: Sequence[str]) -> str:
-        value = self._given(key, default)
-        fits = isinstance(value, str) and value in choices
-        return str(value) if self._noted(key, value, fits, f"one of {', '.join(choices)}") else choices[0]
-
-    def done(self) -> None:
-        if self.problems:
-            raise EvaluationError(*self.problems)
-
-    def _given(self, key: str, default: Any) -> Any:
-        value = self.config.get(key)
-        return default if value is None else value
-
-    def _noted(self, key: str, value: Any, fits: bool, what: str) -> bool:
-        if not fits:
-            self.problems.append(Problem(f"{key} is {what}", repr(value)[:60], f"config.json: {key}"))
-        return fits
-
-
-def _is_whole(value: Any, low: int, high: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

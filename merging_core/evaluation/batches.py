@@ -34,24 +34,26 @@ class Batches:
         self.workers = wanted if device.type == "cpu" else 1
         self._pool = single_threaded_pool(self.workers, "basin-evaluation") if device.type == "cpu" else None
 
-    def count(self, n: int) -> int:
+    def count(self, n: int, size: int | None = None) -> int:
         """Return how many batches `n` examples make: near `size` each, and the same number for each worker."""
-        return min(n, self.workers * max(1, round(n / (self.size * self.workers))))
+        return min(n, self.workers * max(1, round(n / ((size or self.size) * self.workers))))
 
     def run(
         self,
         function: Callable[[torch.Tensor], torch.Tensor],
         pieces: Sequence[torch.Tensor],
         cancelled: Cancelled | None = None,
+        size: int | None = None,
     ) -> torch.Tensor:
         """Return `function` of all rows of `pieces`, `[n, …]` together, in order, without gradients.
 
+        `size`: rows a batch, about, where these are heavier than others.
         `cancelled()` is asked in the caller's thread before each batch; CancelledError is raised when it says so.
         """
         outputs: list[torch.Tensor] = []
         waiting: deque[Future[torch.Tensor]] = deque()
         try:
-            for batch in cut(pieces, self.count(sum(len(piece) for piece in pieces))):
+            for batch in cut(pieces, self.count(sum(len(piece) for piece in pieces), size)):
                 if cancelled is not None and cancelled():
                     raise CancelledError(Problem("an evaluation runs while its answer is wanted", "a newer request"))
                 if self._pool is None:

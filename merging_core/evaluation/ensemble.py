@@ -12,7 +12,7 @@ from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.evaluator import Answers, Evaluator, parts_of, scores
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report
-from merging_core.evaluation.tasks import Task
+from merging_core.evaluation.tasks import AnyTask
 
 __all__ = ["ensemble"]
 
@@ -21,7 +21,7 @@ def ensemble(
     evaluator: Evaluator,
     config: Mapping[str, Any],
     members: Sequence[Weights],
-    tasks: Sequence[Task],
+    tasks: Sequence[AnyTask],
     split: str = "validation",
     subset: Subset = "full",
     cancelled: Callable[[], bool] | None = None,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,26 +15,32 @@ import torch
 from numpy.typing import NDArray
 
 from merging_core.errors import EvaluationError, Problem
-from merging_core.evaluation.architectures import Architecture, Weights, architecture, fitting
+from merging_core.evaluation.architectures import Architecture, Asked, Weights, architecture, fitting
 from merging_core.evaluation.batches import Batches, Cancelled
-from merging_core.evaluation.heads import Head
+from merging_core.evaluation.heads import Head, OwnHead
 from merging_core.evaluation.metrics import correct, losses
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report, make_score
-from merging_core.evaluation.subsets import PREVIEW
-from merging_core.evaluation.tasks import Task
+from merging_core.evaluation.tasks import AnyTask
 
 __all__ = ["BATCH", "Answers", "Evaluator", "Part", "parts_of", "scores"]
 
 BATCH = 48
 """Images a batch on a CPU, about: on two busy cores 32 to 64 took alike, 96 a little longer."""
 ACCELERATOR_BATCH = 512
+HEAVY_BATCH = 1 << 20
+"""Numbers of input a batch at most on a CPU, so that large pictures and long texts can be cancelled soon."""
+PREPARED_BYTES = 1 << 26
+"""A split whose prepared pictures are larger is kept in 8 bits and prepared batch by batch."""
+_ARCHITECTURES = 32
+_TOKEN_WEIGHT = 256
+"""How many numbers of a picture one number of a text weighs, about."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
     """Examples `start` to `stop` of a split of a task, in the split's stratified order."""
 
-    task: Task
+    task: AnyTask
     split: str
     start: int
     stop: int
@@ -51,12 +58,22 @@ class Answers:
 
 @dataclass(frozen=True, eq=False)
 class _Deck:
-    """A split on the device, in stratified order."""
+    """A split on the device, in the order of evaluation. `ready`: its rows are what a model takes already."""
 
     inputs: torch.Tensor
     labels: torch.Tensor
     examples: NDArray[numpy.int64]
     head: Head
+    ready: bool
+
+
+@dataclass(eq=False)
+class _Group:
+    """Parts that one model answers together: the same function, the same leaves, rows of the same shape."""
+
+    found: Architecture
+    leaves: Weights
+    places: list[int]
 
 
 class Evaluator:
@@ -74,14 +91,15 @@ class Evaluator:
         self.device = torch.device(device)
         size = batch or (BATCH if self.device.type == "cpu" else ACCELERATOR_BATCH)
         self._batches = Batches(self.device, size, workers)
-        self._decks: weakref.WeakKeyDictionary[Task, dict[str, _Deck]] = weakref.WeakKeyDictionary()
+        self._decks: weakref.WeakKeyDictionary[AnyTask, dict[str, _Deck]] = weakref.WeakKeyDictionary()
+        self._architectures: dict[tuple[str, Asked, int | None], Architecture] = {}
         self._lock = threading.Lock()
 
     def evaluate(
         self,
         config: Mapping[str, Any],
         weights: Weights,
-        tasks: Sequence[Task],
+        tasks: Sequence[AnyTask],
         split: str = "validation",
         subset: Subset = "full",
         cancelled: Cancelled | None = None,
@@ -95,13 +113,13 @@ class Evaluator:
         `normalised`. Raises EvaluationError (model, task or split do not fit, all problems at once) and CancelledError.
         """
         parts = parts_of(tasks, split, subset)
-        return make_report(scores(self.answers(config, weights, parts, cancelled)), subset, experts, transductive)
+        return make_report(self.scores(config, weights, parts, cancelled), subset, experts, transductive)
 
     def anytime(
         self,
         config: Mapping[str, Any],
         weights: Weights,
-        tasks: Sequence[Task],
+        tasks: Sequence[AnyTask],
         split: str = "validation",
         cancelled: Cancelled | None = None,
         *,
@@ -121,7 +139,7 @@ class Evaluator:
         self,
         config: Mapping[str, Any],
         weights: Weights,
-        tasks: Sequence[Task],
+        tasks: Sequence[AnyTask],
         first: Report,
         cancelled: Cancelled | None = None,
         *,
@@ -137,9 +155,26 @@ class Evaluator:
             raise EvaluationError(Problem(must, ", ".join(score.task for score in first.tasks), "first"))
         begun = zip(tasks, first.tasks, strict=True)
         rest = [Part(task, score.split, score.n, score.of) for task, score in begun if score.n < score.of]
-        later = {score.task: score for score in scores(self.answers(config, weights, rest, cancelled))} if rest else {}
+        later = {score.task: score for score in self.scores(config, weights, rest, cancelled)} if rest else {}
         return make_report(
             [_joined(score, later.get(score.task)) for score in first.tasks], "full", experts, transductive
+        )
+
+    def scores(
+        self, config: Mapping[str, Any], weights: Weights, parts: Sequence[Part], cancelled: Cancelled | None = None
+    ) -> tuple[TaskScore, ...]:
+        """Return the score of each part, all run together.
+
+        Raises EvaluationError and CancelledError.
+        """
+        if all(part.task.metric == "accuracy" for part in parts):
+            return scores(self.answers(config, weights, parts, cancelled))
+        answered = self._outputs(config, weights, parts, cancelled)
+        return tuple(
+            token_score(part, output)
+            if part.task.metric == "perplexity"
+            else scores([self._classified(part, deck, output, projected)])[0]
+            for part, (deck, output, projected) in zip(parts, answered, strict=True)
         )
 
     def answers(
@@ -147,23 +182,90 @@ class Evaluator:
     ) -> tuple[Answers, ...]:
         """Return the model's logits on each part, all run together.
 
-        Raises EvaluationError and CancelledError.
+        Raises EvaluationError, also for a task of language modelling, which has no classes, and CancelledError.
         """
-        found = architecture(config)
-        _check(found, parts)
-        bound = fitting(found, weights, self.device)
-        decks = [self._deck(part.task, part.split) for part in parts]
-        slices = [slice(part.start, part.stop) for part in parts]
-        pieces = [deck.inputs[rows] for deck, rows in zip(decks, slices, strict=True)]
-        outputs = self._batches.run(partial(found.forward, bound), pieces, cancelled)
+        problems = [
+            Problem("a task whose answers are looked at has classes", "language modelling", name)
+            for name in {part.task.name for part in parts if part.task.metric == "perplexity"}
+        ]
+        if problems:
+            raise EvaluationError(*problems)
+        answered = self._outputs(config, weights, parts, cancelled)
         with torch.inference_mode():
-            shares = outputs.split_with_sizes([len(piece) for piece in pieces])
             return tuple(
-                Answers(part, deck.head.logits(share), deck.labels[rows], deck.examples[rows])
-                for part, deck, rows, share in zip(parts, decks, slices, shares, strict=True)
+                self._classified(part, deck, output, projected)
+                for part, (deck, output, projected) in zip(parts, answered, strict=True)
             )
 
-    def _deck(self, task: Task, split: str) -> _Deck:
+    def _outputs(
+        self, config: Mapping[str, Any], weights: Weights, parts: Sequence[Part], cancelled: Cancelled | None
+    ) -> list[tuple[_Deck, torch.Tensor, bool]]:
+        """Return for each part its deck, what the model gives for its rows, and whether that is projected."""
+        groups, decks = self._groups(config, parts)
+        found: dict[int, tuple[_Deck, torch.Tensor, bool]] = {}
+        for group in groups:
+            bound = fitting(group.found, {**weights, **group.leaves} if group.leaves else weights, self.device)
+            function = partial(group.found.forward, bound)
+            first = decks[group.places[0]]
+            if not first.ready:
+                function = partial(_prepared_first, function, parts[group.places[0]].task.prepared)
+            pieces = [decks[place].inputs[parts[place].task.splits[parts[place].split].rows(
+                parts[place].start, parts[place].stop)] for place in group.places]  # fmt: skip
+            outputs = self._batches.run(function, pieces, cancelled, self._largest(first.inputs))
+            shares = outputs.split_with_sizes([len(piece) for piece in pieces])
+            for place, share in zip(group.places, shares, strict=True):
+                found[place] = decks[place], share, group.found.projected
+        return [found[place] for place in range(len(parts))]
+
+    def _groups(self, config: Mapping[str, Any], parts: Sequence[Part]) -> tuple[list[_Group], list[_Deck]]:
+        """Put parts together that can be computed together; raise EvaluationError if one cannot be computed at all."""
+        asked: dict[tuple[Asked, int | None], Architecture] = {}
+        problems: list[Problem] = []
+        for task in {id(part.task): part.task for part in parts}.values():
+            need = _need(task)
+            if need not in asked:
+                asked[need] = self._architecture(config, *need)
+            problems += task.misfits(asked[need])
+        if problems:
+            raise EvaluationError(*problems)
+        groups: dict[tuple[object, ...], _Group] = {}
+        decks = []
+        for place, part in enumerate(parts):
+            deck, task = self._deck(part.task, part.split), part.task
+            decks.append(deck)
+            leaves = task.head.leaves if isinstance(task.head, OwnHead) else {}
+            key = (
+                _need(task), id(leaves) if leaves else None, deck.inputs.shape[1:], deck.inputs.dtype,
+                None if deck.ready else id(task),
+            )  # fmt: skip
+            groups.setdefault(key, _Group(asked[_need(task)], leaves, [])).places.append(place)
+        return list(groups.values()), decks
+
+    def _classified(self, part: Part, deck: _Deck, output: torch.Tensor, projected: bool) -> Answers:
+        rows = slice(part.start, part.stop)
+        with torch.inference_mode():
+            logits = deck.head.meeting(projected).logits(output)
+        return Answers(part, logits, deck.labels[rows], deck.examples[rows])
+
+    def _architecture(self, config: Mapping[str, Any], asked: Asked, classes: int | None) -> Architecture:
+        key = json.dumps(config, sort_keys=True), asked, classes
+        with self._lock:
+            known = self._architectures.get(key)
+        if known is None:
+            known = architecture(config, asked, classes)
+            with self._lock:
+                if len(self._architectures) >= _ARCHITECTURES:
+                    self._architectures.pop(next(iter(self._architectures)))
+                self._architectures[key] = known
+        return known
+
+    def _largest(self, inputs: torch.Tensor) -> int:
+        """Return how many rows a batch may have; the zoo's images are light enough for any."""
+        weight = inputs[0].numel() * (1 if inputs.dim() == 4 else _TOKEN_WEIGHT)
+        most = HEAVY_BATCH * (1 if self.device.type == "cpu" else ACCELERATOR_BATCH // BATCH)
+        return max(1, min(self._batches.size, most // max(1, weight)))
+
+    def _deck(self, task: AnyTask, split: str) -> _Deck:
         with self._lock:
             decks = self._decks.setdefault(task, {})
             if split not in decks:
@@ -171,12 +273,14 @@ class Evaluator:
             return decks[split]
 
 
-def parts_of(tasks: Sequence[Task], split: str, subset: Subset) -> tuple[Part, ...]:
-    """Return one part a task: the preview subset (the first PREVIEW examples) or the whole split."""
+def parts_of(tasks: Sequence[AnyTask], split: str, subset: Subset) -> tuple[Part, ...]:
+    """Return one part a task: the preview subset (the first examples of its order) or the whole split."""
     if not tasks:
         raise EvaluationError(Problem("there is a task to evaluate on", "none", "tasks"))
     sizes = [len(task.labels(split)) for task in tasks]
-    stops = [min(size, PREVIEW) if subset == "preview" else size for size in sizes]
+    stops = [
+        task.splits[split].preview if subset == "preview" else size for task, size in zip(tasks, sizes, strict=True)
+    ]
     return tuple(Part(task, split, 0, stop) for task, stop in zip(tasks, stops, strict=True))
 
 
@@ -202,6 +306,19 @@ def _size(part: Part) -> int:
     return len(part.task.splits[part.split])
 
 
+def token_score(part: Part, output: torch.Tensor) -> TaskScore:
+    """Return the score of a part of a text, given −log p and hit of every scored token of its rows (NaN elsewhere)."""
+    with torch.inference_mode():
+        flat = output.flatten(0, 1)
+        kept = flat[~(flat[:, 1]).isnan()].cpu().numpy()
+    skipped = part.start - part.task.splits[part.split].first_of(part.start)
+    kept = kept[skipped : skipped + part.stop - part.start]
+    task, places = part.task, numpy.arange(part.start, part.stop, dtype=numpy.int64)
+    return make_score(
+        task.name, task.title, part.split, _size(part), places, kept[:, 1] == 1, kept[:, 0], metric="perplexity"
+    )
+
+
 def _joined(first: TaskScore, rest: TaskScore | None) -> TaskScore:
     if rest is None:
         return first
@@ -213,29 +330,26 @@ def _joined(first: TaskScore, rest: TaskScore | None) -> TaskScore:
         numpy.concatenate((first.examples, rest.examples)),
         numpy.concatenate((first.correct, rest.correct)),
         numpy.concatenate((first.losses, rest.losses)),
+        metric=first.metric,
     )
 
 
-def _deck(task: Task, split: str, device: torch.device) -> _Deck:
-    labels, found = task.labels(split), task.splits[split]
-    order = torch.tensor(found.order, dtype=torch.int64)
-    inputs = task.pixels(found.images[order]).contiguous().to(device)
-    return _Deck(inputs, labels[order].to(device), order.numpy(), task.head.to(device))
+def _deck(task: AnyTask, split: str, device: torch.device) -> _Deck:
+    labels, rows = task.labels(split), task.inputs(split)
+    order = torch.tensor(task.splits[split].order, dtype=torch.int64)
+    ready = rows.dim() != 4 or rows.numel() * 4 <= PREPARED_BYTES
+    inputs = task.prepared(rows).contiguous() if ready else rows
+    return _Deck(inputs.to(device), labels[order].to(device), order.numpy(), task.head.to(device), ready)
 
 
-def _check(found: Architecture, parts: Sequence[Part]) -> None:
-    """Raise EvaluationError with every task that the architecture cannot be asked."""
-    problems = []
-    for task in {part.task.name: part.task for part in parts}.values():
-        if task.input_shape != found.input_shape:
-            must = f"{found.name} reads images of shape {list(found.input_shape)}"
-            problems.append(Problem(must, str(list(task.input_shape)), task.name))
-        wanted = "logits" if task.head.width is None else "features"
-        width = len(task.classes) if task.head.width is None else task.head.width
-        if wanted != found.gives:
-            must = f"{found.name} gives {found.gives}"
-            problems.append(Problem(must, f"a task whose head takes {wanted}", task.name))
-        elif width != found.width:
-            problems.append(Problem(f"{found.name} gives {found.width} {wanted}", f"a head for {width}", task.name))
-    if problems:
-        raise EvaluationError(*problems)
+def _need(task: AnyTask) -> tuple[Asked, int | None]:
+    """Return what a model must be built to do: features need no number of classes."""
+    return task.asks, None if task.asks in ("pictures", "next tokens") else len(task.classes)
+
+
+def _prepared_first(
+    function: Callable[[torch.Tensor], torch.Tensor],
+    prepared: Callable[[torch.Tensor], torch.Tensor],
+    rows: torch.Tensor,
+) -> torch.Tensor:
+    return function(prepared(rows))

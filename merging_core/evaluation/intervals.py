@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from merging_core.errors import EvaluationError, Problem
 
@@ -28,6 +29,7 @@ __all__ = [
     "PairCounts",
     "average_interval",
     "difference",
+    "mean_interval",
     "pair_counts",
     "ratio",
     "wilson",
@@ -82,6 +84,31 @@ def wilson(correct: int, n: int) -> Interval:
     centre = (p + share / 2) / (1 + share)
     half = _Z / (1 + share) * math.sqrt(p * (1 - p) / n + share / (4 * n))
     return 0.0 if correct == 0 else max(0.0, centre - half), 1.0 if correct == n else min(1.0, centre + half)
+
+
+def mean_interval(values: NDArray[numpy.float32]) -> Interval | None:
+    """Return the 95 % interval of the mean of values `[n]` that may depend on their neighbours, by batch means.
+
+    The values are cut into k = ⌊√n⌋ (at least 2) runs of neighbours, nearly equal in length; with mᵢ the mean of
+    run i of length sᵢ and m that of all: m ± t · √(k/(k−1) · Σ sᵢ²(mᵢ − m)²) / n, t the 97.5 % point of Student's
+    distribution with k − 1 degrees of freedom. None for n < 2, or where a value is not finite.
+
+    Source: Flegal and Jones 2010, Annals of Statistics 38(2), section 2 (non-overlapping batch means).
+
+    >>> low, high = mean_interval(numpy.array([1.0, 3.0], dtype=numpy.float32))
+    >>> round((low + high) / 2, 6), round((high - low) / 2, 4)
+    (2.0, 12.7062)
+    """
+    n = len(values)
+    if n < 2 or not bool(numpy.isfinite(values).all()):
+        return None
+    runs = numpy.array_split(values.astype(numpy.float64), max(2, math.isqrt(n)))
+    sizes = numpy.array([len(run) for run in runs])
+    mean = float(values.mean(dtype=numpy.float64))
+    gaps = numpy.array([run.mean() for run in runs]) - mean
+    spread = math.sqrt(len(runs) / (len(runs) - 1) * float((sizes**2 * gaps**2).sum())) / n
+    half = float(stdtrit(len(runs) - 1, 0.975)) * spread
+    return mean - half, mean + half
 
 
 def average_interval(correct: Sequence[int], n: Sequence[int]) -> Interval:

@@ -9,10 +9,10 @@ from typing import Any
 
 from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
-from merging_core.evaluation.evaluator import Evaluator, Part, parts_of, scores
+from merging_core.evaluation.evaluator import Evaluator, Part, parts_of
 from merging_core.evaluation.intervals import Interval, average_interval
 from merging_core.evaluation.report import Report, Subset, TaskScore
-from merging_core.evaluation.tasks import Task
+from merging_core.evaluation.tasks import AnyTask
 
 __all__ = ["POINTS", "Barrier", "Path", "Point", "TaskPoint", "barrier", "coarse_to_fine", "point_of", "trace"]
 
@@ -144,7 +144,7 @@ def trace(
     evaluator: Evaluator,
     config: Mapping[str, Any],
     weights_at: Callable[[float], Weights],
-    tasks: Sequence[Task],
+    tasks: Sequence[AnyTask],
     *,
     ends: tuple[float, float] = (0.0, 1.0),
     current: float | None = None,
@@ -255,7 +255,7 @@ def _points(
     cancelled: Callable[[], bool] | None,
 ) -> dict[str, Point]:
     rows: dict[str, list[TaskScore]] = {}
-    for score in scores(evaluator.answers(config, weights, parts, cancelled)):
+    for score in evaluator.scores(config, weights, parts, cancelled):
         rows.setdefault(score.split, []).append(score)
     return {split: _mean(t, found) for split, found in rows.items()}
 

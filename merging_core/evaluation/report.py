@@ -16,6 +16,7 @@ from merging_core.evaluation.intervals import (
     Interval,
     average_interval,
     difference,
+    mean_interval,
     pair_counts,
     ratio,
     wilson,
@@ -32,6 +33,8 @@ class TaskScore:
 
     `accuracy` in [0, 1] with its 95 % Wilson interval; `loss` the mean cross-entropy in nats. `examples`, `correct` and
     `losses` are per example, in the order of evaluation; `examples` are indices into the split. `of`: the split's size.
+    Where the metric is perplexity, examples are the tokens of a text: `accuracy` is the share that had the largest
+    logit, `loss` is in nats per token.
     """
 
     task: str
@@ -45,6 +48,23 @@ class TaskScore:
     examples: NDArray[numpy.int64]
     correct: NDArray[numpy.bool_]
     losses: NDArray[numpy.float32]
+    metric: Literal["accuracy", "perplexity"] = "accuracy"
+
+    @property
+    def loss_interval(self) -> Interval | None:
+        """The 95 % interval of the loss, by batch means; None if one example is all there is."""
+        return mean_interval(self.losses)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss): among how many equally likely tokens the model hesitates; infinite where exp is too large."""
+        return _exp(self.loss)
+
+    @property
+    def perplexity_interval(self) -> Interval | None:
+        """The 95 % interval of the perplexity: exp of the loss's."""
+        found = self.loss_interval
+        return None if found is None else (_exp(found[0]), _exp(found[1]))
 
     @property
     def partial(self) -> bool:
@@ -62,8 +82,9 @@ class TaskScore:
             return self
         part = slice(0, n)
         return make_score(
-            self.task, self.title, self.split, self.of, self.examples[part], self.correct[part], self.losses[part]
-        )
+            self.task, self.title, self.split, self.of, self.examples[part], self.correct[part], self.losses[part],
+            metric=self.metric,
+        )  # fmt: skip
 
     def as_json(self) -> dict[str, object]:
         """Return plain values, without the examples; a loss that is not finite is null."""
@@ -77,7 +98,13 @@ class TaskScore:
             "n": self.n,
             "of": self.of,
             "partial": self.partial,
+            **(self._text_as_json() if self.metric == "perplexity" else {}),
         }
+
+    def _text_as_json(self) -> dict[str, object]:
+        ends = {"loss_interval": self.loss_interval, "perplexity_interval": self.perplexity_interval}
+        intervals = {name: None if pair is None else [_finite(end) for end in pair] for name, pair in ends.items()}
+        return {"metric": self.metric, "perplexity": _finite(self.perplexity), **intervals}
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +216,8 @@ def make_score(
     examples: NDArray[numpy.int64],
     correct: NDArray[numpy.bool_],
     losses: NDArray[numpy.float32],
+    *,
+    metric: Literal["accuracy", "perplexity"] = "accuracy",
 ) -> TaskScore:
     """Sum up per-example outcomes `[n]` of one task; raises EvaluationError if n = 0.
 
@@ -199,7 +228,7 @@ def make_score(
     n, right = len(correct), int(numpy.count_nonzero(correct))
     interval = wilson(right, n)
     loss = float(losses.mean(dtype=numpy.float64))
-    return TaskScore(task, title, split, right / n, interval, loss, n, of, examples, correct, losses)
+    return TaskScore(task, title, split, right / n, interval, loss, n, of, examples, correct, losses, metric)
 
 
 def make_report(
@@ -264,3 +293,7 @@ def _which(score: TaskScore) -> str:
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
+
+
+def _exp(value: float) -> float:
+    return math.exp(value) if value < 700 else math.inf

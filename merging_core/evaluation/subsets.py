@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-__all__ = ["PREVIEW", "stratified_order"]
+__all__ = ["PREVIEW", "example_key", "stratified_order"]
 
 PREVIEW = 20
 """Examples a task that are evaluated while a slider moves."""
@@ -25,12 +25,13 @@ def stratified_order(labels: Sequence[int], seed: str) -> tuple[int, ...]:
     ([0, 1, 2, 3, 4, 5], [0, 0, 1, 1])
     """
     queues: dict[int, list[int]] = {}
-    for index in sorted(range(len(labels)), key=lambda index: _key(seed, "example", index)):
+    for index in sorted(range(len(labels)), key=lambda index: example_key(seed, "example", index)):
         queues.setdefault(labels[index], []).append(index)
-    classes = sorted(queues, key=lambda label: _key(seed, "class", label))
+    classes = sorted(queues, key=lambda label: example_key(seed, "class", label))
     rounds = max((len(queue) for queue in queues.values()), default=0)
     return tuple(queues[label][turn] for turn in range(rounds) for label in classes if turn < len(queues[label]))
 
 
-def _key(seed: str, kind: str, number: int) -> bytes:
+def example_key(seed: str, kind: str, number: int) -> bytes:
+    """Return the sha256 of (seed, kind, number), by which examples and classes are ordered."""
     return hashlib.sha256(f"{seed}\n{kind}\n{number}".encode()).digest()

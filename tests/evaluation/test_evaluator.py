@@ -87,9 +87,9 @@ def test_anytime_gives_the_preview_and_then_the_whole_split_for_no_extra_work(
     evaluator, rows = Evaluator(batch=16, workers=1), []
     computed = Batches.run
 
-    def counted(self: Batches, function: Any, pieces: Any, cancelled: Any = None) -> torch.Tensor:
+    def counted(self: Batches, function: Any, pieces: Any, *rest: Any) -> torch.Tensor:
         rows.append(sum(len(piece) for piece in pieces))
-        return computed(self, function, pieces, cancelled)
+        return computed(self, function, pieces, *rest)
 
     monkeypatch.setattr(Batches, "run", counted)
     preview, full = evaluator.anytime(MLP_CONFIG, mlp_weights(3), tasks)
