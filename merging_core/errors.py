@@ -8,6 +8,8 @@
     ├── PlanError               a recipe cannot be carried out on these checkpoints or this machine
     ├── EvaluationError         a task, head or split does not fit the model that is evaluated
     ├── HubError                the Hub refused, cannot be reached, or holds something else than was expected
+    │   ├── HubAccessError      missing, private or gated, or the token is not accepted: this visitor cannot have it
+    │   └── HubAwayError        offline, timed out, rate limited or out of order: it may work later
     ├── LinkError               a share link is damaged, too long, or of an unknown version
     └── CancelledError          the work was cancelled, or a newer request took its place
 
@@ -27,6 +29,8 @@ __all__ = [
     "CancelledError",
     "CheckpointError",
     "EvaluationError",
+    "HubAccessError",
+    "HubAwayError",
     "HubError",
     "LinkError",
     "NonFiniteError",
@@ -120,6 +124,14 @@ class EvaluationError(BasinError):
 
 class HubError(BasinError):
     """The Hub refused, cannot be reached, or holds something else than was expected."""
+
+
+class HubAccessError(HubError):
+    """What was asked for is missing, private or gated for this token, or the token is not accepted."""
+
+
+class HubAwayError(HubError):
+    """The Hub cannot be reached, limits requests or is out of order; the same request may work later."""
 
 
 class LinkError(BasinError):

@@ -10,6 +10,13 @@ __all__ = ["keep_freed_memory", "prepare_process"]
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
 """Names of settings in glibc's malloc.h."""
+_ENVIRONMENT = (
+    ("OMP_WAIT_POLICY", "passive"),
+    ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"),
+    ("HF_HUB_DISABLE_TELEMETRY", "1"),
+    ("HF_HUB_DISABLE_PROGRESS_BARS", "1"),
+    ("HF_HUB_DISABLE_XET", "1"),
+)
 _KEPT = 512 << 20
 _PAD = 16 << 20
 _LARGEST = 32 << 20
@@ -19,11 +26,14 @@ def prepare_process() -> None:
     """Let threads that wait sleep, and let memory that was freed be used again.
 
     Waiting threads of torch spin by default and take the cores from evaluation and browser; the environment variable
-    is read when torch is loaded. What the caller has set already stays.
+    is read when torch is loaded. huggingface_hub must not send a token that lies on this machine for a visitor, nor
+    tell which libraries there are, nor draw its own progress; it reads this when it is loaded. What the caller has set
+    already stays.
 
     >>> prepare_process()
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    for name, value in _ENVIRONMENT:
+        os.environ.setdefault(name, value)
     keep_freed_memory()
 
 

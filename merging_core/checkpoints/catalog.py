@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 from merging_core.checkpoints.content import PIN_DIGITS
 from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
@@ -12,7 +13,7 @@ from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.checkpoints.zoo import Zoo
 from merging_core.errors import CheckpointError, Problem
 
-__all__ = ["Catalog", "CatalogEntry"]
+__all__ = ["Catalog", "CatalogEntry", "HubSource"]
 
 
 @dataclass(frozen=True)
@@ -29,24 +30,40 @@ class CatalogEntry:
     description: str
 
 
+class HubSource(Protocol):
+    """What a catalog asks of the Hub; `merging_core.hub.client.Hub` is the one that there is."""
+
+    def open(self, ref: Ref, /) -> Checkpoint: ...
+    def pin(self, ref: Ref, /) -> Ref: ...
+    def missing_bytes(self, ref: Ref, /) -> int: ...
+    def download(
+        self, ref: Ref, /, progress: Callable[[float, str], None] | None, cancelled: Callable[[], bool] | None
+    ) -> Path: ...
+
+
 @dataclass(frozen=True)
 class Catalog:
-    """Opens references: `zoo:` from the given zoo, `file:` from this machine where that is allowed.
+    """Opens references: `zoo:` from the given zoo, `file:` from this machine and `hub:` where these are allowed.
 
-    Opening reads headers, never data, so it is not cached; the digest of a file is computed when it is asked for.
+    Opening reads headers, never data, so it is not cached; the digest of a file is computed when it is asked for. A
+    checkpoint of the Hub that is not downloaded yet has headers only: `fetch` downloads it.
     """
 
     zoo: Zoo
     allow_files: bool = False
+    hub: HubSource | None = None
 
     def open(self, ref: Ref | str) -> Checkpoint:
         """Open a checkpoint and check its pin.
 
         A zoo checkpoint's digest is the manifest's (`zoo verify` recomputes it). A pinned file is hashed here.
         Raises CheckpointError: an unknown name with the closest match, a file where files are not allowed, a pin that
-        is not what the reference holds now, or whatever is wrong with the headers.
+        is not what the reference holds now, or whatever is wrong with the headers. Raises HubError where the Hub does
+        not give it to this visitor.
         """
         ref = parse_ref(ref) if isinstance(ref, str) else ref
+        if ref.scheme == "hub":
+            return self._hub.open(ref)
         if ref.scheme == "zoo":
             content = self.zoo.content(ref.path)
             checkpoint = open_checkpoint(self.zoo.folder(ref.path), ref, known_content=content)
@@ -64,11 +81,51 @@ class Catalog:
     def pin(self, ref: Ref | str) -> Ref:
         """Return the reference with the pin of what it holds now: 16 digits for the zoo, all 64 for a file.
 
+        A branch or tag of the Hub becomes the commit that it means now; a commit stays.
         Raises as `open` does; a pin that is already there is checked.
         """
+        ref = parse_ref(ref) if isinstance(ref, str) else ref
+        if ref.scheme == "hub":
+            return self._hub.pin(ref)
         checkpoint = self.open(ref)
         content = checkpoint.content()
         return replace(checkpoint.ref, pin=content[:PIN_DIGITS] if checkpoint.ref.scheme == "zoo" else content)
+
+    def missing_bytes(self, refs: Iterable[str]) -> dict[str, int]:
+        """Return how many bytes `fetch` would download, for each of the references that is not here yet.
+
+        Raises CheckpointError and HubError as `open` does.
+        """
+        sizes = {text: self._hub.missing_bytes(ref) for text in refs if (ref := parse_ref(text)).scheme == "hub"}
+        return {text: size for text, size in sizes.items() if size}
+
+    def fetch(
+        self,
+        refs: Iterable[str],
+        progress: Callable[[float, str], None] | None = None,
+        cancelled: Callable[[], bool] | None = None,
+    ) -> None:
+        """Download what `missing_bytes` says is not here; afterwards `open` returns checkpoints that can be read.
+
+        Raises HubError, CheckpointError for files that are not what they should be, CancelledError.
+        """
+        missing = self.missing_bytes(refs)
+        total, done = sum(missing.values()), 0
+        for text, size in missing.items():
+
+            def tell(share: float, what: str, start: int = done, size: int = size) -> None:
+                if progress is not None:
+                    progress((start + share * size) / total, what)
+
+            self._hub.download(parse_ref(text), tell, cancelled)
+            done += size
+
+    @property
+    def _hub(self) -> HubSource:
+        if self.hub is None:
+            must, fix = "references to zoo or file are used here", "checkpoints from the Hub are not available here"
+            raise CheckpointError(Problem(must, "hub:", "reference", fix))
+        return self.hub
 
     def list(self) -> tuple[CatalogEntry, ...]:
         """Return what the zoo offers, in its order."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from merging_core.checkpoints.config import read_json_object
 from merging_core.checkpoints.header import MAX_LEAVES, FileHeader, read_header
 from merging_core.errors import CheckpointError, Problem
 
-__all__ = ["INDEX_NAME", "MAX_INDEX_BYTES", "read_shards"]
+__all__ = ["INDEX_NAME", "MAX_INDEX_BYTES", "checked_shards", "read_shards", "weight_map_of"]
 
 INDEX_NAME = "model.safetensors.index.json"
 MAX_INDEX_BYTES = 16 << 20
@@ -26,7 +28,7 @@ def read_shards(folder: Path, *, root: Path | None = None) -> tuple[FileHeader, 
     the same folder. Shards exist, no leaf is in two of them, each leaf is where the map says, and shards hold nothing
     else. `metadata.total_size` is not trusted and not used. Raises CheckpointError with all problems found.
     """
-    weight_map = _weight_map(folder, root)
+    weight_map = weight_map_of(read_json_object(folder / INDEX_NAME, root=root, limit=MAX_INDEX_BYTES))
     shards: list[FileHeader] = []
     problems: list[Problem] = []
     for name in sorted(set(weight_map.values())):
@@ -34,17 +36,28 @@ def read_shards(folder: Path, *, root: Path | None = None) -> tuple[FileHeader, 
             shards.append(read_header(folder / name, root=root))
         except CheckpointError as error:
             problems.extend(error.problems)
-    if not problems:
-        problems = _disagreements(weight_map, shards)
     if problems:
-        more = len(problems) - _LISTED
-        rest = [Problem("shards and index agree", f"{more} more disagreements", INDEX_NAME)] if more > 0 else []
-        raise CheckpointError(*problems[:_LISTED], *rest)
+        raise CheckpointError(*_listed(problems))
+    return checked_shards(weight_map, shards)
+
+
+def checked_shards(weight_map: Mapping[str, str], shards: Sequence[FileHeader]) -> tuple[FileHeader, ...]:
+    """Return the shards if they and the index tell the same story; raises CheckpointError with all problems."""
+    problems = _disagreements(weight_map, shards)
+    if problems:
+        raise CheckpointError(*_listed(problems))
     return tuple(shards)
 
 
-def _weight_map(folder: Path, root: Path | None) -> dict[str, str]:
-    weight_map = read_json_object(folder / INDEX_NAME, root=root, limit=MAX_INDEX_BYTES).get("weight_map")
+def _listed(problems: list[Problem]) -> list[Problem]:
+    more = len(problems) - _LISTED
+    rest = [Problem("shards and index agree", f"{more} more disagreements", INDEX_NAME)] if more > 0 else []
+    return [*problems[:_LISTED], *rest]
+
+
+def weight_map_of(index: Mapping[str, Any]) -> dict[str, str]:
+    """Return which leaf lies in which shard, as an index says; raises CheckpointError where it says it wrongly."""
+    weight_map = index.get("weight_map")
     where = f"{INDEX_NAME}: weight_map"
     if not isinstance(weight_map, dict) or not 1 <= len(weight_map) <= MAX_LEAVES:
         got = f"{len(weight_map)} entries" if isinstance(weight_map, dict) else type(weight_map).__name__
@@ -61,7 +74,7 @@ def _weight_map(folder: Path, root: Path | None) -> dict[str, str]:
     return weight_map
 
 
-def _disagreements(weight_map: dict[str, str], shards: list[FileHeader]) -> list[Problem]:
+def _disagreements(weight_map: Mapping[str, str], shards: Sequence[FileHeader]) -> list[Problem]:
     held = Counter(leaf.name for shard in shards for leaf in shard.leaves)
     problems = []
     for shard in shards:

@@ -18,7 +18,7 @@ PROGRAM = "python -m merging_core"
 
 def build() -> typer.Typer:
     """Return the command line with all its commands."""
-    from merging_core.cli import listing, making, measuring, publishing
+    from merging_core.cli import hub, listing, making, measuring, publishing
 
     line = typer.Typer(
         help="See a merge before you make it: plan, merge, evaluate and interpolate checkpoints.",
@@ -28,6 +28,7 @@ def build() -> typer.Typer:
     )
     line.command("methods")(listing.methods)
     line.command("zoo")(listing.zoo)
+    line.command("hub")(hub.hub)
     line.command("plan")(making.plan)
     line.command("merge")(making.merge)
     line.command("evaluate")(measuring.evaluate)

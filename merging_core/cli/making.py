@@ -21,11 +21,17 @@ def plan(recipe: RecipeFile, as_json: AsJson = False) -> None:
     """Check and price a recipe from headers alone."""
     from merging_core.cli.targets import open_bench
     from merging_core.engines import make_plan
+    from merging_core.engines.pricing import amount
     from merging_core.recipes import load_recipe
+    from merging_core.recipes.resolving import references, resolved
 
     asked = load_recipe(recipe)
-    made = make_plan(asked, open_bench().catalog)
-    answer(made.table(), made.as_json(), as_json=as_json)
+    catalog = open_bench().catalog
+    asked = resolved(asked, catalog.pin)
+    made = make_plan(asked, catalog)
+    missing = catalog.missing_bytes(references(asked))
+    rows = [f"{'download':<8} {amount(size)} of {ref}" for ref, size in missing.items()]
+    answer("\n".join([made.table(), *rows]), {**made.as_json(), "download": missing}, as_json=as_json)
 
 
 def merge(
@@ -39,6 +45,7 @@ def merge(
 ) -> None:
     """Merge, and write the checkpoint with its card: all or nothing."""
     from merging_core.checkpoints.shards import parse_size
+    from merging_core.cli.downloads import readable_recipe
     from merging_core.cli.targets import open_bench
     from merging_core.engines import make_plan
     from merging_core.engines.pricing import amount
@@ -49,7 +56,7 @@ def merge(
     asked = load_recipe(recipe)
     limit = parse_size(shard_size) if shard_size is not None else None
     catalog = open_bench().catalog
-    made = make_plan(asked, catalog)
+    made = make_plan(readable_recipe(asked, catalog), catalog)
     with ProgressLine() as progress:
         folder = export_checkpoint(made, catalog, out_dir, shard_bytes=limit, progress=progress)
     took = time.perf_counter() - start

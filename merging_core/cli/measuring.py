@@ -24,7 +24,9 @@ TaskNames = Annotated[
 def evaluate(
     target: Annotated[
         str,
-        typer.Argument(metavar="RECIPE_OR_CHECKPOINT", help="A recipe's file, or zoo:… or file:… for a checkpoint."),
+        typer.Argument(
+            metavar="RECIPE_OR_CHECKPOINT", help="A recipe's file, or zoo:…, hub:… or file:… for a checkpoint."
+        ),
     ],
     split: Annotated[
         Literal["validation", "test"], typer.Option(help="validation is for choosing, test for reporting.")
@@ -34,6 +36,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Score a merge or a checkpoint on the zoo's tasks."""
+    from merging_core.cli.downloads import readable, readable_recipe
     from merging_core.cli.targets import is_reference, open_bench, weights_of
     from merging_core.engines import make_plan
     from merging_core.evaluation.evaluator import Evaluator
@@ -43,9 +46,11 @@ def evaluate(
     recipe = None if is_reference(target) else load_recipe(target)
     bench = open_bench()
     if recipe is None:
+        target = readable(target, bench.catalog)
         checkpoint = bench.catalog.open(target)
         identity = {"checkpoint": target, "hash": None}
     else:
+        recipe = readable_recipe(recipe, bench.catalog)
         made = make_plan(recipe, bench.catalog)
         checkpoint = made.survey.reference
         identity = {"recipe": recipe.as_json(), "hash": made.hash}
@@ -82,7 +87,7 @@ def _report_table(report: Report) -> str:
 
 
 def interpolate(
-    a: Annotated[str, typer.Argument(metavar="A", help="A checkpoint (zoo:… or file:…) or a recipe's file.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="A checkpoint (zoo:…, hub:… or file:…) or a recipe's file.")],
     b: Annotated[str, typer.Argument(metavar="B", help="Another with the same leaves.")],
     points: Annotated[int, typer.Option(min=2, max=201, help="Points on the line, both ends included.")] = 25,
     split: Annotated[

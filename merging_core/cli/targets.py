@@ -12,6 +12,8 @@ import torch
 from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.dtypes import is_floating
 from merging_core.checkpoints.zoo import Zoo, ZooFamily, load_zoo
+from merging_core.cli.downloads import readable, readable_recipe
+from merging_core.cli.environment import hub_of_environment
 from merging_core.engines import LiveEngine, make_plan
 from merging_core.engines.pricing import available_memory
 from merging_core.errors import EvaluationError, Problem, closest
@@ -28,7 +30,7 @@ _REFERENCE = re.compile(r"[a-z]{2,}:(?!//)")
 
 @dataclass(frozen=True)
 class Bench:
-    """The zoo, and a catalog that also opens files."""
+    """The zoo, and a catalog that also opens files and checkpoints of the Hub."""
 
     zoo: Zoo
     catalog: Catalog
@@ -40,8 +42,9 @@ class Bench:
     def end(self, text: str) -> tuple[Recipe | str, Checkpoint]:
         """Return an end of a path, a reference or a recipe, with the checkpoint whose configuration it has."""
         if is_reference(text):
+            text = readable(text, self.catalog)
             return text, self.catalog.open(text)
-        recipe = load_recipe(text)
+        recipe = readable_recipe(load_recipe(text), self.catalog)
         return recipe, make_plan(recipe, self.catalog).survey.reference
 
     def family(self, checkpoint: Checkpoint, name: str | None) -> ZooFamily:
@@ -92,9 +95,9 @@ class Bench:
 
 
 def open_bench() -> Bench:
-    """Read the zoo's manifest; files of this machine may be opened too."""
+    """Read the zoo's manifest; files of this machine and checkpoints of the Hub may be opened too."""
     zoo = load_zoo()
-    return Bench(zoo, Catalog(zoo, allow_files=True))
+    return Bench(zoo, Catalog(zoo, allow_files=True, hub=hub_of_environment()))
 
 
 def is_reference(text: str) -> bool:

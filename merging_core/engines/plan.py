@@ -264,13 +264,21 @@ def _one_error(errors: list[BasinError], problems: list[Problem]) -> BasinError:
 
 
 def _pinned(opened: Checkpoint) -> Ref:
+    if opened.ref.commit is not None:
+        return opened.ref
     content = opened.content()
     return replace(opened.ref, pin=content[:PIN_DIGITS] if opened.ref.scheme == "zoo" else content)
 
 
+def _shown_ref(checkpoint: Checkpoint) -> str:
+    if checkpoint.ref.scheme == "file":
+        return checkpoint.label
+    return str(checkpoint.ref if checkpoint.ref.scheme == "hub" else checkpoint.ref.unpinned)
+
+
 def _model_json(checkpoint: Checkpoint) -> dict[str, Any]:
     return {
-        "ref": str(checkpoint.ref.unpinned) if checkpoint.ref.scheme == "zoo" else checkpoint.label,
+        "ref": _shown_ref(checkpoint),
         "bytes": checkpoint.nbytes,
         "elements": checkpoint.elements,
         "dtypes": list(checkpoint.dtypes),

@@ -222,7 +222,8 @@ def _models(
     for index, entry in enumerate(entries):
         if entry is None:
             continue
-        name = str(parse_ref(entry.ref).unpinned)
+        ref = parse_ref(entry.ref)
+        name = str(ref if ref.scheme == "hub" else ref.unpinned)
         if name in first:
             where, fix = f"models[{index}].ref", f"remove one, and give models[{first[name]}] more weight"
             problems.append(Problem("each model stands in the list once", f"{shown(name)} again", where, fix))

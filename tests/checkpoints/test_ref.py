@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merging_core.checkpoints.ref import Ref, parse_ref
+from merging_core.checkpoints.ref import Ref, parse_ref, ref_of_url
 from merging_core.errors import CheckpointError
 
 PIN = "0123456789abcdef"
+COMMIT = "0123456789" * 4
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,10 @@ PIN = "0123456789abcdef"
         Ref("file", "relative/model.safetensors", PIN * 4),
         Ref("file", "/a@b/c:d@e"),
         Ref("file", "/a@b", PIN),
+        Ref("hub", "ada/digits"),
+        Ref("hub", "Ada_1/vit-base.v2", "main"),
+        Ref("hub", "a/b", "refs/pr/12"),
+        Ref("hub", "a/b", COMMIT),
     ],
 )
 def test_a_reference_survives_its_text_form(ref: Ref) -> None:
@@ -35,7 +40,28 @@ def test_a_reference_survives_its_text_form(ref: Ref) -> None:
         ("", "a reference is written scheme:path"),
         ("tiny/digits", "a reference is written scheme:path"),
         ("zo:tiny/digits", "did you mean “zoo”"),
-        ("hub:owner/name@main", "checkpoints from the Hugging Face Hub are not available yet"),
+        ("hub:", "a path has 1 to 160 characters, but 0"),
+        ("hub:" + "a" * 161, "a path has 1 to 160 characters, but 161"),
+        ("hub:gpt2", "a model of the Hub is owner/name"),
+        ("hub:../x", "a model of the Hub is owner/name"),
+        ("hub:a/b/c", "a model of the Hub is owner/name"),
+        ("hub:o/r?x", "a model of the Hub is owner/name"),
+        ("hub:o/r#x", "a model of the Hub is owner/name"),
+        ("hub:<img>/x", "a model of the Hub is owner/name"),
+        ("hub:a--b/c", "a model of the Hub is owner/name"),
+        ("hub:a/b..c", "a model of the Hub is owner/name"),
+        ("hub:a/b.git", "a model of the Hub is owner/name"),
+        ("hub:-a/b", "a model of the Hub is owner/name"),
+        ("hub:a/b.", "a model of the Hub is owner/name"),
+        ("hub:ä/b", "a model of the Hub is owner/name"),
+        ("hub:datasets/mnist", "a reference names a model, but a data set"),
+        ("hub:spaces/ada", "a reference names a model, but a Space"),
+        ("hub:a/b@", "a revision is a branch, a tag or a commit, but nothing"),
+        ("hub:a/b@../main", "a revision is a branch, a tag or a commit"),
+        ("hub:a/b@x y", "a revision is a branch, a tag or a commit"),
+        ("hub:a/b@main@main", "a revision is a branch, a tag or a commit"),
+        ("hub:a/b@-x", "a revision is a branch, a tag or a commit"),
+        ("hub:a/b@x/", "a revision is a branch, a tag or a commit"),
         ("recipe:abc", "merges of merges are not available yet"),
         ("zoo:", "a path has 1 to 128 characters, but 0"),
         ("zoo:" + "a" * 129, "a path has 1 to 128 characters, but 129"),
@@ -83,7 +109,82 @@ def test_the_label_of_a_file_hides_its_folder() -> None:
     assert parse_ref("zoo:tiny/base").label == "zoo:tiny/base"
 
 
-@given(st.one_of(st.text(), st.builds("zoo:{}".format, st.text()), st.builds("file:{}".format, st.text())))
+def test_the_label_of_a_model_of_the_hub_has_a_short_commit() -> None:
+    assert parse_ref("hub:ada/digits").label == "hub:ada/digits"
+    assert parse_ref("hub:ada/digits@v1.0").label == "hub:ada/digits@v1.0"
+    assert parse_ref(f"hub:ada/digits@{COMMIT}").label == "hub:ada/digits@0123456"
+
+
+def test_only_forty_hex_digits_of_the_hub_are_a_commit() -> None:
+    assert parse_ref(f"hub:a/b@{COMMIT}").commit == COMMIT
+    assert parse_ref("hub:a/b@main").commit is None
+    assert parse_ref("hub:a/b").commit is None
+    assert parse_ref(f"hub:a/b@{COMMIT[:-1]}").commit is None
+    assert parse_ref(f"file:/a@{PIN}").commit is None
+
+
+@pytest.mark.parametrize(
+    ("text", "ref"),
+    [
+        ("ada/digits", "hub:ada/digits"),
+        (" https://huggingface.co/ada/digits ", "hub:ada/digits"),
+        ("https://huggingface.co/ada/digits/", "hub:ada/digits"),
+        ("http://www.huggingface.co/ada/digits?library=transformers#files", "hub:ada/digits"),
+        ("hf.co/ada/digits", "hub:ada/digits"),
+        ("https://huggingface.co/ada/digits/tree/main", "hub:ada/digits@main"),
+        ("https://huggingface.co/ada/digits/tree/refs%2Fpr%2F3", "hub:ada/digits@refs/pr/3"),
+        ("https://huggingface.co/ada/digits/blob/v1/model.safetensors", "hub:ada/digits@v1"),
+        (f"https://huggingface.co/ada/digits/commit/{COMMIT}", f"hub:ada/digits@{COMMIT}"),
+        ("hub:ada/digits@v1", "hub:ada/digits@v1"),
+        ("zoo:tiny/base", "zoo:tiny/base"),
+    ],
+)
+def test_a_pasted_address_or_id_is_understood(text: str, ref: str) -> None:
+    assert str(ref_of_url(text)) == ref
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "the address is one of huggingface.co, but nothing"),
+        ("digits", "the address is one of huggingface.co"),
+        ("https://example.org/ada/digits", "the address is one of huggingface.co"),
+        ("https://huggingface.co.example.org/ada/digits", "the address is one of huggingface.co"),
+        ("https://huggingface.co/datasets/ada/digits", "that of a model, but a data set"),
+        ("https://huggingface.co/spaces/ada/digits", "that of a model, but a Space"),
+        ("https://huggingface.co/gpt2", "a model of the Hub is owner/name"),
+        ("https://huggingface.co/ada/digits/tree/main/unet", "at the top of its repository, but the folder 'unet'"),
+        ("https://huggingface.co/ada/digits/discussions/3", "an address of a model ends with its name"),
+        ("javascript:alert(1)//huggingface.co/a/b", "an address of a model ends with its name"),
+        ("recipe:abc", "merges of merges are not available yet"),
+    ],
+)
+def test_an_address_of_something_else_is_refused_in_a_sentence(text: str, said: str) -> None:
+    with pytest.raises(CheckpointError) as refused:
+        ref_of_url(text)
+    assert said in str(refused.value)
+
+
+@given(st.from_regex(r"[A-Za-z0-9._/-]{1,40}", fullmatch=True))
+def test_every_model_that_a_reference_names_is_one_for_the_client_of_the_hub(path: str) -> None:
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        ref = Ref("hub", path)
+    except CheckpointError:
+        return
+    validate_repo_id(ref.path)
+    assert ref.path.count("/") == 1
+
+
+@given(
+    st.one_of(
+        st.text(),
+        st.builds("zoo:{}".format, st.text()),
+        st.builds("file:{}".format, st.text()),
+        st.builds("hub:{}".format, st.text()),
+    )
+)
 def test_any_text_is_a_reference_that_survives_or_a_checkpoint_error(text: str) -> None:
     try:
         ref = parse_ref(text)

@@ -68,10 +68,10 @@ def refused(run: Run, *arguments: str) -> list[str]:
             ],
         ),
         (
-            {"base": "hub:owner/name"},
+            {"base": "hub:name-without-owner"},
             [
-                "base: references start with zoo: or file:, but hub: came; "
-                "checkpoints from the Hugging Face Hub are not available yet."
+                "base: a model of the Hub is owner/name, of letters, digits, “-”, “_” and single dots, "
+                "but 'name-without-owner' came; write it like hub:owner/name or hub:owner/name@revision."
             ],
         ),
     ],
@@ -245,8 +245,8 @@ def test_a_mistyped_command_is_one_line_that_points_to_the_help(
         ),
         (
             ("evaluate", "hub:owner/name"),
-            "reference: references start with zoo: or file:, but hub: came; "
-            "checkpoints from the Hugging Face Hub are not available yet.",
+            "hub:owner/name: the Hub may be asked from this machine, but offline mode came; "
+            "unset HF_HUB_OFFLINE to allow requests.",
         ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

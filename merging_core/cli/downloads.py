@@ -1,0 +1,36 @@
+"""From references to checkpoints that can be read: revisions resolved once, and what is missing downloaded."""
+
+from __future__ import annotations
+
+from merging_core.checkpoints import Catalog
+from merging_core.checkpoints.ref import parse_ref
+from merging_core.cli.progress import ProgressLine
+from merging_core.engines import make_plan
+from merging_core.recipes import Recipe
+from merging_core.recipes.resolving import references, resolved
+
+__all__ = ["readable", "readable_recipe"]
+
+
+def readable(text: str, catalog: Catalog) -> str:
+    """Return a reference to what can be read: on the Hub, the commit that it means now, downloaded if it was not."""
+    if parse_ref(text).scheme != "hub":
+        return text
+    pinned = str(catalog.pin(text))
+    with ProgressLine() as progress:
+        catalog.fetch([pinned], progress)
+    return pinned
+
+
+def readable_recipe(recipe: Recipe, catalog: Catalog) -> Recipe:
+    """Return the recipe at commits of the Hub, all of it here; it is planned before anything is downloaded.
+
+    Raises as `make_plan` does, and HubError.
+    """
+    recipe = resolved(recipe, catalog.pin)
+    missing = catalog.missing_bytes(references(recipe))
+    if missing:
+        make_plan(recipe, catalog)
+        with ProgressLine() as progress:
+            catalog.fetch(missing, progress)
+    return recipe

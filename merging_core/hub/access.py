@@ -1,0 +1,77 @@
+"""Who may have what: the Hub is asked with the visitor's own token before anything cached is used."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+from merging_core.checkpoints.ref import Ref
+from merging_core.errors import HubError
+from merging_core.hub.headers import HubSurvey
+from merging_core.hub.session import Caller, rules, understood
+
+__all__ = ["Memory", "check_access"]
+
+_GRANTS, _SURVEYS = 4096, 64
+
+
+class Memory:
+    """What the Hub said lately: who was let in, for a minute, and surveys of commits, which never change.
+
+    Shared by all visitors of a process. Tokens are kept as hashes only, refusals not at all.
+    """
+
+    def __init__(self, seconds: float = 60.0, now: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._now = seconds, now
+        self._lock = threading.Lock()
+        self._grants: OrderedDict[str, float] = OrderedDict()
+        self._surveys: OrderedDict[tuple[str, str], HubSurvey] = OrderedDict()
+
+    def granted(self, caller: Caller, repo: str) -> bool:
+        """Say whether the Hub let this caller in during the last minute."""
+        with self._lock:
+            until = self._grants.get(_key(caller, repo))
+            return until is not None and self._now() < until
+
+    def grant(self, caller: Caller, repo: str) -> None:
+        """Keep that the Hub let this caller in."""
+        with self._lock:
+            self._grants.pop(_key(caller, repo), None)
+            self._grants[_key(caller, repo)] = self._now() + self._seconds
+            while len(self._grants) > _GRANTS:
+                self._grants.popitem(last=False)
+
+    def survey(self, endpoint: str, ref: Ref) -> HubSurvey | None:
+        """Return what was read of a commit; the caller's access is checked elsewhere."""
+        with self._lock:
+            return self._surveys.get((endpoint, str(ref)))
+
+    def keep(self, endpoint: str, survey: HubSurvey) -> None:
+        """Keep a survey."""
+        with self._lock:
+            self._surveys[endpoint, str(survey.ref)] = survey
+            while len(self._surveys) > _SURVEYS:
+                self._surveys.popitem(last=False)
+
+
+def check_access(caller: Caller, memory: Memory, ref: Ref) -> None:
+    """Ask the Hub whether this caller may read the repository; a yes holds for a minute.
+
+    Raises HubAccessError where not, with where to ask, HubAwayError where the Hub cannot say.
+    """
+    if memory.granted(caller, ref.path):
+        return
+    try:
+        with rules(caller, ref.path), understood():
+            caller.api.auth_check(ref.path)
+    except HubError as error:
+        raise error.located(ref.label) from None
+    memory.grant(caller, ref.path)
+
+
+def _key(caller: Caller, repo: str) -> str:
+    text = "\0".join((caller.endpoint, repo, caller.token or ""))
+    return hashlib.sha256(text.encode()).hexdigest()

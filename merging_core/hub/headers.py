@@ -1,0 +1,141 @@
+"""A checkpoint known before it is downloaded: configuration and headers, by range requests.
+
+A header is some kilobytes at the start of a file of gigabytes. It passes the same strict check as that of a file on
+this machine, so a plan finds every mistake before the first byte of weights is asked for.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Never
+
+from merging_core.checkpoints.config import CONFIG_BYTES, parse_json_object
+from merging_core.checkpoints.files import Fingerprint
+from merging_core.checkpoints.header import MAX_HEADER_BYTES, FileHeader, check_header
+from merging_core.checkpoints.index import INDEX_NAME, MAX_INDEX_BYTES, checked_shards, weight_map_of
+from merging_core.checkpoints.natural import natural_key
+from merging_core.checkpoints.reader import CONFIG_NAME, Checkpoint
+from merging_core.checkpoints.ref import Ref
+from merging_core.errors import BasinError, CheckpointError, HubError, Problem
+from merging_core.hub.files import read_part, read_small
+from merging_core.hub.listing import CARD_NAME, Listing, RemoteFile
+from merging_core.hub.search import HubEntry
+from merging_core.hub.session import Caller
+
+__all__ = ["HubSurvey", "RemoteCheckpoint", "read_survey"]
+
+_FIRST = 64 << 10
+_AT_ONCE = 4
+_LARGEST_CARD = 1 << 20
+
+
+@dataclass(frozen=True)
+class HubSurvey:
+    """What is known of a checkpoint on the Hub from its headers."""
+
+    ref: Ref
+    """With the commit."""
+    about: HubEntry
+    files: tuple[RemoteFile, ...]
+    """What a download takes: weights, their index, configuration and card; never anything else."""
+    config: dict[str, Any] = field(repr=False)
+    """`config.json` as it was written, or empty; untrusted."""
+    headers: tuple[FileHeader, ...] = field(repr=False)
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all files that a download takes."""
+        return sum(file.size or 0 for file in self.files)
+
+    @property
+    def elements(self) -> int:
+        """The number of scalars."""
+        return sum(leaf.elements for header in self.headers for leaf in header.leaves)
+
+    def checkpoint(self, folder: Path) -> RemoteCheckpoint:
+        """Return what a plan needs of it; its leaves cannot be read yet."""
+        leaves = {leaf.name: leaf for header in self.headers for leaf in header.leaves}
+        ordered = {name: leaves[name] for name in sorted(leaves, key=natural_key)}
+        files = {header.file: header for header in self.headers}
+        return RemoteCheckpoint(self.ref, self.ref.label, folder, self.config, ordered, files)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a person or a program may want to know before a download."""
+        dtypes = sorted({leaf.dtype for header in self.headers for leaf in header.leaves})
+        return {
+            "ref": str(self.ref),
+            "commit": self.ref.commit,
+            "about": self.about.as_json(),
+            "files": [{"name": file.name, "bytes": file.size, "sha256": file.sha256} for file in self.files],
+            "bytes": self.nbytes,
+            "leaves": sum(len(header.leaves) for header in self.headers),
+            "elements": self.elements,
+            "dtypes": dtypes,
+            "model_type": self.config.get("model_type"),
+        }
+
+
+class RemoteCheckpoint(Checkpoint):
+    """A checkpoint of which only headers are here; everything but reading leaves works as with any other."""
+
+    def reading(self) -> Never:
+        """Raise CheckpointError: the checkpoint must be downloaded first."""
+        must, fix = "the checkpoint is downloaded before its weights are read", "download it first"
+        raise CheckpointError(Problem(must, "headers only", self.label, fix))
+
+
+def read_survey(caller: Caller, listing: Listing) -> HubSurvey:
+    """Read configuration and headers of a listed repository; no weights.
+
+    Raises CheckpointError for what is wrong with the files, naming the model and the file, and HubError.
+    """
+    try:
+        return _read(caller, listing)
+    except BasinError as error:
+        raise error.located(listing.ref.label) from None
+
+
+def _read(caller: Caller, listing: Listing) -> HubSurvey:
+    weights = listing.weights()
+    taken = [listing.files[name] for name in (CONFIG_NAME, CARD_NAME) if name in listing.files]
+    taken = [file for file in taken if file.name == CONFIG_NAME or (file.size or _LARGEST_CARD + 1) <= _LARGEST_CARD]
+    config = {}
+    if CONFIG_NAME in listing.files:
+        data = read_small(caller, listing.ref, listing.files[CONFIG_NAME], CONFIG_BYTES)
+        config = parse_json_object(data, CONFIG_NAME)
+    if weights.name != INDEX_NAME:
+        shards = [weights]
+        headers: tuple[FileHeader, ...] = (_header(caller, listing.ref, weights),)
+    else:
+        data = read_small(caller, listing.ref, weights, MAX_INDEX_BYTES)
+        weight_map = weight_map_of(parse_json_object(data, INDEX_NAME))
+        shards = _shards(listing, set(weight_map.values()))
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            found = list(pool.map(lambda shard: _header(caller, listing.ref, shard), shards))
+        headers = checked_shards(weight_map, found)
+        taken.append(weights)
+    return HubSurvey(listing.ref, listing.about, (*shards, *taken), config, headers)
+
+
+def _shards(listing: Listing, names: set[str]) -> list[RemoteFile]:
+    missing = sorted(names - listing.files.keys())
+    if missing:
+        must = "every shard of the index is in the repository"
+        raise CheckpointError(*(Problem(must, "no such file", name) for name in missing[:8]))
+    return [listing.files[name] for name in sorted(names)]
+
+
+def _header(caller: Caller, ref: Ref, file: RemoteFile) -> FileHeader:
+    """Read and check the header of one file: in one request, or two where it is long."""
+    if file.sha256 is None and file.blob is None:
+        fix = "weights that cannot be checked are not taken"
+        raise HubError(Problem("the Hub says what the file's sha256 is", "no digest", file.name, fix))
+    first = read_part(caller, ref, file, 0, _FIRST)
+    end = 8 + int.from_bytes(first.data[:8], "little")
+    data = first.data
+    if len(data) < end <= min(8 + MAX_HEADER_BYTES, first.size):
+        data += read_part(caller, ref, file, len(data), end).data
+    leaves, metadata = check_header(data, first.size, file.name)
+    return FileHeader(file.name, Fingerprint(first.size, 0, 0, 0), leaves, metadata)
