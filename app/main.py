@@ -11,6 +11,8 @@ import gradio as gr
 import torch
 from starlette.middleware import Middleware
 
+from app.endpoints.mount import mount
+from app.endpoints.service import Endpoints
 from app.export.downloads import download_routes
 from app.export.service import Exports
 from app.gallery.examples import FOLDER, read_examples
@@ -125,6 +127,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     rooms = {**shelf.functions, **gallery.functions(), **looking, **exports.functions(), **picker.functions()}
     with basin:
         studio_view.build({**studio.functions(), **rooms}, files)
+        mount(Endpoints(workbench, studio, errands), settings.root_path)
     return basin
 
 

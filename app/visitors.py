@@ -32,6 +32,8 @@ LARGEST_MESSAGE = 64 * 1024
 
 _YEAR = 365 * 24 * 3600
 _VALUE = re.compile(r"v1\.([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
+_MESSAGES = ("/component_server", "/queue/join", "/gradio_api/call/", "/gradio_api/run/", "/gradio_api/mcp")
+"""Parts of the paths to which the page and programs send messages; programs begin by asking for `/config`."""
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
@@ -102,9 +104,11 @@ class VisitorMiddleware:
         visitor = known or self._cookie.new()
         scope[SCOPE_KEY] = visitor
         page = b"text/html" in headers.get(b"accept", b"")
-        message = scope["method"] == "POST" and "/component_server" in scope["path"]
+        path = scope["path"]
+        message = scope["method"] == "POST" and any(part in path for part in _MESSAGES)
+        asks = message or path.endswith("/config")
         secure = scope.get("scheme") == "https" or headers.get(b"x-forwarded-proto", b"").startswith(b"https")
-        new_cookie = self._cookie.header(visitor, secure=secure) if page or (message and known is None) else None
+        new_cookie = self._cookie.header(visitor, secure=secure) if page or (asks and known is None) else None
 
         async def send_with_headers(event: Message) -> None:
             if event["type"] == "http.response.start":

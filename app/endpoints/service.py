@@ -1,0 +1,185 @@
+"""What the named endpoints do: each reads its arguments, takes its turn with everybody else, and answers plain JSON.
+
+Measuring goes through the scheduler of errands: bounded, fair between visitors, beside the sliders. A test score is the
+studio's own: counted, recorded, and the same merge again is not a new one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from app.endpoints.questions import linked, model_named, recipe_of, refs_of, state_of
+from app.families import Family
+from app.live import Cancelled, Scheduler
+from app.sharing import link
+from app.state import StudioState, parse_state
+from app.studio.service import Studio
+from app.studio.workbench import Models, Workbench
+from merging_core.engines import Plan
+from merging_core.errors import BasinError, EvaluationError, Problem, RecipeError
+from merging_core.evaluation.paths import trace
+from merging_core.export import in_words
+from merging_core.recipes import parse_recipe
+from merging_core.recipes.files import recipe_to_yaml
+
+__all__ = ["MOST_POINTS", "SPLITS", "SUBSETS", "AnsweredError", "Endpoints"]
+
+Answer = dict[str, Any]
+Result = TypeVar("Result")
+SPLITS = ("validation", "test")
+SUBSETS = ("preview", "full")
+MOST_POINTS = 25
+
+
+class AnsweredError(BasinError):
+    """A function of the studio has refused; the sentences are its own."""
+
+
+class Endpoints:
+    """Every method takes a visitor's id and what a program sent. Raises: `BasinError`, and what nobody expected."""
+
+    def __init__(self, workbench: Workbench, studio: Studio, scheduler: Scheduler) -> None:
+        self._workbench = workbench
+        self._studio = studio
+        self._scheduler = scheduler
+
+    async def plan(self, visitor: str, recipe: object) -> Answer:
+        """Check and price a recipe from headers."""
+        asked = recipe_of(recipe)
+
+        def work(cancelled: Cancelled) -> Answer:
+            state_of(asked, self._workbench.families)
+            made: Plan = self._models().engine.plan(asked)
+            return {**made.as_json(), "words": in_words(asked)}
+
+        return await self._in_turn(visitor, "plan", work)
+
+    async def evaluate(self, visitor: str, recipe: object, split: object, subset: object) -> Answer:
+        """Merge and measure on every task of the recipe's family."""
+        _check(split, SPLITS, "split")
+        _check(subset, SUBSETS, "subset")
+        state = self._measurable(state_of(recipe_of(recipe), self._workbench.families))
+        if split == "test":
+            if subset != "full":
+                must, fix = "a test score is of the full split", "leave subset out, or look at validation"
+                raise EvaluationError(Problem(must, str(subset), "subset", fix))
+            scored = await self._studio.score_on_test(visitor, {"state": state.as_json()})
+            if not scored["ok"]:
+                raise _again(scored)
+            return {"hash": scored["hash"], "numbers": scored["numbers"], "test_scores": scored["test_scores"]}
+
+        def work(cancelled: Cancelled) -> Answer:
+            found = self._workbench.accuracy(state, "validation", str(subset), cancelled)
+            return {"hash": self._workbench.identity(state), "numbers": found.numbers}
+
+        return await self._in_turn(visitor, "evaluate", work)
+
+    async def interpolate(self, visitor: str, a: object, b: object, points: object, subset: object) -> Answer:
+        """Measure the straight line between two models on validation, and its barrier."""
+        _check(subset, SUBSETS, "subset")
+        if isinstance(points, bool) or not isinstance(points, int) or not 2 <= points <= MOST_POINTS:
+            must = f"points is a whole number from 2 to {MOST_POINTS}"
+            raise EvaluationError(Problem(must, repr(points)[:40], "points"))
+        ends = model_named(a, "a"), model_named(b, "b")
+        family = self._family_of([ref for end in ends for ref in refs_of(end)])
+
+        def work(cancelled: Cancelled) -> Answer:
+            models = self._models()
+            start, end = ends
+            alone = {"version": 1, "models": [{"ref": refs_of(start)[0]}], "method": {"name": "linear"}}
+            config = models.engine.plan(parse_recipe(alone)).survey.reference.config
+            *_, path = trace(
+                models.evaluator,
+                config,
+                lambda t: models.engine.between(start, end, t),
+                models.tasks_of(family),
+                points=points,
+                splits=("validation",),
+                subset="preview" if subset == "preview" else "full",
+                cancelled=cancelled,
+            )
+            names = [end if isinstance(end, str) else in_words(end) for end in ends]
+            return {"a": names[0], "b": names[1], "family": family.name, **path.as_json()}
+
+        return await self._in_turn(visitor, "interpolate", work)
+
+    async def layers(self, visitor: str, recipe: object) -> Answer:
+        """Look at the weights, layer by layer."""
+        state = state_of(recipe_of(recipe), self._workbench.families)
+        if state.recipe.base is None:
+            must = "layers are looked at against a base"
+            raise RecipeError(Problem(must, "none", "base", "name one"))
+
+        def work(cancelled: Cancelled) -> Answer:
+            return {"hash": self._workbench.identity(state), "numbers": self._workbench.layers(state)}
+
+        return await self._in_turn(visitor, "layers", work)
+
+    def methods(self) -> Answer:
+        """Return the registry: methods, masks, layer scalings, and the numbers that all recipes share."""
+        found: Answer = self._workbench.description()["registry"]
+        return found
+
+    def zoo(self) -> Answer:
+        """Return the families with their checkpoints and first recipes, and the tasks."""
+        said = self._workbench.description()
+        starts = {family.name: family.start for family in self._workbench.families}
+        families = [{**family, "start": starts[family["name"]]} for family in said["families"]]
+        return {"families": families, "tasks": said.get("tasks", []), "version": said["version"]}
+
+    def share_link(self, recipe: object, address: str) -> Answer:
+        """Write the link that opens the studio with this recipe; `address` is where the page is."""
+        state = state_of(recipe_of(recipe), self._workbench.families)
+        query = f"s={link.encode(state.as_json())}"
+        return {"query": query, "url": f"{address.rstrip('/')}/?{query}", "hash": self._workbench.identity(state)}
+
+    def open_link(self, given: object) -> Answer:
+        """Read a link back into its recipe."""
+        state = parse_state(linked(given), self._workbench.families)
+        return {
+            "family": state.family,
+            "recipe": state.recipe.as_json(),
+            "yaml": recipe_to_yaml(state.recipe),
+            "words": in_words(state.recipe),
+            "hash": self._workbench.identity(state),
+        }
+
+    async def _in_turn(self, visitor: str, what: str, work: Callable[[Cancelled], Result]) -> Result:
+        """Wait for the scheduler to do the work; whoever stops waiting leaves it to stop between two batches."""
+        return await asyncio.wrap_future(self._scheduler.submit(visitor, f"endpoint {what}", "endpoint", 0, work))
+
+    def _measurable(self, state: StudioState) -> StudioState:
+        if not next(family for family in self._workbench.families if family.name == state.family).tasks:
+            raise EvaluationError(Problem("a family with tasks is measured", "one without", "recipe"))
+        return state
+
+    def _family_of(self, refs: Sequence[str]) -> Family:
+        families = self._workbench.families
+        family = max(families, key=lambda one: sum(one.has(ref) for ref in refs))
+        strange = [ref for ref in refs if not family.has(ref)]
+        if strange:
+            must = f"both ends are made of checkpoints of one family, such as {family.name}"
+            raise RecipeError(Problem(must, strange[0][:80], "", f"known are: {', '.join(family.refs)}"))
+        return family
+
+    def _models(self) -> Models:
+        models = self._workbench.models()
+        if models is None:
+            raise EvaluationError(Problem("this server has checkpoints", "none", "", "ask another"))
+        return models
+
+
+def _check(given: object, known: Sequence[str], where: str) -> None:
+    if given not in known:
+        raise EvaluationError(Problem(f"{where} is {' or '.join(known)}", repr(given)[:40], where))
+
+
+def _again(answer: Answer) -> AnsweredError:
+    """Return the refusal of a function of the studio as an error with the same sentences."""
+    fields = ("must", "got", "where", "fix")
+    problems = answer.get("problems") or [{"must": "the newest request is answered", "got": "a newer one"}]
+    told = [Problem(*(str(one.get(field, "")) for field in fields)) for one in problems if one.get("must")]
+    unexpected = Problem("Basin answers", "an error of its own", "", str(answer.get("reference", "")))
+    return AnsweredError(*(told or [unexpected]))
