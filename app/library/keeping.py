@@ -71,7 +71,8 @@ class Keeper:
     def _measure(self, state: StudioState, cancelled: Cancelled) -> Result:
         bench = self._workbench
         scored = bench.accuracy(state, "validation", "full", cancelled)
-        path = bench.path(state, False, cancelled) if state.path.kind == "lambda" else None
+        based = state.recipe.base is not None
+        path = bench.path(state, False, cancelled) if based and state.path.kind == "lambda" else None
         return Result(
             family=state.family,
             label=label_of(state, bench.families),
@@ -82,7 +83,7 @@ class Keeper:
             environment=self.environment(),
             measured=utc(self._now()),
             correct=pairs.pack(scored.correct),
-            **kept_numbers(scored.numbers, path, bench.layers(state)),
+            **kept_numbers(scored.numbers, path, bench.layers(state) if based else None),
         )
 
     def _test(self, visitor: str, state: StudioState, result: Result) -> dict[str, Any] | None:

@@ -101,6 +101,17 @@ def test_an_export_is_the_merge_its_recipe_its_charts_and_a_card_that_says_the_n
     assert job["hash"] == plan.hash and [line["text"] for line in job["log"]][-1] == "done"
 
 
+def test_models_without_a_task_are_exported_with_their_layers_and_without_numbers(ann: Browser) -> None:
+    experts = [{"ref": f"zoo:tiny/{name}", "task": None} for name in ("digits", "greek")]
+    state = ann.call("models_check", {"base": "zoo:tiny/base", "experts": experts, "tasks": []})["state"]
+    job = exported(ann, state)
+    assert job["state"] == "done", job["problems"]
+    names = {found["name"] for found in job["files"]}
+    assert {"model.safetensors", "config.json", "recipe.json", "layers.png", "layers.csv"} <= names
+    assert not {"accuracy.png", "path.png"} & names
+    assert "## Results" not in file(ann, job["id"], "README.md").text
+
+
 def test_the_archive_holds_every_file_and_says_its_length(made: tuple[Browser, dict[str, Any]], tmp_path: Path) -> None:
     ann, job = made
     address = f"/exports/{job['id']}/archive.tar"

@@ -77,6 +77,10 @@ def test_what_is_missing_is_nothing_and_never_an_error(ann: Browser) -> None:
     loose = ann.call("models_check", choice(None, (DIGITS, None), (GREEK, None), tasks=("tiny/digits",)))["state"]
     assert loose["path"] == {"kind": "between", "a": DIGITS, "b": GREEK}
     assert ann.live("layers", loose)["numbers"] is None and ann.live("path", loose)["numbers"] is not None
+    saved = ann.call("save", {"state": loose})
+    assert saved["ok"], saved
+    page = ann.call("library_result", {"id": saved["id"]})["page"]
+    assert page["family"] == loose["family"]
     alone = {**loose, "path": {"kind": "lambda"}}
     assert ann.live("path", alone)["numbers"] is None
 
