@@ -187,7 +187,7 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
     """Open everything that a recipe names and build the space.
 
     What cannot be opened and what the rest do not share are both told: the space of those that could be opened is still
-    checked.
+    checked. Raises as `make_plan` does.
     """
     problems: list[Problem] = []
     errors: list[BasinError] = []

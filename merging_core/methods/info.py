@@ -48,7 +48,7 @@ class Parameters(Mapping[str, ParameterValue]):
         return f"Parameters({', '.join(f'{name}={value!r}' for name, value in self._items.items())})"
 
     def number(self, name: str) -> float:
-        """Return a parameter that is known to be a number.
+        """Return a parameter that is known to be a number; raises TypeError if it is none.
 
         >>> Parameters(density=0.2).number("density")
         0.2

@@ -61,6 +61,8 @@ def curve(params: Parameters) -> Profile:
 
     Leaves outside the blocks get the first point, or with `outside: depth` those after the blocks the last one.
 
+    Raises KeyError without points, TypeError if they are no tuple.
+
     >>> profile = curve(Parameters(points=(0.0, 1.0, 0.5)))
     >>> profile.inside(0.25), profile.inside(0.5), profile.inside(1.0)
     (0.5, 1.0, 0.5)
@@ -81,9 +83,9 @@ def curve(params: Parameters) -> Profile:
 def alpha_from_norms(l1_of_sum: float, l1_of_merged: float, n_models: int, rule: str) -> float:
     """Return LiNeS's α for several experts from L1 norms.
 
-    sum: α = (‖Σ τₜ‖₁ / N) / ‖merged‖₁, so plain task arithmetic (merged = Σ τₜ) gets 1/N; mean: N times that, for
-    methods whose merged vector has the size of one expert's. The merged vector is taken before layer scaling and λ.
-    If it is zero, α is 0: nothing is scaled.
+    sum: α = (‖Σ wₜτₜ‖₁ / N) / ‖merged‖₁, so plain task arithmetic (merged = Σ wₜτₜ) gets 1/N; mean: N times that,
+    for methods whose merged vector has the size of one expert's. The τₜ are those before any mask, the merged vector
+    the one before layer scaling and λ. If that is zero, α is 0: nothing is scaled.
 
     Raises ValueError for another rule, no models, or norms that are negative or not finite.
 

@@ -3,8 +3,6 @@
 from merging_core.space.depth import Depth as Depth
 from merging_core.space.depth import depths as depths
 from merging_core.space.depth import leaf_depth as leaf_depth
-from merging_core.space.natural import natural_key as natural_key
-from merging_core.space.natural import natural_order as natural_order
 from merging_core.space.parameter_space import ParameterSpace as ParameterSpace
 from merging_core.space.parameter_space import build_space as build_space
 from merging_core.space.task_vector import TaskVector as TaskVector
@@ -17,7 +15,5 @@ __all__ = [
     "build_space",
     "depths",
     "leaf_depth",
-    "natural_key",
-    "natural_order",
     "task_vector",
 ]

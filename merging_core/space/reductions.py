@@ -63,6 +63,7 @@ def block_dot_partials(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     """Return the float64 sum of aᵢ·bᵢ for each block, `[⌈n / 65 536⌉]` on the CPU.
 
     Whoever holds a vector in chunks of whole blocks joins the partials of its chunks and calls `combine_in_order`.
+    Raises SpaceError when the lengths differ or the vectors are not flat.
     """
     if a.shape != b.shape:
         raise SpaceError(Problem("both vectors have one length", f"{tuple(a.shape)} and {tuple(b.shape)}"))

@@ -9,9 +9,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from merging_core.checkpoints.natural import natural_order
 from merging_core.errors import SpaceError
 from merging_core.space.depth import depths
-from merging_core.space.natural import natural_order
 from merging_core.space.parameter_space import ParameterSpace, SpaceLeaf
 from merging_core.space.task_vector import TaskVector
 
