@@ -210,8 +210,9 @@ _NUMBERS: Mapping[str, tuple[float, float]] = {
 
 
 def _families() -> dict[str, _Family]:
-    encoder = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "hidden_act",
-               "max_position_embeddings", "type_vocab_size", "layer_norm_eps", "pad_token_id")  # fmt: skip
+    encoder = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size",
+               "hidden_act", "max_position_embeddings", "type_vocab_size", "layer_norm_eps",
+               "pad_token_id")  # fmt: skip
     decoder = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads",
                "intermediate_size", "hidden_act", "max_position_embeddings", "rms_norm_eps", "head_dim", "rope_theta",
                "rope_scaling", "rope_parameters", "attention_bias", "mlp_bias", "tie_word_embeddings",
