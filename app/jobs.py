@@ -50,7 +50,7 @@ class Jobs:
         grace: float = 2.0,
         now: Callable[[], datetime] | None = None,
     ) -> None:
-        self._limits = limits or Limits()
+        self.limits = limits or Limits()
         self._grace = grace
         self._now = now or (lambda: datetime.now(UTC))
         self._store = JobFolder(data)
@@ -173,7 +173,7 @@ class Jobs:
         self._clean()
 
     def _check_places(self, mine: list[Job]) -> None:
-        limits = self._limits
+        limits = self.limits
         if self._closed:
             raise BusyError(Problem("the server is running", "the end of it", "", "try again in a moment"))
         if sum(job.state in ("queued", "running") for job in mine) >= limits.unfinished:
@@ -244,13 +244,13 @@ class Jobs:
             except (EOFError, OSError):
                 return outcome
             now = time.monotonic()
-            late = now - begun > self._limits.seconds
+            late = now - begun > self.limits.seconds
             if asked is None and (self._closed or late or id_ in self._stopping):
                 asked = now
                 with suppress(OSError):
                     here.send(worker.CANCEL)
                 if late:
-                    must = f"a job takes at most {self._limits.seconds / 60:.0f} minutes"
+                    must = f"a job takes at most {self.limits.seconds / 60:.0f} minutes"
                     outcome = ("failed", [Problem(must, "a longer one", "job").as_json()])
             elif asked is not None and now - asked > (0.2 if self._closed else self._grace):
                 process.kill()
@@ -315,7 +315,7 @@ class Jobs:
 
     def _clean(self) -> None:
         """Delete what is too old, too many of one visitor, or too much, the oldest first; never what is read."""
-        limits = self._limits
+        limits = self.limits
         eldest = _time(self._now() - timedelta(seconds=limits.age))
         ended = [
             job for job in self._jobs.values() if job.state not in ("queued", "running") and job.id not in self._held

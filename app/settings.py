@@ -6,6 +6,7 @@ problems are one sentence each; `app.main` prints them and exits with status 2.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import secrets
 import stat
@@ -16,15 +17,32 @@ from pathlib import Path
 
 from merging_core.errors import BasinError, Problem, closest
 
-__all__ = ["DEVICES", "Settings", "SettingsError"]
+__all__ = ["DEVICES", "Allowance", "Settings", "SettingsError"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _SHORTEST_SECRET = 16
+_MOUNT = Path("/data")
+"""Where a Space has its bucket, if one is mounted."""
+_MEGABYTE = 1_000_000
 
 
 class SettingsError(BasinError):
     """The environment holds a value that Basin cannot use."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What one visitor may ask for."""
+
+    model_bytes: int
+    """Of one checkpoint."""
+    export_bytes: int
+    """Of one export."""
+    jobs: int
+    """That wait or run at the same time."""
+    seconds: float
+    """That one job may run."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +57,8 @@ class Settings:
     port: int
     data: Path | None
     """Where the ledger and the secret are kept; `None` if no folder can be written, then both live in memory."""
+    shared_disk: bool
+    """Whether that folder is on a mount without file locks, such as a storage bucket."""
     secret: bytes
     """Signs the visitor cookie."""
     device: str
@@ -51,10 +71,24 @@ class Settings:
     """Live requests computed at the same time."""
     zoo: Path
     """The embedded checkpoints."""
+    models: Path | None
+    """A folder whose checkpoints every visitor may use; never on a Space."""
     space: bool
     """Whether this is a Hugging Face Space: the page then stands in a frame of another site."""
     root_path: str
     """The public path if a proxy serves Basin below one, such as `/basin`; else empty."""
+    address: str
+    """The public address if the surroundings name it, such as `https://ann-basin.hf.space`; else empty."""
+    allowance: Allowance
+    mcp: bool
+    """Whether the endpoints are an MCP server too."""
+    zero_gpu: bool
+    """Whether settled merges are measured on a GPU that is lent for a moment."""
+
+    @property
+    def scratch(self) -> Path | None:
+        """Where results of jobs lie for a while: beside the ledger, but never on a mount."""
+        return None if self.shared_disk else self.data
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] | None = None, *, make_folder: bool = True) -> Settings:
@@ -64,7 +98,7 @@ class Settings:
         """
         env = dict(os.environ if environment is None else environment)
         problems: list[Problem] = []
-        space = bool(env.get("SPACE_ID"))
+        space = bool(env.get("SPACE_ID")) or env.get("SYSTEM") == "spaces"
         port_name = next((name for name in ("BASIN_PORT", "GRADIO_SERVER_PORT", "PORT") if env.get(name)), "BASIN_PORT")
         port = _whole(env, port_name, 7860, 1, 65535, problems)
         megabytes = _whole(env, "BASIN_MEMORY_MB", 1024, 64, 1_048_576, problems)
@@ -79,28 +113,69 @@ class Settings:
             problems.append(
                 Problem("the zoo is a folder that holds manifest.json", str(zoo), "BASIN_ZOO", "leave it unset")
             )
+        models = Path(env["BASIN_MODELS"]).expanduser() if env.get("BASIN_MODELS") else None
+        if models is not None and space:
+            must, fix = "a Space offers no folders of its own", "leave it unset"
+            problems.append(Problem(must, "one", "BASIN_MODELS", fix))
+        elif models is not None and not models.is_dir():
+            must = "the folder of checkpoints is there"
+            problems.append(Problem(must, str(models), "BASIN_MODELS", "make it, or leave it unset"))
         root_path = env.get("GRADIO_ROOT_PATH", "")
         given_secret = env.get("BASIN_SECRET", "").encode()
         if given_secret and len(given_secret) < _SHORTEST_SECRET:
             advice = "leave it unset and one is made"
             must = f"the secret has at least {_SHORTEST_SECRET} bytes"
             problems.append(Problem(must, f"one of {len(given_secret)}", "BASIN_SECRET", advice))
+        allowance = _allowance(env, space, problems)
+        mcp = _flag(env, "BASIN_MCP", False, problems)
+        if mcp and importlib.util.find_spec("mcp") is None:
+            must, fix = "an MCP server has Gradio's extra for it", 'pip install "gradio[mcp]", or leave it unset'
+            problems.append(Problem(must, "none", "BASIN_MCP", fix))
+        zero_gpu = _flag(env, "BASIN_ZERO_GPU", bool(env.get("SPACES_ZERO_GPU")), problems)
+        if zero_gpu and importlib.util.find_spec("spaces") is None:
+            must, fix = "ZeroGPU has the package that lends it", "pip install spaces, or leave it unset"
+            problems.append(Problem(must, "none", "BASIN_ZERO_GPU", fix))
+        shared_disk = _flag(env, "BASIN_SHARED_DISK", space, problems)
         if problems:
             raise SettingsError(*problems)
-        data = _data_folder(env) if make_folder else None
+        data = _data_folder(env, space) if make_folder else None
         return cls(
             host=env.get("BASIN_HOST") or ("0.0.0.0" if space else "127.0.0.1"),
             port=port,
             data=data,
+            shared_disk=shared_disk and data is not None,
             secret=given_secret or _stored_secret(data),
             device=device,
             memory_budget=megabytes * 1024 * 1024,
             threads=threads,
             workers=workers,
             zoo=zoo,
+            models=models,
             space=space,
             root_path=root_path,
+            address=f"https://{env['SPACE_HOST']}" if space and env.get("SPACE_HOST") else "",
+            allowance=allowance,
+            mcp=mcp,
+            zero_gpu=zero_gpu,
         )
+
+
+def _allowance(env: Mapping[str, str], space: bool, problems: list[Problem]) -> Allowance:
+    """Read what a visitor may ask for; a Space is shared by strangers and gives less."""
+    model, export, minutes = (2_000, 2_000, 20) if space else (1_000_000, 8_000, 120)
+    return Allowance(
+        model_bytes=_whole(env, "BASIN_MOST_MODEL_MB", model, 1, 10_000_000, problems) * _MEGABYTE,
+        export_bytes=_whole(env, "BASIN_MOST_EXPORT_MB", export, 1, 10_000_000, problems) * _MEGABYTE,
+        jobs=_whole(env, "BASIN_MOST_JOBS", 1 if space else 2, 1, 100, problems),
+        seconds=60.0 * _whole(env, "BASIN_MOST_MINUTES", minutes, 1, 10_000, problems),
+    )
+
+
+def _flag(env: Mapping[str, str], name: str, default: bool, problems: list[Problem]) -> bool:
+    text = env.get(name, "").strip()
+    if text not in ("", "0", "1"):
+        problems.append(Problem(f"{name} is 1 or 0", repr(text[:40]), name, f"the default is {int(default)}"))
+    return text == "1" if text else default
 
 
 def _whole(env: Mapping[str, str], name: str, default: int, low: int, high: int, problems: list[Problem]) -> int:
@@ -114,10 +189,15 @@ def _whole(env: Mapping[str, str], name: str, default: int, low: int, high: int,
     return default
 
 
-def _data_folder(env: Mapping[str, str]) -> Path | None:
-    """Make the data folder, readable by its owner only; `None` if that is not possible and none was asked for."""
+def _data_folder(env: Mapping[str, str], space: bool) -> Path | None:
+    """Make the data folder, readable by its owner only; `None` if that is not possible and none was asked for.
+
+    The disk of a Space is gone when it restarts: only a bucket that is mounted there counts as a folder.
+    """
     asked = env.get("BASIN_DATA")
-    folder = Path(asked).expanduser() if asked else _platform_folder(env)
+    if space and not asked and not os.path.ismount(_MOUNT):
+        return None
+    folder = Path(asked).expanduser() if asked else _MOUNT / "basin" if space else _platform_folder(env)
     try:
         folder.mkdir(mode=stat.S_IRWXU, parents=True, exist_ok=True)
         probe = folder / f".probe-{secrets.token_hex(4)}"

@@ -21,7 +21,10 @@ NAMES = ("plan", "evaluate", "interpolate", "layers", "methods", "zoo", "share_l
 
 
 def mount(endpoints: Endpoints, root_path: str) -> None:
-    """Name the endpoints inside the page that is being built; `root_path` is the public path below a proxy."""
+    """Name the endpoints inside the page that is being built.
+
+    `root_path`: the public path below a proxy, or the whole public address; empty if the request tells.
+    """
 
     async def plan(recipe: str, request: gr.Request) -> dict[str, Any]:
         """Check and price a merge from the headers of its checkpoints, before any tensor is read.

@@ -32,7 +32,7 @@ class Shelf:
 
 def open_shelf(settings: Settings, workbench: Workbench, ledger: Ledger, scheduler: Scheduler) -> Shelf:
     """Open the library's file and build what answers for it."""
-    store = LibraryStore(settings.data, shared_disk=settings.space)
+    store = LibraryStore(settings.data, shared_disk=settings.shared_disk)
     keeper = Keeper(workbench, ledger, store, scheduler)
     rooms = (
         History(workbench, ledger, keeper),
