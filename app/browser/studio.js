@@ -7,6 +7,7 @@ import { createHistoryPanel } from "./history.js";
 import { createLayersPanel } from "./layers.js";
 import { loadParts } from "./load.js";
 import { createLoop } from "./loop.js";
+import { createMenu, createRoom } from "./narrow.js";
 import { createNotice } from "./notice.js";
 import { createPathPanel } from "./path.js";
 import { createRail } from "./rail.js";
@@ -52,6 +53,7 @@ export async function mount(root, functions, names, base) {
   const columns = h("div", { class: "columns" }, rail.element, h("div", { class: "main" }, panels.accuracy.element, test.element,
     panels.path.element, panels.layers.element, history.element, rooms.panels));
   const tabs = createTabs(columns, rooms.tabs, wake);
+  createRoom(columns, rooms.panels);
   const bar = header();
   root.append(bar.element, notice.element, columns, ...rooms.tabs.map((tab) => tab.element), share.panel);
 
@@ -81,7 +83,7 @@ export async function mount(root, functions, names, base) {
     if (kind === "path") await panels.path.show(figures.path, numbers, answer.hash);
     if (kind === "layers") await panels.layers.show(figures, numbers, answer.hash);
     if (kind === "settle") {
-      history.show(answer.history, answer.hash);
+      if (numbers) history.show(answer.history, answer.hash);
       if (answer.notice) notice.show([answer.notice]);
       remember();
     }
@@ -120,13 +122,15 @@ export async function mount(root, functions, names, base) {
   }
 
   function header() {
-    const undo = h("button", { type: "button", class: "quiet", "data-act": "undo", title: "Ctrl+Z", onclick: store.undo }, "Undo");
-    const redo = h("button", { type: "button", class: "quiet", "data-act": "redo", title: "Ctrl+Shift+Z", onclick: store.redo }, "Redo");
-    const reset = h("button", { type: "button", class: "quiet", "data-act": "reset", onclick: () => edit({ kind: "reset" }) }, "Reset");
+    const act = (name, title, help, what) => h("button", { type: "button", class: "quiet", "data-act": name, title: help, onclick: () => { tabs.show("studio"); what(); } }, title);
+    const undo = act("undo", "Undo", "Ctrl+Z", store.undo);
+    const redo = act("redo", "Redo", "Ctrl+Shift+Z", store.redo);
+    const reset = act("reset", "Reset", null, () => edit({ kind: "reset" }));
+    const menu = createMenu(h("div", { class: "rest" }, redo, reset, rooms.buttons, share.button), { studio: columns, show: (name) => tabs.show(name) });
     const element = h("header", { class: "top" },
       h("h1", {}, h("span", { class: "logo", "aria-hidden": "true" }), "Basin"), tabs.element, busy,
       h("span", { class: "spacer" }), h("span", { class: "device", title: `Basin ${description.version}` }, description.device),
-      h("div", { class: "actions" }, undo, redo, reset, rooms.buttons, share.button));
+      h("div", { class: "actions" }, undo, menu.button, menu.element));
     return { element, set: () => { undo.disabled = !store.canUndo(); redo.disabled = !store.canRedo(); } };
   }
 

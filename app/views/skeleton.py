@@ -15,7 +15,7 @@ _STYLE = """
 .basin-loading .box i { display: block; height: 100%; border-radius: 6px; background: rgb(128 136 150 / 0.1) }
 @media (max-width: 1080px) { .basin-loading .boxes { grid-template-columns: 290px minmax(0, 1fr) } }
 @media (max-width: 760px) {
-  .basin-loading .boxes { display: block } .basin-loading .rail { display: none } .basin-loading .line { height: 80px }
+  .basin-loading .boxes { display: block } .basin-loading .rail { display: none }
 }
 """
 

@@ -195,6 +195,9 @@ def test_a_checker_of_accessibility_finds_nothing_serious_and_nothing_jumps(
         assert page.evaluate("window.shifted") < 0.1
         assert findings(page) == []
         for act in ("examples", "keys", "tour"):
+            if viewport is PHONE:
+                page.get_by_role("button", name="Menu").click()
+                assert findings(page) == [], "menu"
             page.locator(f"[data-act={act}]").click()
             assert findings(page) == [], act
             page.keyboard.press("Escape")

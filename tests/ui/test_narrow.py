@@ -1,0 +1,55 @@
+"""The studio on a narrow screen: everything is a press away, and what one moves shows what it does."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Browser, Page, expect
+
+from tests.ui.conftest import assert_quiet
+from tests.ui.studio import PHONE, StudioProcess, open_studio, visitor
+
+
+def top_of(page: Page, selector: str) -> float:
+    found: float = page.evaluate("selector => document.querySelector(selector).getBoundingClientRect().top", selector)
+    return found
+
+
+def test_on_a_phone_every_panel_and_action_is_reached_from_the_menu(browser: Browser, studio: StudioProcess) -> None:
+    with visitor(browser, studio.url, PHONE) as (context, witness):
+        page = open_studio(context, studio.url)
+        menu = page.get_by_role("button", name="Menu")
+        expect(page.locator("[data-act=export]")).to_be_hidden()
+        menu.click()
+        expect(menu).to_have_attribute("aria-expanded", "true")
+        for act in ("redo", "reset", "save", "examples", "tour", "keys", "export", "share"):
+            expect(page.locator(f"[data-act={act}]")).to_be_visible()
+        page.get_by_role("group", name="go to").get_by_role("button", name="Try it").click()
+        expect(menu).to_have_attribute("aria-expanded", "false")
+        expect(page.get_by_role("region", name="Try it")).to_be_focused()
+        assert 40 <= top_of(page, ".try-it") < 60
+        menu.click()
+        page.locator("[data-act=export]").click()
+        expect(page.locator(".export-panel")).to_be_visible()
+        expect(page.locator("[data-act=reset]")).to_be_hidden()
+        page.keyboard.press("Escape")
+        menu.focus()
+        page.keyboard.press("Enter")
+        page.keyboard.press("Escape")
+        expect(menu).to_have_attribute("aria-expanded", "false")
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert_quiet(witness)
+
+
+def test_the_accuracies_stay_in_view_while_what_stands_below_them_is_moved(
+    browser: Browser, studio: StudioProcess
+) -> None:
+    with visitor(browser, studio.url, PHONE) as (context, _):
+        page = open_studio(context, studio.url)
+        page.mouse.wheel(0, 500)
+        page.wait_for_function("window.scrollY > 400")
+        assert top_of(page, "#basin-view-studio .panel.accuracy") == 44
+
+
+def test_the_controls_stay_in_view_beside_what_stands_below_the_screen(page: Page) -> None:
+    page.locator(".try-it").scroll_into_view_if_needed()
+    page.evaluate("window.scrollTo(0, 800)")
+    assert top_of(page, ".rail") == 0
