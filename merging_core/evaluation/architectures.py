@@ -44,6 +44,7 @@ class Architecture:
     `[n, channels, side, side]`, texts the rows that `token_rows` describes.
     `spelling(shapes of a file's leaves)`: its leaves' names in that file, where they differ.
     `projected`: features have passed CLIP's projection. `vocabulary`, `longest`: of a model that reads text.
+    `head`: those of its leaves that a model of the same body without a task would lack.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Architecture:
     vocabulary: int = 0
     longest: int = 0
     spelling: Callable[[Shapes], Mapping[str, str]] | None = None
+    head: tuple[str, ...] = ()
 
 
 def architecture(config: Mapping[str, Any], asked: Asked = "pictures", classes: int | None = None) -> Architecture:
@@ -132,6 +134,7 @@ def _of_transformers(config: Mapping[str, Any], asked: str, classes: int | None)
         vocabulary=found.vocabulary,
         longest=found.longest,
         spelling=model.spelling,
+        head=model.head,
     )
 
 

@@ -36,7 +36,8 @@ _SCORES = 1 << 25
 class TransformersModel:
     """One model class with its configuration, for any number of threads.
 
-    `leaves`: names and shapes of its leaves; a leaf that is tied to another is not listed.
+    `leaves`: names and shapes of its leaves; a leaf that is tied to another is not listed. `head`: those outside the
+    model's body.
     Raises EvaluationError where transformers refuses the configuration.
     """
 
@@ -50,6 +51,8 @@ class TransformersModel:
         self.leaves: Mapping[str, tuple[int, ...]] = {
             name: tuple(parameter.shape) for name, parameter in empty.named_parameters()
         }
+        body = f"{empty.base_model_prefix}."
+        self.head = tuple(name for name in self.leaves if not name.startswith(body))
 
     def spelling(self, shapes: Shapes) -> Mapping[str, str]:
         """Return the name in a file of each of the model's leaves, given the shapes of the file's floating leaves.
@@ -108,13 +111,14 @@ class TransformersModel:
 
     @contextmanager
     def _skeleton(self) -> Iterator[PreTrainedModel]:
-        """Lend a skeleton that no other thread has."""
+        """Lend a skeleton that no other thread has; the first is only copied, and all share its expanded leaves."""
         with self._lock:
             skeleton = self._idle.pop() if len(self._idle) > 1 else None
             if skeleton is None:
                 if not self._idle:
                     self._idle.append(self._loaded(dict(enumerate(self.leaves.items())))[0])
-                skeleton = copy.deepcopy(self._idle[0])
+                first = self._idle[0]
+                skeleton = copy.deepcopy(first, {id(leaf): leaf for leaf in first.parameters()})
         try:
             yield skeleton
         finally:
