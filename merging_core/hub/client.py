@@ -145,6 +145,8 @@ class Hub:
             return attended(
                 lambda meter, stopped: download_all(streams, self.cache, survey, meter.tell, stopped), tell, cancelled
             )
+        except HubError as error:
+            raise error.located(survey.ref.label) from None
         except Stopped:
             fix = "what came is kept; start it again to go on"
             raise CancelledError(Problem("a download runs to its end", "a request to cancel it", fix=fix)) from None

@@ -100,13 +100,13 @@ def download_all(caller: Caller, cache: Path, survey: HubSurvey, tell: Tell, sto
         finally:
             lock.release()
     except OSError as error:
-        raise HubError(_disk_problem(error, survey)) from None
+        raise HubError(_disk_problem(error)) from None
     return folder
 
 
 def _fetch_all(caller: Caller, cache: Path, survey: HubSurvey, tell: Tell, stopped: Callable[[], bool]) -> None:
     folder = folder_of(cache, survey.ref)
-    _check_space(folder, missing_bytes(cache, survey), survey.ref.label)
+    _check_space(folder, missing_bytes(cache, survey))
     label = f"downloading {survey.ref.label}"
     done = 0
     for file in survey.files:
@@ -154,7 +154,7 @@ class _Fetch:
                 problem = self._problem()
         if problem is not None:
             self.part.unlink(missing_ok=True)
-            raise HubError(problem).located(self.ref.label)
+            raise HubError(problem)
         self.part.replace(self.folder / self.file.name)
 
     def _complete(self) -> None:
@@ -168,11 +168,10 @@ class _Fetch:
             except _CutError as cut:
                 quiet = quiet + 1 if self._size() <= before else 0
                 if quiet >= _QUIET_TRIES:
-                    raise cut.error.located(f"{self.ref.label}: {self.file.name}") from None
+                    raise cut.error.located(self.file.name) from None
                 time.sleep(min(0.1 * 2**quiet, 1.0))
         must, got = "the connection lasts until the file is there", f"{_TRIES} cuts"
-        where = f"{self.ref.label}: {self.file.name}"
-        raise HubAwayError(Problem(must, got, where, "start the download again: it goes on from here"))
+        raise HubAwayError(Problem(must, got, self.file.name, "start the download again: it goes on from here"))
 
     def _append(self, start: int) -> bool:
         """Ask for what is missing and write it behind what is there; say whether the file is whole."""
@@ -194,7 +193,7 @@ class _Fetch:
         except HubAwayError as error:
             if opened:
                 raise _CutError(error) from None
-            raise error.located(f"{self.ref.label}: {self.file.name}") from None
+            raise error.located(self.file.name) from None
 
     def _write(self, response: httpx2.Response, at: int, size: int) -> None:
         with self.part.open("r+b" if self.part.exists() else "wb") as out:
@@ -257,16 +256,16 @@ def _held(folder: Path, file: RemoteFile) -> int:
     return held if file.size is not None and held <= file.size else 0
 
 
-def _check_space(folder: Path, missing: int, label: str) -> None:
+def _check_space(folder: Path, missing: int) -> None:
     free, wanted = shutil.disk_usage(folder).free, int(_SPARE * missing)
     if wanted > free:
         must = f"the disk has room for {wanted:,} bytes"
-        raise HubError(Problem(must, f"{free:,} free", label, "free some space, or choose a smaller model"))
+        raise HubError(Problem(must, f"{free:,} free", "disk", "free some space, or choose a smaller model"))
 
 
-def _disk_problem(error: OSError, survey: HubSurvey) -> Problem:
+def _disk_problem(error: OSError) -> Problem:
     got = "a full disk" if error.errno in _FULL else f"“{error.strerror or type(error).__name__}”"
-    return Problem("the cache can be written", got, survey.ref.label, "what came is kept; make room and try again")
+    return Problem("the cache can be written", got, "disk", "what came is kept; make room and try again")
 
 
 def _sync(out: BinaryIO) -> None:

@@ -100,6 +100,8 @@ class FakeHub:
         self.models: dict[str, FakeModel] = {}
         self.requests: list[Request] = []
         self.failures: list[Failure] = []
+        self.tells_sizes = True
+        """Whether a model's own answer has sizes and digests; the tree always has."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._servers = [_serve(self, "hub"), _serve(self, "storage")]
@@ -305,7 +307,7 @@ class _Answers(BaseHTTPRequestHandler):
             return self._file(commit, resolve.group(3), files, failure)
         if where == "tree":
             return self._json([{"type": "file", **_entry(name, data)} for name, data in files.items()])
-        return self._json(self._info(model, commit, files, blobs="blobs" in query))
+        return self._json(self._info(model, commit, files, blobs="blobs" in query and self.hub.tells_sizes))
 
     def _search(self, query: dict[str, list[str]], token: str | None) -> None:
         def first(name: str) -> str:
