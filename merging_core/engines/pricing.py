@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.engines.masking import is_identity, needs_threshold
@@ -94,12 +96,18 @@ def seconds(passes: Passes, read_bytes: int, written_bytes: int, elements: int) 
     return disk + passes.reads * elements / _ELEMENTS_PER_SECOND
 
 
-def available_memory() -> int | None:
-    """Return the machine's memory in bytes, where the system tells."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return None
+def available_memory(groups: str = "/sys/fs/cgroup") -> int | None:
+    """Return the bytes of memory that this process may use, where the system tells: the machine's, or its container's.
+
+    `groups` is where Linux shows the limits of the control group that a container runs in.
+    """
+    known = []
+    with suppress(AttributeError, ValueError, OSError):
+        known.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # no such limit, or the word “max”
+            known.append(int(Path(groups, name).read_text(encoding="ascii")))
+    return min(known, default=None)
 
 
 def amount(size: int) -> str:

@@ -22,10 +22,10 @@ _SMALL = _BINS
 def kept_count(size: int, density: float) -> int:
     """Return how many of `size` elements a density asks for: k = max(1, ⌊density·size + 10⁻⁹⌋).
 
-    The 10⁻⁹ undoes binary fractions: 0.3·10 is a little less than 3 in floating point.
+    The 10⁻⁹ undoes binary fractions: 0.29·100 is a little less than 29 in floating point.
 
-    >>> kept_count(10, 0.3), kept_count(4, 0.1), kept_count(7, 1.0)
-    (3, 1, 7)
+    >>> kept_count(100, 0.29), kept_count(4, 0.1), kept_count(7, 1.0)
+    (29, 1, 7)
     """
     return min(size, max(1, math.floor(density * size + 1e-9)))
 

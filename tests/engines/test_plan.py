@@ -10,6 +10,7 @@ import torch
 
 from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.engines import make_plan
+from merging_core.engines.pricing import available_memory
 from merging_core.errors import BasinError, PlanError, SpaceError
 from merging_core.recipes.canonical import recipe_hash
 from merging_core.recipes.parse import parse_recipe
@@ -136,3 +137,14 @@ def test_leaves_without_a_single_element_are_refused(catalog: Catalog, tmp_path:
     given = {"version": 1, "base": refs[0], "models": [{"ref": refs[1]}], "method": {"name": "task_arithmetic"}}
     with pytest.raises(PlanError, match="some leaf has elements, but none came"):
         make_plan(parse_recipe(given), catalog)
+
+
+@pytest.mark.parametrize("name", ["memory.max", "memory/memory.limit_in_bytes"])
+def test_the_memory_of_a_container_counts_where_it_is_less_than_the_machines(name: str, tmp_path: Path) -> None:
+    machine = available_memory(str(tmp_path / "none"))
+    assert machine is None or machine > 1 << 20
+    limit = tmp_path / name
+    limit.parent.mkdir(exist_ok=True)
+    for text, wanted in (("1048576\n", 1 << 20), ("max\n", machine), (str(1 << 62), machine or 1 << 62)):
+        limit.write_text(text)
+        assert available_memory(str(tmp_path)) == wanted
