@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from merging_core.evaluation.report import Report as Report
     from merging_core.evaluation.report import compare as compare
     from merging_core.export import export_checkpoint as export_checkpoint
+    from merging_core.hub.client import Hub as Hub
     from merging_core.recipes import Recipe as Recipe
     from merging_core.recipes import load_recipe as load_recipe
     from merging_core.recipes import parse_recipe as parse_recipe
@@ -44,6 +45,7 @@ __all__ = [
     "Catalog",
     "Checkpoint",
     "Evaluator",
+    "Hub",
     "LiveEngine",
     "Merged",
     "Plan",
@@ -77,6 +79,7 @@ _ROOMS = {
     "merging_core.evaluation.paths": ("barrier", "trace"),
     "merging_core.evaluation.report": ("Report", "compare"),
     "merging_core.export": ("export_checkpoint",),
+    "merging_core.hub.client": ("Hub",),
     "merging_core.recipes": ("Recipe", "load_recipe", "parse_recipe"),
     "merging_core.space": ("TaskVector", "build_space", "task_vector"),
 }

@@ -80,12 +80,13 @@ def _models_table(found: Found) -> str:
 
 def _survey_table(survey: HubSurvey, missing: int) -> str:
     from merging_core.engines.pricing import amount
+    from merging_core.errors import legible
 
     document = survey.as_json()
     rows = [
         ("model", str(survey.ref.unpinned)),
         ("commit", str(survey.ref.commit)),
-        ("type", str(document["model_type"] or "not said")),
+        ("type", legible(str(document["model_type"] or "not said")[:80])),
         ("holds", f"{document['leaves']} leaves, {survey.elements:,} elements, {', '.join(document['dtypes'])}"),
         *(("base", name) for name in survey.about.base_models),
         *(("file", f"{file.name}  {amount(file.size or 0)}") for file in survey.files),

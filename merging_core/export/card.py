@@ -88,7 +88,8 @@ def model_card(
 
 
 def _front_matter(plan: Plan, licences: list[str | None]) -> dict[str, Any]:
-    sources = [named(str(checkpoint.ref.unpinned)) for checkpoint in plan.survey.checkpoints]
+    refs = [checkpoint.ref for checkpoint in plan.survey.checkpoints]
+    sources = [ref.path if ref.scheme == "hub" else named(str(ref.unpinned)) for ref in refs]
     licence = common_licence(licences)
     told = {} if licence is None else {"license": licence}
     if licence == "other":

@@ -60,15 +60,22 @@ def pinned(recipe: Recipe, pins: Mapping[str, str]) -> Recipe:
 
 
 def _python(tree: Mapping[str, object], shard_bytes: int | None) -> str:
-    files = any(str(ref).startswith("file:") for ref in _refs(tree))
-    catalog = "Catalog(load_zoo(), allow_files=True)" if files else "Catalog(load_zoo())"
+    refs = [str(ref) for ref in _refs(tree)]
+    remote = [ref for ref in refs if ref.startswith("hub:")]
+    options = ", allow_files=True" if any(ref.startswith("file:") for ref in refs) else ""
+    options += ', hub=Hub("https://huggingface.co", os.environ.get("HF_TOKEN"), Path("downloads"))' if remote else ""
     shards = "" if shard_bytes is None else f", shard_bytes={shard_bytes}"
-    return (
-        "from merging_core import Catalog, export_checkpoint, load_zoo, make_plan, parse_recipe\n\n"
-        f"recipe = parse_recipe(\n{_indented(pprint.pformat(tree, sort_dicts=False, width=96))}\n)\n"
-        f"catalog = {catalog}\n"
-        f'export_checkpoint(make_plan(recipe, catalog), catalog, "merged"{shards})\n'
-    )
+    names = ["Catalog", *(["Hub"] if remote else []), "export_checkpoint", "load_zoo", "make_plan", "parse_recipe"]
+    lines = [
+        *(["import os", "from pathlib import Path", ""] if remote else []),
+        f"from merging_core import {', '.join(names)}",
+        "",
+        f"recipe = parse_recipe(\n{_indented(pprint.pformat(tree, sort_dicts=False, width=96))}\n)",
+        f"catalog = Catalog(load_zoo(){options})",
+        *([f"catalog.fetch({remote!r})"] if remote else []),
+        f'export_checkpoint(make_plan(recipe, catalog), catalog, "merged"{shards})',
+    ]
+    return "\n".join(lines) + "\n"
 
 
 def _refs(tree: Mapping[str, object]) -> list[object]:

@@ -25,7 +25,7 @@ from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]  # public, but loaded lazily
 
 from merging_core import __version__
-from merging_core.errors import HubError
+from merging_core.errors import HubAwayError, HubError
 from merging_core.hub.problems import (
     away,
     of_status,
@@ -46,6 +46,8 @@ _LONGEST_WAIT = 2
 """Seconds of a rate limit that are waited out instead of told."""
 _BROKEN = frozenset({408, 500, 502, 503, 504})
 _SOONEST = 0.05
+_CONNECT = 5.0
+"""Seconds in which a connection is made, or is tried again."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +101,12 @@ class Rules:
         """Return the seconds that the next read may take; raises HubAwayError where none are left."""
         seconds = min(self.silence, self.until - time.monotonic())
         if seconds <= 0:
-            raise too_late(self.caller.deadline)
+            raise self.late()
         return max(seconds, _SOONEST)
+
+    def late(self) -> HubAwayError:
+        """Return the error of an answer that does not keep to the rules."""
+        return too_late(min(self.silence, self.caller.deadline))
 
 
 _RULES: ContextVar[Rules | None] = ContextVar("basin_hub_rules", default=None)
@@ -185,16 +191,14 @@ class _BoundedClient(httpx2.Client):
         for attempt in range(_TRIES):
             last = attempt == _TRIES - 1 or request.method not in ("GET", "HEAD")
             seconds = found.left()
-            request.extensions = {
-                **request.extensions,
-                "timeout": dict.fromkeys(("connect", "read", "write", "pool"), seconds),
-            }
+            timeout = {**dict.fromkeys(("read", "write", "pool"), seconds), "connect": min(seconds, _CONNECT)}
+            request.extensions = {**request.extensions, "timeout": timeout}
             pause = _PAUSES[min(attempt, len(_PAUSES) - 1)]
             try:
                 response = super().send(request, stream=True, **options)
             except httpx2.TimeoutException:
                 if last or found.until - time.monotonic() <= pause:
-                    raise too_late(found.caller.deadline) from None
+                    raise found.late() from None
             except httpx2.TransportError as error:
                 if last:
                     raise away(_named(error)) from None
@@ -219,7 +223,7 @@ class _BoundedClient(httpx2.Client):
                         signed_in=found.caller.token is not None,
                     )
             time.sleep(min(pause, found.left()))
-        raise too_late(found.caller.deadline)
+        raise found.late()
 
 
 class _Bounded(httpx2.SyncByteStream):
@@ -239,7 +243,7 @@ class _Bounded(httpx2.SyncByteStream):
                 yield part
                 self._rules.left()
         except httpx2.TimeoutException:
-            raise too_late(self._rules.caller.deadline) from None
+            raise self._rules.late() from None
         except httpx2.TransportError as error:
             raise away(_named(error)) from None
 

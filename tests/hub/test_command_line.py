@@ -13,6 +13,9 @@ from safetensors.torch import load_file
 
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.cli.main import main
+from merging_core.export import forms
+from merging_core.recipes import parse_recipe
+from tests.hub.conftest import Visit, weights
 from tests.hub.server import ADA, FakeHub, folder_files
 
 NAMES = ("base", "digits", "letters")
@@ -65,6 +68,8 @@ def test_a_merge_over_the_hub_has_the_bits_of_one_over_the_zoo(
     kept = json.loads((tmp_path / "hub" / "recipe.json").read_text())
     commits = {name: zoo_hub.models[f"tiny/{name}"].branches["main"] for name in NAMES}
     assert json.dumps(kept).count(commits["digits"]) >= 1 and commits["base"] in json.dumps(kept)
+    card = (tmp_path / "hub" / "README.md").read_text(encoding="utf-8")
+    assert all(f"\n- tiny/{name}\n" in card for name in NAMES)
     assert {request.token for request in zoo_hub.requests} == {ADA}
     before = len(zoo_hub.asked("/resolve/"))
     again = json.loads(say("plan", recipe(tmp_path, "hub", method), "--json")[1])
@@ -109,6 +114,17 @@ def test_models_are_searched_and_shown(zoo_hub: FakeHub, say: Say, tmp_path: Pat
     assert shown["elements"] == checkpoint.parameters and shown["missing_bytes"] == shown["bytes"]
     assert f"commit   {shown['commit']}" in say("hub", "show", "tiny/digits")[1]
     assert not (tmp_path / "cache").exists()
+
+
+def test_the_recipe_as_python_says_how_its_models_are_fetched(visit: Visit, fake: FakeHub, tmp_path: Path) -> None:
+    ref = str(visit().pin("hub:ada/digits"))
+    tree = {"version": 1, "base": None, "models": [{"ref": ref}], "method": {"name": "linear"}}
+    code = forms(parse_recipe(tree)).python
+    assert f"catalog.fetch(['{ref}'])" in code
+    there = code.replace("https://huggingface.co", fake.endpoint).replace('"downloads"', repr(str(tmp_path / "here")))
+    exec(there.replace('"merged"', repr(str(tmp_path / "merged"))), {})
+    merged, expected = load_file(tmp_path / "merged" / "model.safetensors"), weights(0.5)
+    assert all(torch.equal(merged[name], expected[name]) for name in expected)
 
 
 @pytest.mark.parametrize("command", ["plan", "merge", "evaluate", "show", "search"])
