@@ -136,7 +136,8 @@ class JobFolder:
 
     def sweep(self, id_: str) -> None:
         """Delete everything but the record."""
-        for path in self.path(id_).iterdir():
+        folder = self.path(id_)
+        for path in list(folder.iterdir()) if folder.is_dir() else []:
             if path.name == _RECORD:
                 continue
             if path.is_dir() and not path.is_symlink():

@@ -63,6 +63,8 @@ def files_of(jobs: Jobs, job: Job) -> list[Path]:
         return []
     with jobs.reading(job.visitor, job.id) as folder:
         found = folder / RESULT
+        if not found.is_dir():
+            return []
         return sorted(path for path in found.iterdir() if path.is_file() and not path.is_symlink())
 
 

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from app.charts import accuracy as accuracy_chart
 from app.charts.pictures import render
-from app.library.links import ADDRESS
+from app.library.ids import ADDRESS
 from app.library.pages import summary
 from app.library.store import LibraryStore
 from app.studio.memo import Memo

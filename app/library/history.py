@@ -57,9 +57,9 @@ class History:
             self._ledger.pin(visitor, None)
             return {"history": self._history(visitor), "saved": None}
         merge = self._own(visitor, hash_, "hash")
-        self._ledger.pin(visitor, hash_)
         state = parse_state(merge.state, self._workbench.families)
         saved, _ = await self._keeper.keep(visitor, state, name=merge.name)
+        self._ledger.pin(visitor, hash_)
         return {"history": self._history(visitor), "saved": saved}
 
     @answers

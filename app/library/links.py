@@ -6,13 +6,13 @@ The payload is that of a self-contained link (`app.sharing.link`), so a stored l
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from app.charts import accuracy as accuracy_chart
+from app.library.ids import ADDRESS, EITHER, ONE
 from app.library.keeping import Keeper
 from app.library.pages import page_of, state_of
 from app.library.result import Result
@@ -26,10 +26,7 @@ from app.studio.rows import words_of
 from app.studio.workbench import Workbench
 from merging_core.errors import Problem
 
-__all__ = ["ADDRESS", "StoredLinks"]
-
-ADDRESS = re.compile(r"[0-9a-f]{32}")
-"""The form of an address."""
+__all__ = ["StoredLinks"]
 
 
 class StoredLinks:
@@ -53,7 +50,7 @@ class StoredLinks:
     async def share_result(self, visitor: str, message: object) -> Answer:
         """Give a result an address: one of the library, or the merge of a state, which is saved first."""
         state_rule = (False, "state is an object", lambda value: isinstance(value, dict))
-        fields = message_of(message, {"id": (False, "id is text", is_text(64)), "state": state_rule})
+        fields = message_of(message, {"id": EITHER, "state": state_rule})
         if (fields["id"] is None) == (fields["state"] is None):
             raise MessageError(Problem("either id or state says what is shared", "both or none", "message"))
         id_ = fields["id"]
@@ -67,7 +64,7 @@ class StoredLinks:
     @answers
     def unshare_result(self, visitor: str, message: object) -> Answer:
         """Let the address of a result lead nowhere."""
-        fields = message_of(message, {"id": (True, "id is text", is_text(64))})
+        fields = message_of(message, {"id": ONE})
         self._store.unshare(visitor, fields["id"])
         return {}
 
@@ -85,8 +82,7 @@ class StoredLinks:
     @answers_in_turn
     async def recompute(self, visitor: str, message: object) -> Answer:
         """Measure the merge of a stored result here and now, and say how that differs from what is stored."""
-        text = is_text(64)
-        fields = message_of(message, {"r": (False, "r is text", text), "id": (False, "id is text", text)})
+        fields = message_of(message, {"r": (False, "r is text", is_text(200)), "id": EITHER})
         stored = self._stored(visitor, fields["r"], fields["id"])
         state = self._openable(stored)
         live = await self._keeper.measure(visitor, state)

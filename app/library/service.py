@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from app.families import Family
+from app.library.ids import ONE, SEVERAL
 from app.library.keeping import Keeper
 from app.library.pages import page_of
 from app.library.result import ResultFile, read_file, write_file
@@ -32,8 +33,6 @@ LARGEST_FILE = 1024 * 1024
 """Bytes of a result's file."""
 _COMPARED = 6
 _WORDS = 8
-_NAMED = 500
-_ID = re.compile(r"[0-9a-f]{64}")
 
 
 class Library:
@@ -85,7 +84,7 @@ class Library:
     def rename(self, visitor: str, message: object) -> Answer:
         """Call a result by another name; an empty one takes it away."""
         name_rule = (True, f"name is text of at most {NAME} characters", is_text(NAME))
-        fields = message_of(message, {"id": _ONE, "name": name_rule})
+        fields = message_of(message, {"id": ONE, "name": name_rule})
         self._store.rename(visitor, self._own(visitor, fields["id"]).id, one_line(fields["name"]))
         return {}
 
@@ -93,7 +92,7 @@ class Library:
     def tag(self, visitor: str, message: object) -> Answer:
         """Put tags on results, and take others off."""
         tags_rule = (False, "tags are a list of at most 24 texts", _is_texts(24))
-        fields = message_of(message, {"ids": _SEVERAL, "add": tags_rule, "drop": tags_rule})
+        fields = message_of(message, {"ids": SEVERAL, "add": tags_rule, "drop": tags_rule})
         add, drop = tags_of(fields["add"] or []), tags_of(fields["drop"] or [])
         self._store.tag(visitor, fields["ids"], add, drop, MOST_TAGS)
         return {}
@@ -101,7 +100,7 @@ class Library:
     @answers
     def delete(self, visitor: str, message: object) -> Answer:
         """Take results out of the library; `library_restore` brings the last ones back."""
-        return {"deleted": self._store.remove(visitor, message_of(message, {"ids": _SEVERAL})["ids"])}
+        return {"deleted": self._store.remove(visitor, message_of(message, {"ids": SEVERAL})["ids"])}
 
     @answers
     def restore(self, visitor: str, message: object) -> Answer:
@@ -112,14 +111,14 @@ class Library:
     @answers
     def result(self, visitor: str, message: object) -> Answer:
         """Return one result of the visitor as a page: numbers, figures, recipe, versions."""
-        held = self._own(visitor, message_of(message, {"id": _ONE})["id"])
+        held = self._own(visitor, message_of(message, {"id": ONE})["id"])
         own = {"name": held.name, "tags": list(held.tags), "share": held.share, "saved": held.at}
         return {"page": page_of(held.result, held.test, self._workbench), **own}
 
     @answers
     def compare(self, visitor: str, message: object) -> Answer:
         """Compare results with the first of them: recipe in words, and paired where both know their answers."""
-        ids = message_of(message, {"ids": _SEVERAL})["ids"]
+        ids = message_of(message, {"ids": SEVERAL})["ids"]
         if not 2 <= len(set(ids)) <= _COMPARED:
             must = f"2 to {_COMPARED} results are compared"
             raise MessageError(Problem(must, str(len(set(ids))), "message.ids", "select another number"))
@@ -131,7 +130,7 @@ class Library:
         """Return a file: the table as CSV or Parquet, all of it or what is selected, or one result."""
         forms = [*FORMS, "result"]
         form_rule = (True, "form is text", is_text(20))
-        fields = message_of(message, {"form": form_rule, "ids": (False, _SEVERAL[1], _SEVERAL[2])})
+        fields = message_of(message, {"form": form_rule, "ids": (False, SEVERAL[1], SEVERAL[2])})
         form, ids = fields["form"], fields["ids"]
         if form not in forms:
             must = f"a library is written as {', '.join(forms)}"
@@ -255,15 +254,3 @@ def _is_texts(most: int) -> Callable[[Any], bool]:
 
 def _is_whole(low: int, high: int) -> Callable[[Any], bool]:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-
-
-def _is_id(value: object) -> bool:
-    return isinstance(value, str) and _ID.fullmatch(value) is not None
-
-
-_ONE = (True, "id is the id of a result", _is_id)
-_SEVERAL = (
-    True,
-    f"ids are the ids of 1 to {_NAMED} results",
-    lambda value: isinstance(value, list) and 0 < len(value) <= _NAMED and all(map(_is_id, value)),
-)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from app.export.downloads import files_of
 from app.jobs import Job, JobError, Jobs, Limits
 from app.live import BusyError
 
@@ -295,3 +297,14 @@ def test_a_damaged_record_is_no_job_and_its_folder_goes(damage: str, tmp_path: P
     with running(tmp_path) as jobs:
         assert jobs.of("ann") == ()
     assert sorted(path.name for path in (tmp_path / "jobs").iterdir()) == [".lock", "notes"]
+
+
+def test_a_folder_that_somebody_deletes_stops_no_other_job(jobs: Jobs, tmp_path: Path) -> None:
+    lost = begun(jobs, submit(jobs, "patient"))
+    shutil.rmtree(tmp_path / "jobs" / lost.id)
+    jobs.cancel("ann", lost.id)
+    assert ended(jobs, lost).state == "cancelled"
+    done = ended(jobs, submit(jobs, "quick"))
+    assert [path.name for path in files_of(jobs, done)] == ["weights.bin"]
+    shutil.rmtree(tmp_path / "jobs" / done.id / "result")
+    assert files_of(jobs, done) == []

@@ -187,6 +187,8 @@ def test_hostile_names_and_tags_are_kept_as_one_printable_line(ann: Browser) -> 
         ("stored", {}),
         ("recompute", {}),
         ("recompute", {"r": "0" * 32}),
+        ("recompute", {"id": "short"}),
+        ("unshare_result", {"id": "0" * 32}),
         ("share_result", {}),
         ("share_result", {"id": "0" * 64}),
         ("pin_merge", {"hash": "0" * 64}),
@@ -227,6 +229,13 @@ def test_a_pinned_merge_is_kept_in_the_library_under_its_name(ann: Browser) -> N
     assert (row["id"], row["name"]) == (answer["saved"], "start")
     assert ann.call("pin_merge", {})["history"][0]["pinned"] is False
     assert ann.call("library", {})["matching"] == 1
+
+
+def test_a_merge_that_a_full_library_cannot_keep_is_not_pinned(ann: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    settled = ann.live("settle", ann.state())
+    monkeypatch.setattr("app.library.store.MOST", 0)
+    assert "export and delete some first" in sentences(ann.call("pin_merge", {"hash": settled["hash"]}))[0]
+    assert ann.call("hello")["history"][0]["pinned"] is False
 
 
 def test_two_merges_of_the_history_are_compared_with_their_recipes(ann: Browser) -> None:
