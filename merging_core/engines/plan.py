@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from merging_core.checkpoints.content import PIN_DIGITS
 from merging_core.checkpoints.dtypes import item_size
+from merging_core.checkpoints.files import Fingerprint
 from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
@@ -246,11 +247,11 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
 def _repeated(models: Sequence[Checkpoint | None]) -> list[Problem]:
     """Say which files stand in the list again, however their paths are written."""
     problems: list[Problem] = []
-    first: dict[frozenset[tuple[int, int]], int] = {}
+    first: dict[frozenset[Fingerprint], int] = {}
     for index, model in enumerate(models):
         if model is None or model.ref.scheme != "file":
             continue
-        files = frozenset((file.fingerprint.device, file.fingerprint.inode) for file in model.files.values())
+        files = frozenset(file.fingerprint for file in model.files.values())
         if files in first:
             where, fix = f"models[{index}].ref", f"remove one, and give models[{first[files]}] more weight"
             problems.append(Problem("each model stands in the list once", f"{model.label} again", where, fix))

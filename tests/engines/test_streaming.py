@@ -14,7 +14,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from merging_core.checkpoints import Catalog
 from merging_core.engines import LiveEngine, make_plan, stream_merge
-from merging_core.errors import CancelledError, CheckpointError, PlanError
+from merging_core.errors import CancelledError, CheckpointError, NonFiniteError, PlanError
 from merging_core.recipes.parse import parse_recipe
 from tests.engines.world import Family, assert_same_bits, family, write
 
@@ -103,6 +103,19 @@ def test_a_merge_that_overflows_leaves_nothing(made: Family, tmp_path: Path, cat
     with pytest.raises(PlanError, match="every merged number fits float16"):
         stream_merge(make_plan(recipe, catalog), catalog, folder / "out")
     assert list(folder.iterdir()) == []
+
+
+def test_a_float64_value_too_large_for_float32_is_the_models_fault_in_both_engines(
+    made: Family, tmp_path: Path, catalog: Catalog
+) -> None:
+    large = made.expert_tensors[1] | {"post_layernorm.weight": torch.tensor([1e300], dtype=torch.float64)}
+    write(tmp_path / "expert1", large)
+    recipe = made.recipe("task_arithmetic")
+    said = "file:expert1: post_layernorm.weight in float32: every element is finite"
+    with pytest.raises(NonFiniteError, match=said):
+        stream_merge(make_plan(recipe, catalog), catalog, tmp_path / "out")
+    with pytest.raises(NonFiniteError, match=said):
+        LiveEngine(catalog, "cpu").merge(recipe)
 
 
 def test_an_input_that_changed_since_the_plan_is_named(made: Family, tmp_path: Path, catalog: Catalog) -> None:
