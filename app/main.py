@@ -17,7 +17,7 @@ from app.export.downloads import download_routes
 from app.export.service import Exports
 from app.gallery.examples import FOLDER, read_examples
 from app.gallery.service import Gallery
-from app.jobs import Jobs
+from app.jobs import Jobs, Limits
 from app.ledger import Ledger
 from app.library.cards import CardMiddleware
 from app.library.shelf import Shelf, open_shelf
@@ -75,7 +75,7 @@ class Basin(gr.Blocks):
             share=False,
             pwa=False,
             ssr_mode=False,
-            mcp_server=False,
+            mcp_server=self.settings.mcp,
             enable_monitoring=False,
             max_file_size="1mb",
             prevent_thread_lock=True,
@@ -111,7 +111,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         from app.studio.bench import ZooBench
 
         workbench = ZooBench(settings)
-    ledger = Ledger(settings.data, shared_disk=settings.space)
+    ledger = Ledger(settings.data, shared_disk=settings.shared_disk)
     scheduler = Scheduler(workers=settings.workers)
     errands = Scheduler()
     studio = Studio(workbench, ledger, scheduler, errands)
@@ -119,15 +119,18 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     models = workbench.models()
     looking = Looking(models, workbench.families, scheduler).functions() if models is not None else {}
     shelf = open_shelf(settings, workbench, ledger, errands)
-    jobs = Jobs(settings.data)
-    exports = Exports(workbench, ledger, errands, jobs, zoo=settings.zoo, data=settings.data)
+    allowed = settings.allowance
+    jobs = Jobs(settings.scratch, limits=Limits(unfinished=allowed.jobs, seconds=allowed.seconds))
+    exports = Exports(
+        workbench, ledger, errands, jobs, zoo=settings.zoo, data=settings.scratch, largest=allowed.export_bytes
+    )
     files = BrowserFiles.collect()
     basin = Basin(settings, studio, shelf, jobs, files)
     picker = Models(workbench, errands)
     rooms = {**shelf.functions, **gallery.functions(), **looking, **exports.functions(), **picker.functions()}
     with basin:
         studio_view.build({**studio.functions(), **rooms}, files)
-        mount(Endpoints(workbench, studio, errands), settings.root_path)
+        mount(Endpoints(workbench, studio, errands), settings.address or settings.root_path)
     return basin
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from app.families import Family
 from app.own_family import family_named
@@ -23,6 +24,7 @@ from app.studio.numbers import (
     path_numbers,
 )
 from app.studio.workbench import Cancelled, Correct, Models, Numbers, Scored
+from app.zero_gpu import lent_gpu
 from merging_core import __version__
 from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.zoo import load_zoo
@@ -60,8 +62,11 @@ class ZooBench:
     def __init__(self, settings: Settings, *, fine_seconds: float = _FINE_SECONDS) -> None:
         self._fine_seconds = fine_seconds
         self._zoo = load_zoo(settings.zoo)
-        self._catalog = Catalog(self._zoo, allow_files=False)
-        self._engine = LiveEngine(self._catalog, settings.device, settings.memory_budget)
+        self._catalog = Catalog(self._zoo, allow_files=False, largest=settings.allowance.model_bytes)
+        # A GPU that is lent looks as if it were always there; what runs all the time stays on the CPU.
+        self._lent = lent_gpu() if settings.zero_gpu else None
+        device = "cpu" if settings.zero_gpu else settings.device
+        self._engine = LiveEngine(self._catalog, device, settings.memory_budget)
         self._evaluator = Evaluator(self._engine.device)
         self._budget = settings.memory_budget
         self.families = families_of(self._zoo)
@@ -142,13 +147,28 @@ class ZooBench:
             config = merged.plan.survey.reference.config
             tasks = self._tasks_of(family)
             first = self._reports.known((identity, split, "preview"))
-            measured = (
-                self._evaluator.evaluate(config, merged.weights, tasks, split, wanted, cancelled)
-                if first is None
-                else self._evaluator.finish(config, merged.weights, tasks, first, cancelled)
-            )
+            measured = self._measured_merge(config, merged.weights, tasks, split, wanted, first, cancelled)
             report = self._reports.keep((identity, split, wanted), measured.against(references.experts))
         return Scored(accuracy_numbers(report, references, family), correct_of(report))
+
+    def _measured_merge(  # noqa: PLR0913
+        self,
+        config: Mapping[str, Any],
+        weights: Weights,
+        tasks: Sequence[Task],
+        split: str,
+        subset: Subset,
+        first: Report | None,
+        cancelled: Cancelled,
+    ) -> Report:
+        """Measure a merge, going on from its preview; the whole split on a GPU that is lent, where there is one."""
+        if self._lent is not None and subset == "full":
+            report = self._lent(config, weights, tasks, split)
+            if report is not None:
+                return report
+        if first is None:
+            return self._evaluator.evaluate(config, weights, tasks, split, subset, cancelled)
+        return self._evaluator.finish(config, weights, tasks, first, cancelled)
 
     def path(self, state: StudioState, fine: bool, cancelled: Cancelled) -> Numbers:
         """Measure a path, keeping what is known.

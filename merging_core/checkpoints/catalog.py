@@ -52,16 +52,26 @@ class Catalog:
     zoo: Zoo
     allow_files: bool = False
     hub: HubSource | None = None
+    largest: int | None = None
+    """Bytes that one checkpoint may have; None for any."""
 
     def open(self, ref: Ref | str) -> Checkpoint:
         """Open a checkpoint and check its pin.
 
         A zoo checkpoint's digest is the manifest's (`zoo verify` recomputes it). A pinned file is hashed here.
         Raises CheckpointError: an unknown name with the closest match, a file where files are not allowed, a pin that
-        is not what the reference holds now, or whatever is wrong with the headers. Raises HubError where the Hub does
-        not give it to this visitor.
+        is not what the reference holds now, one that is larger than is allowed, or whatever is wrong with the headers.
+        Raises HubError where the Hub does not give it to this visitor.
         """
-        ref = parse_ref(ref) if isinstance(ref, str) else ref
+        checkpoint = self._open(parse_ref(ref) if isinstance(ref, str) else ref)
+        size = sum(leaf.nbytes for leaf in checkpoint.leaves.values())
+        if self.largest is not None and size > self.largest:
+            fix = "pick a smaller one, or run a Basin of your own"
+            must = f"a checkpoint has at most {self.largest / 1e6:.0f} MB here"
+            raise CheckpointError(Problem(must, f"{size / 1e6:.1f} MB", checkpoint.label, fix))
+        return checkpoint
+
+    def _open(self, ref: Ref) -> Checkpoint:
         if ref.scheme == "hub":
             return self._hub.open(ref)
         if ref.scheme == "zoo":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from gradio_client import Client
 from huggingface_hub import constants
 
 from app.space import HARDWARE, files_of_space, main, readme
@@ -21,6 +22,7 @@ from tests.hub.uploads import TOKEN, Repo, UploadHub
 # The client hands a file to its HTTP library in a way that this one will no longer take some day.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
 ROOT = Path(__file__).resolve().parents[2]
+RECIPE = "{version: 1, models: [{ref: 'zoo:basins/left'}, {ref: 'zoo:basins/right'}], method: {name: linear}}"
 
 
 @pytest.fixture
@@ -133,7 +135,12 @@ def test_what_is_uploaded_runs_by_itself(tmp_path: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data.read_bytes() if isinstance(data, Path) else data)
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("BASIN_", "PYTHONPATH"))}
-    environment |= {"SPACE_ID": "ann/basin", "SYSTEM": "spaces", "BASIN_HOST": "127.0.0.1"}
+    environment |= {
+        "SPACE_ID": "ann/basin",
+        "SYSTEM": "spaces",
+        "SPACE_HOST": "ann-basin.hf.space",
+        "BASIN_HOST": "127.0.0.1",
+    }
     environment |= {"HOME": str(tmp_path), "GRADIO_SERVER_PORT": str(free_port()), "BASIN_THREADS": "1"}
     command = [sys.executable, "app.py"]
     with subprocess.Popen(
@@ -143,12 +150,15 @@ def test_what_is_uploaded_runs_by_itself(tmp_path: Path) -> None:
         watch.start()
         try:
             assert server.stdout is not None
-            url = server.stdout.readline().rpartition(" ")[2].strip()
+            opened = next(line for line in server.stdout if line.startswith("Basin is open at"))
+            url = opened.rpartition(" ")[2].strip()
             with Browser(url) as browser:
                 browser.client.timeout = 120
                 said = browser.call("hello", {"link": None})
                 assert said["description"]["storage"] == "memory"
                 assert browser.live("preview", said["state"])["numbers"]["n"] > 0
+            link = Client(url, verbose=False).predict(RECIPE, api_name="/share_link")["url"]
+            assert link.startswith("https://ann-basin.hf.space/?s=1.")
         finally:
             server.kill()
             watch.cancel()

@@ -93,3 +93,9 @@ def test_a_zoo_checkpoint_that_is_gone_or_damaged_is_named(root: Path) -> None:
     (root / "tiny" / "base" / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     with pytest.raises(CheckpointError, match="zoo:tiny/base: model.safetensors: only .* a Git LFS pointer"):
         Catalog(load_zoo(root)).open("zoo:tiny/base")
+
+
+def test_a_checkpoint_that_is_larger_than_is_allowed_is_not_opened(root: Path) -> None:
+    assert Catalog(load_zoo(root), largest=12).open("zoo:tiny/base").leaves
+    with pytest.raises(CheckpointError, match="a checkpoint has at most 0 MB here.*a Basin of your own"):
+        Catalog(load_zoo(root), largest=11).open("zoo:tiny/base")
