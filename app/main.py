@@ -122,7 +122,14 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     allowed = settings.allowance
     jobs = Jobs(settings.scratch, limits=Limits(unfinished=allowed.jobs, seconds=allowed.seconds))
     exports = Exports(
-        workbench, ledger, errands, jobs, zoo=settings.zoo, data=settings.scratch, largest=allowed.export_bytes
+        workbench,
+        ledger,
+        errands,
+        jobs,
+        zoo=settings.zoo,
+        models=settings.models,
+        data=settings.scratch,
+        largest=allowed.export_bytes,
     )
     files = BrowserFiles.collect()
     basin = Basin(settings, studio, shelf, jobs, files)

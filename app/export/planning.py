@@ -18,6 +18,7 @@ from app.own_family import family_named
 from app.state import StudioState
 from app.studio.workbench import Cancelled, Workbench
 from merging_core.checkpoints import Catalog
+from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.shards import shards
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import Plan, make_plan
@@ -34,19 +35,20 @@ _ROOM = 1.1
 
 @dataclass(frozen=True)
 class Planner:
-    """Plans exports of what the studio shows; only checkpoints of the zoo are opened."""
+    """Plans exports of what the studio shows; checkpoints of the zoo and of `models`, a folder, are opened."""
 
     workbench: Workbench
     ledger: Ledger
     zoo: Path
+    models: Path | None
     data: Path | None
     largest: int
     """Bytes that one export may have."""
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The zoo's checkpoints, and no files of this machine."""
-        return Catalog(load_zoo(self.zoo))
+        """The checkpoints of the zoo and of the folder, and no other files of this machine."""
+        return Catalog(load_zoo(self.zoo), local=LocalFolders(self.models) if self.models is not None else None)
 
     def plan(self, state: StudioState, shard_bytes: int | None) -> Plan:
         """Plan a merge and check everything that can be known before it starts.
@@ -110,6 +112,7 @@ class Planner:
         score = self.recorded(visitor, state) if measured else None
         return {
             "zoo": str(self.zoo.absolute()),
+            "models": str(self.models.absolute()) if self.models is not None else None,
             "recipe": plan.recipe.as_json(),
             "hash": plan.hash,
             "name": name_of(plan),

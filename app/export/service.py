@@ -36,13 +36,14 @@ class Exports:
         jobs: Jobs,
         *,
         zoo: Path,
+        models: Path | None = None,
         data: Path | None,
         largest: int = _LARGEST_EXPORT,
     ) -> None:
         self._workbench = workbench
         self._scheduler = scheduler
         self._jobs = jobs
-        self._planner = Planner(workbench, ledger, zoo, data, largest)
+        self._planner = Planner(workbench, ledger, zoo, models, data, largest)
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""

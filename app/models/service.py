@@ -36,6 +36,7 @@ class Models:
         """List the checkpoints that can be picked, with the task that each was trained on."""
         message_of(message, {})
         rows = [row for family in self._workbench.families for row in _rows(family)]
+        rows += [_loose_row(ref) for ref in self._workbench.offered()]
         return {"checkpoints": rows, "most": MOST_EXPERTS}
 
     @answers_in_turn
@@ -70,6 +71,12 @@ def _rows(family: Family) -> list[Numbers]:
     ]
     about = {"family": family.name, "group": family.title, "tasks": list(family.tasks)}
     return [{**row, **about} for row in (*base, *experts)]
+
+
+def _loose_row(ref: str) -> Numbers:
+    """Return a checkpoint that belongs to no family, and of which no task is known."""
+    about: Numbers = {"role": "expert", "task": None, "family": "", "group": "Folders of this machine", "tasks": []}
+    return {"ref": ref, "title": ref.rpartition("/")[2].rpartition(":")[2], **about}
 
 
 def _are_experts(value: object) -> bool:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.families import Family
@@ -27,6 +28,7 @@ from app.studio.workbench import Cancelled, Correct, Models, Numbers, Scored
 from app.zero_gpu import lent_gpu
 from merging_core import __version__
 from merging_core.checkpoints import Catalog, Checkpoint
+from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines.live import LiveEngine
 from merging_core.errors import CheckpointError, EvaluationError, Problem
@@ -62,7 +64,8 @@ class ZooBench:
     def __init__(self, settings: Settings, *, fine_seconds: float = _FINE_SECONDS) -> None:
         self._fine_seconds = fine_seconds
         self._zoo = load_zoo(settings.zoo)
-        self._catalog = Catalog(self._zoo, allow_files=False, largest=settings.allowance.model_bytes)
+        self._local = LocalFolders(settings.models) if settings.models is not None else None
+        self._catalog = Catalog(self._zoo, local=self._local, largest=settings.allowance.model_bytes)
         # A GPU that is lent looks as if it were always there; what runs all the time stays on the CPU.
         self._lent = lent_gpu() if settings.zero_gpu else None
         device = "cpu" if settings.zero_gpu else settings.device
@@ -91,6 +94,10 @@ class ZooBench:
             "registry": registry(),
             "limits": {"memory": self._budget, "preview": PREVIEW, "lambda": [0.0, _LAMBDA_END]},
         }
+
+    def offered(self) -> list[str]:
+        """Return the references of checkpoints that can be picked beside the families'."""
+        return [f"local:{name}" for name in self._local.names()] if self._local is not None else []
 
     def check(self, family: Family) -> list[Numbers]:
         """Open every checkpoint, plan the first merge, and ask the first checkpoint every task.
@@ -243,7 +250,11 @@ class ZooBench:
         return self._tasks.get(family.name, lambda: tuple(load_task(folder) for folder in folders))
 
     def _pin(self, ref: str) -> str:
-        return self._pins.get(ref, lambda: str(self._catalog.pin(ref)))
+        """Return a reference with the pin of its content; what lies in the zoo does not change while this runs."""
+        if ref.startswith("zoo:"):
+            return self._pins.get(ref, lambda: str(self._catalog.pin(ref)))
+        checkpoint = self._engine.opened(ref)
+        return str(replace(checkpoint.ref, pin=checkpoint.content()))
 
     def _hash(self, recipe: Recipe) -> str:
         return recipe_hash(recipe, self._pinned(recipe))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from merging_core.checkpoints.content import PIN_DIGITS
+from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
 from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.checkpoints.zoo import Zoo
@@ -43,7 +44,7 @@ class HubSource(Protocol):
 
 @dataclass(frozen=True)
 class Catalog:
-    """Opens references: `zoo:` from the given zoo, `file:` from this machine and `hub:` where these are allowed.
+    """Opens references: `zoo:` from the given zoo, `file:`, `local:` and `hub:` where these are allowed.
 
     Opening reads headers, never data, so it is not cached; the digest of a file is computed when it is asked for. A
     checkpoint of the Hub that is not downloaded yet has headers only: `fetch` downloads it.
@@ -52,6 +53,7 @@ class Catalog:
     zoo: Zoo
     allow_files: bool = False
     hub: HubSource | None = None
+    local: LocalFolders | None = None
     largest: int | None = None
     """Bytes that one checkpoint may have; None for any."""
 
@@ -77,6 +79,11 @@ class Catalog:
         if ref.scheme == "zoo":
             content = self.zoo.content(ref.path)
             checkpoint = open_checkpoint(self.zoo.folder(ref.path), ref, known_content=content)
+        elif ref.scheme == "local":
+            if self.local is None:
+                fix = "name the folder that holds them in BASIN_MODELS"
+                raise CheckpointError(Problem("folders of this machine are offered here", "local:", "reference", fix))
+            checkpoint = open_checkpoint(self.local.folder(ref.path), ref)
         else:
             if not self.allow_files:
                 fix = "pick a checkpoint of the zoo, or use the command line"

@@ -10,13 +10,15 @@ from merging_core.errors import CheckpointError, Problem, closest
 
 __all__ = ["SCHEMES", "Ref", "parse_ref", "ref_of_url"]
 
-SCHEMES = ("zoo", "hub", "file")
+SCHEMES = ("zoo", "hub", "local", "file")
 """The schemes that can be opened."""
 
 _LATER = {"recipe": "merges of merges"}
-_LONGEST = {"zoo": 128, "hub": 160, "file": 4096}
+_LONGEST = {"zoo": 128, "hub": 160, "local": 256, "file": 4096}
 _LONGEST_SHOWN = 80
 _ZOO_PATH = re.compile(r"[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9_-]+)*(?:/[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9_-]+)*){0,3}")
+_LOCAL_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,94}"
+_LOCAL_PATH = re.compile(rf"{_LOCAL_NAME}(?:/{_LOCAL_NAME}){{0,2}}")
 _PIN = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?")
 _HUB_NAME = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _HUB_PATH = re.compile(rf"({_HUB_NAME})/({_HUB_NAME})(?<!\.git)")
@@ -69,7 +71,8 @@ class Ref:
         if self.scheme == "hub":
             revision = self.pin[:_SHORT_COMMIT] if self.pin and self.commit else self.pin
             return f"hub:{self.path}" + (f"@{revision}" if revision else "")
-        return f"{self.scheme}:{self.path if self.scheme == 'zoo' else PurePath(self.path).name or self.path}"
+        shown = PurePath(self.path).name or self.path if self.scheme == "file" else self.path
+        return f"{self.scheme}:{shown}"
 
     @property
     def commit(self) -> str | None:
@@ -103,7 +106,7 @@ def parse_ref(text: object) -> Ref:
         path, at, pin = rest.partition("@")
         return Ref(scheme, path, pin if at else None)
     path, at, pin = rest.rpartition("@")
-    if at and (scheme == "zoo" or _PIN.fullmatch(pin)):
+    if at and (scheme in ("zoo", "local") or _PIN.fullmatch(pin)):
         return Ref(scheme, path, pin)
     return Ref(scheme, rest)
 
@@ -175,6 +178,9 @@ def _problems(scheme: str, path: str, pin: str | None) -> list[Problem]:
     elif scheme == "zoo" and not _ZOO_PATH.fullmatch(path):
         must = "a zoo path is lower-case names joined by “/”"
         problems.append(Problem(must, _shown(path), where, "write it like zoo:tiny/digits"))
+    elif scheme == "local" and not _LOCAL_PATH.fullmatch(path):
+        must = "a local path is one to three names of folders joined by “/”"
+        problems.append(Problem(must, _shown(path), where, "write it like local:runs/digits"))
     elif scheme == "hub" and (problem := _hub_problem(path)) is not None:
         problems.append(problem)
     elif scheme == "file" and _PIN.fullmatch(path.rpartition("@")[2]) and "@" in path:

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from merging_core.checkpoints.local import LocalFolders
+
 if TYPE_CHECKING:
     from merging_core.hub.client import Hub
 
-__all__ = ["hub_of_environment", "hub_token"]
+__all__ = ["folders_of_environment", "hub_of_environment", "hub_token"]
 
 
 def hub_token(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -33,6 +35,16 @@ def hub_of_environment(environment: Mapping[str, str] = os.environ) -> Hub:
         own_cache=True,
         notice=lambda sentence: print(sentence, file=sys.stderr),
     )
+
+
+def folders_of_environment(environment: Mapping[str, str] = os.environ) -> LocalFolders | None:
+    """Return the folders below BASIN_MODELS, which `local:` references mean; None where it is not set.
+
+    >>> folders_of_environment({}) is None
+    True
+    """
+    asked = environment.get("BASIN_MODELS")
+    return LocalFolders(Path(asked).expanduser()) if asked else None
 
 
 def _cache(environment: Mapping[str, str]) -> Path:

@@ -17,6 +17,7 @@ _INTRODUCTION = f"""\
 
 `{PROGRAM}` does what the studio does, without a page. A checkpoint is named as in a recipe:
 `zoo:tiny/digits` for the embedded zoo, `file:/models/expert` for a folder or a file of this machine,
+`local:runs/expert` for a folder below the one that `BASIN_MODELS` names,
 `hub:owner/name` or `hub:owner/name@revision` for a model of the Hugging Face Hub. A [recipe](recipe.md) is a JSON or
 YAML file.
 

@@ -13,7 +13,7 @@ from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.dtypes import is_floating
 from merging_core.checkpoints.zoo import Zoo, ZooFamily, load_zoo
 from merging_core.cli.downloads import readable, readable_recipe
-from merging_core.cli.environment import hub_of_environment
+from merging_core.cli.environment import folders_of_environment, hub_of_environment
 from merging_core.engines import LiveEngine, make_plan
 from merging_core.engines.pricing import available_memory
 from merging_core.errors import EvaluationError, Problem, closest
@@ -97,7 +97,7 @@ class Bench:
 def open_bench() -> Bench:
     """Read the zoo's manifest; files of this machine and checkpoints of the Hub may be opened too."""
     zoo = load_zoo()
-    return Bench(zoo, Catalog(zoo, allow_files=True, hub=hub_of_environment()))
+    return Bench(zoo, Catalog(zoo, allow_files=True, hub=hub_of_environment(), local=folders_of_environment()))
 
 
 def is_reference(text: str) -> bool:

@@ -106,6 +106,10 @@ class LiveEngine:
         """Bytes held between requests now."""
         return self._residents.store.used + self._stages.used
 
+    def opened(self, ref: str) -> Checkpoint:
+        """Open a checkpoint, or return the open one if its files are still the same; raises as opening does."""
+        return self._residents.open(ref)
+
     def plan(self, recipe: Recipe) -> Plan:
         """Plan a recipe as `make_plan` does, remembering what was opened.
 

@@ -66,6 +66,9 @@ class PretendBench:
         families = [describe_family(one) for one in self.families]
         return {"version": "0", "device": "pretend", "families": families, "registry": registry()}
 
+    def offered(self) -> list[str]:
+        return []
+
     def check(self, family: Family) -> list[Numbers]:
         return [
             {"ref": ref, "label": ref, "architecture": "Pretend", "parameters": 1, "leaves": 1, "bytes": 4}

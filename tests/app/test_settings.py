@@ -56,6 +56,16 @@ def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
     assert "did you mean “cuda”?" in str(caught.value)
 
 
+def test_a_folder_of_checkpoints_is_there_and_never_on_a_space(tmp_path: Path) -> None:
+    home = {"HOME": str(tmp_path)}
+    assert Settings.from_env(home).models is None
+    assert Settings.from_env({**home, "BASIN_MODELS": str(tmp_path)}).models == tmp_path
+    with pytest.raises(SettingsError, match="the folder of checkpoints is there"):
+        Settings.from_env({**home, "BASIN_MODELS": str(tmp_path / "nowhere")})
+    with pytest.raises(SettingsError, match="a Space offers no folders"):
+        Settings.from_env({**home, "BASIN_MODELS": str(tmp_path), "SPACE_ID": "ann/basin"})
+
+
 def test_the_data_folder_and_the_secret_are_their_owners(tmp_path: Path) -> None:
     settings = read(tmp_path)
     assert settings.data == tmp_path / "data"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,25 @@ def test_models_without_a_task_are_exported_with_their_layers_and_without_number
     assert {"model.safetensors", "config.json", "recipe.json", "layers.png", "layers.csv"} <= names
     assert not {"accuracy.png", "path.png"} & names
     assert "## Results" not in file(ann, job["id"], "README.md").text
+
+
+def test_models_of_a_folder_are_exported_by_the_worker_too(tmp_path: Path) -> None:
+    zoo = Path(__file__).resolve().parents[3] / "assets" / "zoo" / "tiny"
+    for name, source in (("start", "base"), ("mine", "digits")):
+        shutil.copytree(zoo / source, tmp_path / "models" / name)
+    server = PretendServer(tmp_path / "data", models=tmp_path / "models")
+    try:
+        with Browser(server.url) as browser:
+            experts = [{"ref": "local:mine", "task": None}]
+            asked = {"base": "local:start", "experts": experts, "tasks": ["tiny/digits"]}
+            job = exported(browser, browser.call("models_check", asked)["state"])
+            assert job["state"] == "done", job["problems"]
+            recipe = json.loads(file(browser, job["id"], "recipe.json").content)
+            card = file(browser, job["id"], "README.md").text
+        assert "local:mine@" in json.dumps(recipe) and "local:mine" in card
+        assert str(tmp_path) not in json.dumps(recipe) + card
+    finally:
+        server.stop()
 
 
 def test_the_archive_holds_every_file_and_says_its_length(made: tuple[Browser, dict[str, Any]], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from app.studio.bench import ZooBench
 from merging_core.errors import BasinError
 from tests.app.wire import Browser, sentences
 
+ZOO = Path(__file__).resolve().parents[3] / "assets" / "zoo"
 BASE, DIGITS, GREEK = "zoo:tiny/base", "zoo:tiny/digits", "zoo:tiny/greek"
 
 
@@ -32,6 +34,14 @@ def picker(bench: ZooBench) -> Iterator[Models]:
     scheduler = Scheduler()
     yield Models(bench, scheduler)
     scheduler.close()
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """A folder with two checkpoints of the zoo under other names."""
+    for name, source in (("runs/start", "base"), ("runs/mine", "digits")):
+        shutil.copytree(ZOO / "tiny" / source, tmp_path / "models" / name)
+    return tmp_path / "models"
 
 
 def choice(base: str | None, *experts: tuple[str, str | None], tasks: tuple[str, ...]) -> dict[str, Any]:
@@ -83,6 +93,32 @@ def test_what_is_missing_is_nothing_and_never_an_error(ann: Browser) -> None:
     assert page["family"] == loose["family"]
     alone = {**loose, "path": {"kind": "lambda"}}
     assert ann.live("path", alone)["numbers"] is None
+
+
+def test_folders_of_the_machine_are_offered_merged_and_seen_when_they_change(folders: Path) -> None:
+    settings = Settings.from_env({"BASIN_DEVICE": "cpu", "BASIN_MODELS": str(folders)}, make_folder=False)
+    bench, scheduler = ZooBench(settings), Scheduler()
+    picker = Models(bench, scheduler)
+    rows = [row for row in picker.list("ann", {})["checkpoints"] if row["ref"].startswith("local:")]
+    assert [(row["ref"], row["title"]) for row in rows] == [
+        ("local:runs/mine", "mine"),
+        ("local:runs/start", "start"),
+    ]
+    wanted = choice("local:runs/start", ("local:runs/mine", "tiny/digits"), (GREEK, None), tasks=("tiny/digits",))
+    answer = asyncio.run(picker.check("ann", wanted))
+    assert answer["ok"], answer
+    state = parse_state(answer["state"], bench.families)
+    recipe = {**answer["state"]["recipe"], "base": BASE, "models": [{"ref": DIGITS}, {"ref": GREEK}]}
+    twin = parse_state({**answer["state"], "family": "tiny", "recipe": recipe}, bench.families)
+    ours = bench.accuracy(state, "validation", "full", lambda: False).correct["tiny/digits"]
+    theirs = bench.accuracy(twin, "validation", "full", lambda: False).correct["tiny/digits"]
+    assert (ours == theirs).all()
+    before = bench.identity(state)
+    shutil.copy(ZOO / "tiny" / "shapes" / "model.safetensors", folders / "runs" / "mine" / "model.safetensors")
+    assert bench.identity(state) != before
+    now = bench.accuracy(state, "validation", "full", lambda: False).correct["tiny/digits"]
+    assert (now != theirs).any()
+    scheduler.close()
 
 
 def told(bench: ZooBench, family: Family) -> str:
