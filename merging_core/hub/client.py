@@ -35,7 +35,7 @@ class Hub:
     token: str | None = field(repr=False)
     """The visitor's own; None asks without one."""
     cache: Path
-    deadline: float = 20.0
+    deadline: float = 30.0
     """Seconds."""
     largest: int | None = None
     """Bytes that a checkpoint may have; None sets no limit."""

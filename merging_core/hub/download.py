@@ -180,7 +180,7 @@ class _Fetch:
         opened = False
         silence = min(_SILENCE, self.caller.deadline)
         try:
-            with streaming(self.caller, self.ref, self.file.name, start, silence=silence) as (response, at, size):
+            with streaming(self.caller, self.ref, self.file, start, silence=silence) as (response, at, size):
                 opened = True
                 if response.status_code == _UNSATISFIABLE:
                     if self.file.size is None and start:

@@ -74,7 +74,7 @@ class Part:
 
 @contextmanager
 def streaming(
-    caller: Caller, ref: Ref, name: str, start: int = 0, stop: int | None = None, *, silence: float | None = None
+    caller: Caller, ref: Ref, file: RemoteFile, start: int = 0, stop: int | None = None, *, silence: float | None = None
 ) -> Iterator[tuple[httpx2.Response, int, int]]:
     """Ask for a file from `start` to before `stop`; give the answer, the place that it starts at, the whole size.
 
@@ -84,13 +84,13 @@ def streaming(
     headers = caller.headers
     if start or stop is not None:
         headers["range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-    url = hf_hub_url(ref.path, name, revision=ref.pin, endpoint=caller.endpoint)
+    url = hf_hub_url(ref.path, file.name, revision=ref.pin, endpoint=caller.endpoint)
     most = 1 << 62 if stop is None else LARGEST_ANSWER
     with (
         rules(caller, ref.path, silence=silence, most=most, passed=frozenset({_UNSATISFIABLE})) as client,
         client.stream("GET", url, headers=headers) as response,
     ):
-        yield response, *_extent(response, ref, name, start)
+        yield response, *_extent(response, ref, file, start)
 
 
 def read_part(caller: Caller, ref: Ref, file: RemoteFile, start: int, stop: int) -> Part:
@@ -98,7 +98,7 @@ def read_part(caller: Caller, ref: Ref, file: RemoteFile, start: int, stop: int)
 
     Raises HubError, also where the file has another size than the Hub listed.
     """
-    with streaming(caller, ref, file.name, start, stop) as (response, at, size):
+    with streaming(caller, ref, file, start, stop) as (response, at, size):
         check_size(file, size)
         wanted = min(stop, size) - at
         data = bytearray()
@@ -136,13 +136,13 @@ def check_size(file: RemoteFile, size: int) -> None:
         raise HubError(Problem(must, f"one of {size:,}", file.name, "try again later"))
 
 
-def _extent(response: httpx2.Response, ref: Ref, name: str, start: int) -> tuple[int, int]:
+def _extent(response: httpx2.Response, ref: Ref, file: RemoteFile, start: int) -> tuple[int, int]:
     """Return where the answer starts and how long the whole file is."""
     for answer in (*response.history, response):
         commit = answer.headers.get("x-repo-commit")
         if commit is not None and commit != ref.commit:
             must, fix = "the Hub keeps the commit that was asked for", "take the model again"
-            raise HubError(Problem(must, "another one", name, fix))
+            raise HubError(Problem(must, "another one", file.name, fix))
     if response.status_code == _UNSATISFIABLE:
         return start, start
     match = _RANGE.fullmatch(response.headers.get("content-range", ""))
@@ -151,6 +151,8 @@ def _extent(response: httpx2.Response, ref: Ref, name: str, start: int) -> tuple
             raise without_meaning("another part of the file")
         return start, int(match.group(3))
     length = response.headers.get("content-length", "")
-    if "content-encoding" in response.headers or not (length.isascii() and length.isdigit()):
+    if "content-encoding" not in response.headers and length.isascii() and length.isdigit():
+        return 0, int(length)
+    if file.size is None:
         raise without_meaning("an answer that does not say its size")
-    return 0, int(length)
+    return 0, file.size

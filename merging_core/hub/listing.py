@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from huggingface_hub import ModelInfo
+from huggingface_hub import ModelInfo, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.hf_api import RepoFile
 
 from merging_core.checkpoints.index import INDEX_NAME
 from merging_core.checkpoints.reader import MODEL_NAME
 from merging_core.checkpoints.ref import Ref
-from merging_core.errors import CheckpointError, HubError, Problem
+from merging_core.errors import CheckpointError, HubAccessError, HubError, Problem
 from merging_core.hub.problems import without_meaning
 from merging_core.hub.search import HubEntry, entry_of
 from merging_core.hub.session import Caller, rules, understood
@@ -83,12 +83,31 @@ def list_repository(caller: Caller, ref: Ref) -> Listing:
     if ref.commit is not None and commit != ref.commit:
         fix = "take the model again"
         raise HubError(Problem("the Hub keeps the commit that was asked for", "another one", "", fix))
+    ref = replace(ref, pin=commit)
     if any(_unclear(file) for file in files.values()):
+        files |= _listed_by_tree(caller, ref)
+    for name, file in files.items():
+        if _unclear(file):
+            files[name] = _asked_for(caller, ref, file)
+    return Listing(ref, about, files)
+
+
+def _listed_by_tree(caller: Caller, ref: Ref) -> dict[str, RemoteFile]:
+    """Return the files as the tree lists them; none where there is no tree."""
+    try:
         with rules(caller, ref.path), understood():
-            tree = caller.api.list_repo_tree(ref.path, revision=commit)
-            listed = {entry.path: _tree_file(entry) for entry in tree if isinstance(entry, RepoFile)}
-        files = {name: listed.get(name, file) for name, file in files.items()}
-    return Listing(replace(ref, pin=commit), about, files)
+            tree = caller.api.list_repo_tree(ref.path, revision=ref.pin)
+            return _at_the_top(_tree_file(entry) for entry in tree if isinstance(entry, RepoFile))
+    except HubAccessError:
+        return {}
+
+
+def _asked_for(caller: Caller, ref: Ref, file: RemoteFile) -> RemoteFile:
+    """Return a file as its own address describes it: by the size and the ETag, which is a digest."""
+    url = hf_hub_url(ref.path, file.name, revision=ref.pin, endpoint=caller.endpoint)
+    with rules(caller, ref.path), understood():
+        found = get_hf_file_metadata(url, token=caller.token or False, endpoint=caller.endpoint)
+    return RemoteFile(file.name, _size(found.size), _digest(found.etag, _SHA256), _digest(found.etag, _COMMIT))
 
 
 def _unclear(file: RemoteFile) -> bool:

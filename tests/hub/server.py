@@ -17,50 +17,24 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
+from tests.hub.repositories import ADA, BOB, FakeModel, entry_of, folder_files
+
 __all__ = ["ADA", "BOB", "MODES", "FakeHub", "FakeModel", "folder_files"]
 
-ADA = "hf_" + "A" * 34
-"""The token of an account that may read everything."""
-BOB = "hf_" + "B" * 34
-"""The token of an account that may read what is public."""
 MODES = (
     "404", "401", "401repo", "gated", "429", "500", "slow", "drip", "cut", "captive", "sizelie", "truncated", "corrupt",
-    "elsewhere", "moved", "norange", "json",
+    "elsewhere", "moved", "norange", "json", "chunked", "deep",
 )  # fmt: skip
 _PAGE = b"<!doctype html><html><title>Sign in to this network</title></html>"
 _API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree|auth-check)(?:/([^/]+))?)?")
 _RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
-_LFS = (".safetensors", ".bin")
-
-
-@dataclass
-class FakeModel:
-    """One repository: its commits by digest, its branches, and who may read it."""
-
-    id: str
-    commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    branches: dict[str, str] = field(default_factory=dict)
-    private: bool = False
-    gated: bool = False
-    readers: frozenset[str] = frozenset({ADA})
-    """Who may read it where it is private or gated."""
-    about: dict[str, Any] = field(default_factory=dict)
-
-    def commit(self, files: dict[str, bytes], branch: str = "main") -> str:
-        """Make a commit, and let a branch lead to it."""
-        text = self.id + str(len(self.commits)) + "".join(sorted(files))
-        digest = hashlib.sha1(text.encode()).hexdigest()
-        self.commits[digest] = dict(files)
-        self.branches[branch] = digest
-        return digest
 
 
 @dataclass
@@ -86,11 +60,6 @@ class Request:
     cookie: str | None
     host: str
     """`hub` or `storage`."""
-
-
-def folder_files(folder: Path) -> dict[str, bytes]:
-    """Return the files of a folder, by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 class FakeHub:
@@ -250,6 +219,8 @@ class _Answers(BaseHTTPRequestHandler):
             self._send(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
         elif mode == "json":
             self._send(200, b'["another", "service"]')
+        elif mode == "deep":
+            self._send(200, b"[" * 100_000 + b"]" * 100_000)
         elif mode == "slow":
             self.hub.wait(failure.seconds)
             self.close_connection = True
@@ -306,7 +277,7 @@ class _Answers(BaseHTTPRequestHandler):
         if resolve is not None:
             return self._file(commit, resolve.group(3), files, failure)
         if where == "tree":
-            return self._json([{"type": "file", **_entry(name, data)} for name, data in files.items()])
+            return self._json([{"type": "file", **entry_of(name, data)} for name, data in files.items()])
         return self._json(self._info(model, commit, files, blobs="blobs" in query and self.hub.tells_sizes))
 
     def _search(self, query: dict[str, list[str]], token: str | None) -> None:
@@ -333,7 +304,7 @@ class _Answers(BaseHTTPRequestHandler):
     def _info(self, model: FakeModel, commit: str, files: dict[str, bytes], *, blobs: bool) -> dict[str, Any]:
         siblings = []
         for name, data in files.items():
-            entry = _entry(name, data)
+            entry = entry_of(name, data)
             sibling: dict[str, Any] = {"rfilename": name}
             if blobs:
                 sibling |= {"size": entry["size"], "blobId": entry["oid"]}
@@ -352,7 +323,7 @@ class _Answers(BaseHTTPRequestHandler):
         if name not in files:
             return self._send(404, b"{}", {"X-Error-Code": "EntryNotFound"})
         data = files[name]
-        entry = _entry(name, data)
+        entry = entry_of(name, data)
         etag = entry["lfs"]["oid"] if "lfs" in entry else entry["oid"]
         headers = {"X-Repo-Commit": commit, "ETag": f'"{etag}"', "Accept-Ranges": "bytes", "Set-Cookie": "visitor=1"}
         headers |= {"X-Linked-Size": str(len(data)), "X-Linked-Etag": f'"{etag}"'}
@@ -363,6 +334,8 @@ class _Answers(BaseHTTPRequestHandler):
         if mode == "sizelie":
             data = data + b"\0" * 7
         match = _RANGE.fullmatch(self.headers.get("range") or "")
+        if mode == "chunked":
+            return self._chunks(data, headers)
         if match is None or mode == "norange":
             return self._send(200, data, headers, cut=mode == "truncated")
         start, stop = int(match.group(1)), min(int(match.group(2) or len(data)) + 1, len(data))
@@ -370,6 +343,14 @@ class _Answers(BaseHTTPRequestHandler):
             return self._send(416, b"", {"Content-Range": f"bytes */{len(data)}"})
         headers["Content-Range"] = f"bytes {start}-{stop - 1}/{len(data)}"
         self._send(206, data[start:stop], headers, cut=mode == "truncated")
+
+    def _chunks(self, data: bytes, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for name, value in {**headers, "Transfer-Encoding": "chunked"}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        for piece in (*_pieces(data), b""):
+            self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
 
     def _json(self, value: object) -> None:
         self._send(200, json.dumps(value).encode())
@@ -390,12 +371,3 @@ class _Answers(BaseHTTPRequestHandler):
 def _pieces(body: bytes) -> Iterator[bytes]:
     for start in range(0, len(body), 1 << 16):
         yield body[start : start + (1 << 16)]
-
-
-def _entry(name: str, data: bytes) -> dict[str, Any]:
-    """Return a file as the Hub's tree lists it."""
-    if not name.endswith(_LFS):
-        return {"path": name, "size": len(data), "oid": hashlib.sha1(f"blob {len(data)}\0".encode() + data).hexdigest()}
-    pointer = hashlib.sha1(b"pointer" + data[:64]).hexdigest()
-    lfs = {"oid": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
-    return {"path": name, "size": len(data), "oid": pointer, "lfs": lfs}

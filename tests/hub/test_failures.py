@@ -48,7 +48,7 @@ def test_a_failure_is_one_sentence_that_names_the_model(
         assert word not in sentence
 
 
-@pytest.mark.parametrize("mode", ["404", "401", "429", "500", "cut", "captive", "json"])
+@pytest.mark.parametrize("mode", ["404", "401", "429", "500", "cut", "captive", "json", "deep"])
 def test_a_search_that_fails_is_one_sentence(fake: FakeHub, visit: Visit, mode: str) -> None:
     fake.fail(mode, "search", seconds=300)
     with pytest.raises(HubError) as failed:

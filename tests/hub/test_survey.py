@@ -155,6 +155,23 @@ def test_sizes_that_the_first_answer_leaves_out_are_asked_for(fake: FakeHub, vis
     assert again == whole and len(fake.asked("/tree/")) == 1
 
 
+def test_where_there_is_no_tree_each_file_says_its_own_size_and_digest(fake: FakeHub, visit: Visit) -> None:
+    whole = visit().survey("hub:ada/digits")
+    fake.tells_sizes = False
+    fake.fail("404", "tree")
+    hub = visit(memory=type(visit().memory)())
+    assert hub.survey("hub:ada/digits").headers == whole.headers
+    fake.fail("corrupt", "resolve", match="model.safetensors")
+    with pytest.raises(HubError, match="the file's sha256 begins with"):
+        hub.download(whole.ref)
+
+
+def test_an_answer_in_chunks_of_no_length_is_read(fake: FakeHub, visit: Visit) -> None:
+    fake.fail("chunked", "resolve")
+    folder = visit().download("hub:ada/digits")
+    assert (folder / "model.safetensors").read_bytes() == files(0.5)["model.safetensors"]
+
+
 def test_a_branch_is_resolved_once_and_what_follows_keeps_the_commit(fake: FakeHub, visit: Visit) -> None:
     hub = visit()
     pinned = hub.pin("hub:ada/digits@main")
