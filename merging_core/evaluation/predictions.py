@@ -26,25 +26,20 @@ def logits_of(config: Mapping[str, Any], weights: Weights, task: Task, images: t
     Computed in the caller's thread in one piece: for a handful of images. Raises EvaluationError if task, images and
     model do not fit.
     """
-    found = architecture(config)
+    found = architecture(config, task.asks, len(task.classes))
     problems = []
     if tuple(images.shape[1:]) != task.input_shape or images.dtype != torch.uint8:
         got = f"{str(images.dtype).removeprefix('torch.')} {list(images.shape)}"
         problems.append(
             Problem(f"images are uint8 of shape [n, {', '.join(map(str, task.input_shape))}]", got, "images")
         )
-    if task.input_shape != found.input_shape:
-        must = f"{found.name} reads images of shape {list(found.input_shape)}"
-        problems.append(Problem(must, str(list(task.input_shape)), task.name))
-    width = len(task.classes) if task.head.width is None else task.head.width
-    if width != found.width:
-        problems.append(Problem(f"{found.name} gives {found.width} {found.gives}", f"a head for {width}", task.name))
+    problems += task.misfits(found)
     if problems:
         raise EvaluationError(*problems)
     device = next(iter(weights.values())).device
     with torch.inference_mode():
         output = found.forward(fitting(found, weights, device), task.pixels(images.to(device)))
-        return task.head.to(device).logits(output)
+        return task.head.meeting(found.projected).to(device).logits(output)
 
 
 def predicted(logits: torch.Tensor) -> NDArray[numpy.int64]:

@@ -10,16 +10,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from merging_core.errors import EvaluationError, Problem, closest
+from merging_core.checkpoints.config import read_json_object
+from merging_core.errors import CheckpointError, EvaluationError, Problem, closest
 from merging_core.evaluation.config_reader import ConfigReader, is_number, is_whole
 
-__all__ = ["MAX_PICTURE_BYTES", "MAX_PICTURE_PIXELS", "Preprocessing", "decoded", "preprocessing"]
+__all__ = ["MAX_PICTURE_BYTES", "MAX_PICTURE_PIXELS", "Preprocessing", "decoded", "preprocessing", "read_preprocessing"]
 
 MAX_PICTURE_BYTES = 1 << 25
 """Largest file of one picture that is read (32 MiB)."""
@@ -134,6 +136,24 @@ def preprocessing(config: Mapping[str, Any]) -> Preprocessing:
         read.refuse("size", "the result is a square", got)
     read.done()
     return Preprocessing(edge, exact, resample, crop, rescale, mean, std)
+
+
+def read_preprocessing(folder: Path) -> Preprocessing:
+    """Return the preprocessing that a checkpoint's folder describes.
+
+    In `preprocessor_config.json`, or under `image_processor` in the `processor_config.json` of newer checkpoints.
+    Raises EvaluationError where there is neither, and as `preprocessing` does.
+    """
+    try:
+        if (folder / "preprocessor_config.json").exists() or not (folder / "processor_config.json").exists():
+            return preprocessing(read_json_object(folder / "preprocessor_config.json", root=folder))
+        found = read_json_object(folder / "processor_config.json", root=folder).get("image_processor")
+    except CheckpointError as error:
+        raise EvaluationError(*error.problems) from None
+    if not isinstance(found, Mapping):
+        must = "image_processor is an object"
+        raise EvaluationError(Problem(must, repr(found)[:60], "processor_config.json: image_processor"))
+    return preprocessing(found)
 
 
 def decoded(data: bytes, where: str = "picture") -> Image.Image:

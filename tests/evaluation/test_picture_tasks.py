@@ -133,7 +133,7 @@ def test_only_the_shards_that_hold_a_wanted_picture_are_read(tmp_path: Path) -> 
         (lambda path: None, "a folder holds 1 to 4,096 parquet shards, but 0 files"),
         (written([0, 1, 7]), "labels of all are from 0 to 2, but 7 came"),
         (written([-1, -1, -1], "test"), "leave this split out"),
-        (written([0, None, 1]), "row 1: every picture has a label"),
+        (written([0, None, 1]), "row 1: label: every row has a value, but none came"),
         (written([0, 1], features=False), "class names are in the metadata or given"),
         (written([0, 1], features=False, label="y"), "there is a column of labels"),
         (written([0.5, 1.5]), "labels are whole numbers or texts, but double came"),
