@@ -181,6 +181,8 @@ class _BoundedClient(httpx2.Client):
         try:
             if not stream:
                 response.read()
+            if _is_page(response, stream):
+                raise without_meaning("a web page")
         except BaseException:
             response.close()
             raise
@@ -204,9 +206,6 @@ class _BoundedClient(httpx2.Client):
                     raise away(_named(error)) from None
             else:
                 status = response.status_code
-                if response.headers.get("content-type", "").startswith("text/html") and response.is_success:
-                    response.close()
-                    raise without_meaning("a web page")
                 if status < httpx2.codes.BAD_REQUEST or status in found.passed:
                     return response
                 headers = dict(response.headers)
@@ -224,6 +223,12 @@ class _BoundedClient(httpx2.Client):
                     )
             time.sleep(min(pause, found.left()))
         raise found.late()
+
+
+def _is_page(response: httpx2.Response, stream: bool) -> bool:
+    """Say whether an answer is a web page; a short text may have a page's type, no file that we ask for has it."""
+    typed = response.is_success and response.headers.get("content-type", "").startswith("text/html")
+    return typed and (stream or response.content.lstrip().startswith(b"<"))
 
 
 class _Bounded(httpx2.SyncByteStream):

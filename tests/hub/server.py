@@ -29,7 +29,7 @@ __all__ = ["ADA", "BOB", "MODES", "FakeHub", "FakeModel", "folder_files"]
 
 MODES = (
     "404", "401", "401repo", "gated", "429", "500", "slow", "drip", "cut", "captive", "sizelie", "truncated", "corrupt",
-    "elsewhere", "moved", "norange", "json", "chunked", "deep",
+    "elsewhere", "moved", "norange", "json", "chunked", "deep", "okay",
 )  # fmt: skip
 _PAGE = b"<!doctype html><html><title>Sign in to this network</title></html>"
 _API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree|auth-check)(?:/([^/]+))?)?")
@@ -219,6 +219,8 @@ class _Answers(BaseHTTPRequestHandler):
             self._send(200, _PAGE, {"Content-Type": "text/html; charset=utf-8"})
         elif mode == "json":
             self._send(200, b'["another", "service"]')
+        elif mode == "okay":
+            self._send(200, b"OK", {"Content-Type": "text/html; charset=utf-8"})
         elif mode == "deep":
             self._send(200, b"[" * 100_000 + b"]" * 100_000)
         elif mode == "slow":

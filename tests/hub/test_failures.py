@@ -139,3 +139,8 @@ def test_a_hub_shows_no_token(visit: Visit) -> None:
     hub: Hub = visit(ADA)
     hub.check_access("hub:ada/digits")
     assert ADA not in repr(hub) and ADA not in repr(vars(hub.memory)) and ADA not in repr(hub._caller())
+
+
+def test_a_short_text_is_no_sign_in_page(fake: FakeHub, visit: Visit) -> None:
+    fake.fail("okay", "auth")
+    visit().check_access("hub:ada/digits")
