@@ -1,7 +1,8 @@
-"""The benchmark's layout from end to end: a whole CLIP, vision towers under old names, parquet shards, zero-shot heads."""
+"""The benchmark's layout from end to end: a whole CLIP, vision towers under old names, shards, zero-shot heads."""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy
@@ -100,6 +101,21 @@ def test_a_merge_of_towers_answers_what_transformers_answers(
     torch.testing.assert_close(torch.tensor(score.losses), nats, rtol=1e-3, atol=1e-4)
     few = logits_of(config, merged.weights, task, split.images[:5])
     torch.testing.assert_close(few, logits[:5], rtol=1e-3, atol=1e-4)
+
+
+def test_the_page_about_tasks_says_how_one_is_made(
+    benchmark: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "tasks.md").read_text(encoding="utf-8")
+    shutil.copytree(benchmark / "clip", tmp_path / "clip-vit-base-patch32")
+    shutil.copytree(benchmark / "data", tmp_path / "eurosat")
+    monkeypatch.chdir(tmp_path)
+    exec(page.split("```python\n")[1].split("```")[0], {})  # noqa: S102
+    said = capsys.readouterr().out
+    assert said == (
+        "Test as the source divides them; train, calibration and validation made from its train split by seed 0, "
+        "class by class.\n"
+    )
 
 
 def test_the_preprocessing_of_newer_checkpoints_is_found(benchmark: Path, tmp_path: Path) -> None:
