@@ -15,6 +15,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
 
 import orjson
+from starlette.responses import PlainTextResponse
 
 from merging_core.errors import Problem
 
@@ -88,7 +89,10 @@ class Cookie:
 
 
 class VisitorMiddleware:
-    """Puts the visitor's id into each request, keeps messages small, and adds the headers that every answer needs."""
+    """Puts the visitor's id into each request, keeps messages small, and adds the headers that every answer needs.
+
+    Gradio would keep whatever anybody uploads; Basin needs none of it.
+    """
 
     def __init__(self, app: ASGIApp, cookie: Cookie) -> None:
         self._app = app
@@ -105,6 +109,9 @@ class VisitorMiddleware:
         scope[SCOPE_KEY] = visitor
         page = b"text/html" in headers.get(b"accept", b"")
         path = scope["path"]
+        if "/gradio_api/upload" in path:
+            await PlainTextResponse("Basin takes no files here.", 404)(scope, receive, send)
+            return
         message = scope["method"] == "POST" and any(part in path for part in _MESSAGES)
         asks = message or path.endswith("/config")
         secure = scope.get("scheme") == "https" or headers.get(b"x-forwarded-proto", b"").startswith(b"https")

@@ -310,6 +310,11 @@ def test_an_oversized_message_gets_a_sentence(ann: Browser) -> None:
     ]
 
 
+def test_nobody_fills_the_disk_with_uploads(ann: Browser) -> None:
+    for path in ("/gradio_api/upload", "/gradio_api/upload?upload_id=x", "/gradio_api/upload_progress?upload_id=x"):
+        assert ann.client.post(path, files={"files": ("x.txt", b"x")}).status_code == 404
+
+
 def test_what_is_no_json_is_refused_without_a_traceback(ann: Browser) -> None:
     for content in (b"", b"{", b"[" * 30_000, b"\xff\xfe"):
         answer = ann.client.post("/gradio_api/component_server/", content=content)
