@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from app import settings as settings_module
 from app.ledger import Ledger
 from app.main import create_app
 from app.settings import Settings, SettingsError
+from app.space import files_of_space
 from tests.app.pretend import PretendBench, PretendServer
 from tests.app.wire import Browser, sentences
 
@@ -139,3 +141,20 @@ def test_what_needs_another_package_says_which(
 def test_a_share_link_of_a_space_names_its_public_address(tmp_path: Path) -> None:
     assert Settings.from_env({**SPACE, "BASIN_DATA": str(tmp_path)}).address == "https://ann-basin.hf.space"
     assert Settings.from_env({"SPACE_HOST": "elsewhere", "BASIN_DATA": str(tmp_path)}).address == ""
+
+
+def test_the_page_about_running_it_lists_every_setting() -> None:
+    root = Path(__file__).resolve().parents[2]
+    read = set(re.findall(r'"(BASIN_[A-Z_]+)"', (root / "app" / "settings.py").read_text(encoding="utf-8")))
+    rows = re.findall(r"^\| `(\w+)` \|", (root / "docs" / "deploy.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name for name in rows if name.startswith("BASIN_")} == read
+
+
+def test_a_container_holds_what_a_space_holds() -> None:
+    root = Path(__file__).resolve().parents[2]
+    text = (root / "Dockerfile").read_text(encoding="utf-8")
+    copied = [word for line in re.findall(r"^COPY (.*) \S+$", text, re.MULTILINE) for word in line.split()]
+    needed = [name for name in files_of_space() if name != "README.md"]
+    assert [name for name in needed if not any(name == one or name.startswith(f"{one}/") for one in copied)] == []
+    kept = re.findall(r"^!(.*)$", (root / ".dockerignore").read_text(encoding="utf-8"), re.MULTILINE)
+    assert {name.partition("/")[0] for name in copied} == set(kept)

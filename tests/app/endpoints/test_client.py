@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,3 +167,20 @@ def test_what_cannot_be_done_is_said_in_sentences(ann: Client, name: str, argume
     told = refusal(ann, name, *arguments)
     assert said in told
     assert "Traceback" not in told and "Error(" not in told
+
+
+def test_the_examples_of_the_page_run(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 4
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block.replace("http://127.0.0.1:7860", url), "docs/api.md", "exec"), names)
+    said = capsys.readouterr().out
+    assert "did you mean “ties”?" in said
+    assert re.search(r"^0\.\d{3} \(0\.\d{3} – 0\.\d{3}\), n \d+$", said, re.MULTILINE)
+
+
+def test_the_page_lists_every_endpoint() -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == NAMES
