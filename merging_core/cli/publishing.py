@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from merging_core.cli.environment import hub_token
 from merging_core.cli.options import AsJson
 from merging_core.cli.output import answer
 from merging_core.cli.progress import ProgressLine
@@ -41,7 +41,7 @@ def publish(
         made = hub.publish(
             folder,
             repo,
-            os.environ.get("HF_TOKEN"),
+            hub_token(),
             private=private,
             create=not existing,
             as_pull_request=pull_request,
