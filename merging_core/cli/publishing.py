@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from merging_core.cli.environment import hub_token
 from merging_core.cli.options import AsJson
 from merging_core.cli.output import answer
 from merging_core.cli.progress import ProgressLine
@@ -33,6 +32,7 @@ def publish(
     """Upload a merged checkpoint with its card to the Hub, in one commit, with the token in HF_TOKEN."""
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
+    from merging_core.cli.environment import hub_token
     from merging_core.engines.pricing import amount
     from merging_core.hub import publish as hub
 
