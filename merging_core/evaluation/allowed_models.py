@@ -197,7 +197,7 @@ _WHOLE: Mapping[str, tuple[int, int]] = {
     "intermediate_size": (1, 131_072), "hidden_dim": (1, 131_072), "n_inner": (1, 131_072),
     "num_hidden_layers": (1, 256), "n_layer": (1, 256), "n_layers": (1, 256),
     "num_attention_heads": (1, 1_024), "n_head": (1, 1_024), "n_heads": (1, 1_024), "num_key_value_heads": (1, 1_024),
-    "head_dim": (1, 4_096), "max_position_embeddings": (1, 1 << 21), "n_positions": (1, 1 << 21),
+    "head_dim": (1, 4_096), "max_position_embeddings": (1, 1 << 21), "n_positions": (1, 4_096),
     "type_vocab_size": (1, 64), "projection_dim": (1, 16_384), "num_channels": (1, 64), "image_size": (1, 4_096),
     "patch_size": (1, 4_096), "sliding_window": (1, 1 << 21), "max_window_layers": (0, 256),
     "pad_token_id": _TOKEN, "bos_token_id": _TOKEN, "eos_token_id": _TOKEN,
@@ -232,7 +232,7 @@ def _families() -> dict[str, _Family]:
         "distilbert": _Family(
             "DistilBertConfig",
             ("vocab_size", "dim", "n_layers", "n_heads", "hidden_dim", "activation", "max_position_embeddings",
-             "pad_token_id", "sinusoidal_pos_embds"),
+             "pad_token_id"),
             classifier="DistilBertForSequenceClassification", heads="n_heads", width="dim",
             defaults={"dim": 768, "n_heads": 12, "max_position_embeddings": 512, "vocab_size": 30_522,
                       "pad_token_id": 0},

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["TransformersModel"]
 
 Shapes = Mapping[str, tuple[int, ...]]
+_SPELLINGS = 64
 _SCORES = 1 << 25
 """Most logits of a language model that are held at once, in elements (128 MiB)."""
 
@@ -45,7 +46,7 @@ class TransformersModel:
         self.allowed = allowed
         self._lock = threading.Lock()
         self._idle: list[PreTrainedModel] = []
-        self._spellings: dict[tuple[str, ...], Mapping[str, str]] = {}
+        self._spellings: dict[tuple[tuple[str, tuple[int, ...]], ...], Mapping[str, str]] = {}
         with torch.device("meta"):
             empty = self._built()
         self.leaves: Mapping[str, tuple[int, ...]] = {
@@ -59,9 +60,11 @@ class TransformersModel:
 
         Leaves that the file lacks, or has in another shape, are absent.
         """
-        key = tuple(shapes)
+        key = tuple(shapes.items())
         with self._lock:
             if key not in self._spellings:
+                if len(self._spellings) >= _SPELLINGS:
+                    self._spellings.pop(next(iter(self._spellings)))
                 self._spellings[key] = self._spelled(shapes)
             return self._spellings[key]
 
@@ -139,11 +142,15 @@ class TransformersModel:
     def _loaded(self, numbered: Mapping[int, tuple[str, tuple[int, ...]]]) -> tuple[PreTrainedModel, frozenset[str]]:
         """Load numbered leaves, as from a file with these names and shapes; also return what was not found in it."""
         markers = {name: torch.tensor(float(number)).expand(shape) for number, (name, shape) in numbered.items()}
-        with quietly():
-            model, said = self._class.from_pretrained(
-                None, config=self._config(), state_dict=markers, output_loading_info=True, dtype=torch.float32,
-                ignore_mismatched_sizes=True,
-            )  # fmt: skip
+        try:
+            with quietly():
+                model, said = self._class.from_pretrained(
+                    None, config=self._config(), state_dict=markers, output_loading_info=True, dtype=torch.float32,
+                    ignore_mismatched_sizes=True,
+                )  # fmt: skip
+        except Exception as error:  # what a file can make transformers raise is listed nowhere
+            must = f"transformers can read {self.allowed.name} out of these leaves"
+            raise EvaluationError(Problem(must, type(error).__name__, "weights")) from None
         model.eval().requires_grad_(False)
         absent = {str(row[0]) for row in said["mismatched_keys"]} | {str(name) for name in said["missing_keys"]}
         return model, frozenset(absent)

@@ -148,6 +148,25 @@ def test_names_of_older_files_are_mapped_by_transformers(tokenizer: TextTokenize
     assert evaluator.evaluate(config, old, [task]).loss == evaluator.evaluate(config, leaves, [task]).loss
 
 
+def test_a_file_with_other_shapes_does_not_spoil_the_names_of_the_next(
+    tokenizer: TextTokenizer, tmp_path: Path
+) -> None:
+    _, config, leaves = model_of("Bert", tmp_path)
+    bare = {name.removeprefix("bert."): leaf for name, leaf in leaves.items()}
+    wrong = {**bare, "embeddings.word_embeddings.weight": torch.zeros(5, 12)}
+    task, evaluator = task_of(tokenizer), Evaluator(workers=1)
+    with pytest.raises(EvaluationError, match="bert.embeddings.word_embeddings.weight"):
+        evaluator.evaluate(config, wrong, [task])
+    assert evaluator.evaluate(config, bare, [task]).loss == evaluator.evaluate(config, leaves, [task]).loss
+
+
+def test_another_model_s_leaves_are_refused_without_taking_memory(tokenizer: TextTokenizer, tmp_path: Path) -> None:
+    _, config, _ = model_of("Bert", tmp_path)
+    vast = config | {"hidden_size": 12_000, "intermediate_size": 100_000, "num_hidden_layers": 200}
+    with pytest.raises(EvaluationError, match="BertForSequenceClassification has this leaf, but no such leaf came"):
+        Evaluator(workers=1).evaluate(vast, {"other": torch.zeros(3)}, [task_of(tokenizer)])
+
+
 def test_each_task_has_its_expert_s_own_head_and_it_is_not_merged(tokenizer: TextTokenizer, tmp_path: Path) -> None:
     """Two experts with different numbers of classes; the merge is of their bodies, whose base has no head at all."""
     first, config, one = model_of("DistilBert", tmp_path / "one", classes=3, seed=1)
