@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from merging_core.process import prepare_process
 
 PROGRAM = """
 import os, resource, sys
@@ -39,3 +42,13 @@ def test_memory_that_was_freed_is_kept_for_the_next_use() -> None:
     assert full >= 64 and after >= 60
     full, after = mebibytes("give back")
     assert full >= 64 and after <= 8
+
+
+def test_huggingface_hub_finds_what_it_must_not_do_and_a_persons_choice_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("IMPLICIT_TOKEN", "TELEMETRY", "PROGRESS_BARS", "XET")
+    for name in names:
+        monkeypatch.setenv(f"HF_HUB_DISABLE_{name}", "")
+        monkeypatch.delenv(f"HF_HUB_DISABLE_{name}")
+    monkeypatch.setenv("HF_HUB_DISABLE_XET", "0")
+    prepare_process()
+    assert [os.environ[f"HF_HUB_DISABLE_{name}"] for name in names] == ["1", "1", "1", "0"]

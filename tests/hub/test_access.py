@@ -130,3 +130,17 @@ def test_a_sign_in_page_lets_nobody_in(fake: FakeHub, visit: Visit) -> None:
     fake.fail("captive", "auth")
     with pytest.raises(HubError, match="a web page"):
         visit(BOB).open(ref)
+
+
+def test_no_token_is_written_down_or_said(
+    fake: FakeHub, visit: Visit, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    hub = visit(ADA)
+    use_everything(hub)
+    fake.fail("500")
+    with pytest.raises(HubError) as failed:
+        hub.search("digits")
+    said = "".join(capfd.readouterr()) + caplog.text + str(failed.value)
+    written = b"".join(path.read_bytes() for path in hub.cache.rglob("*") if path.is_file())
+    assert ADA not in said and ADA.encode() not in written and written != b""
