@@ -11,6 +11,7 @@ export function createSlider({ title, help, range, bounds, step, unit = "", colo
   });
   const high = range[1];
   let low = range[0];
+  let shown = null;
   const group = () => `${id}`;
   slider.addEventListener("input", () => {
     box.value = tidy(slider.valueAsNumber, step);
@@ -23,7 +24,7 @@ export function createSlider({ title, help, range, bounds, step, unit = "", colo
       slider.value = box.valueAsNumber;
       paint();
       onInput(box.valueAsNumber, null);
-    }
+    } else if (shown !== null) box.value = tidy(shown, step);
   });
 
   function paint() {
@@ -35,6 +36,7 @@ export function createSlider({ title, help, range, bounds, step, unit = "", colo
 
   function set(value) {
     if (value === null || value === undefined) return;
+    shown = value;
     if (Number(slider.value) !== value) slider.value = value;
     if (document.activeElement !== box) box.value = tidy(value, step);
     paint();

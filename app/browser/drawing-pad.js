@@ -9,7 +9,7 @@ const STROKE = 20;
 export function createDrawingPad({ onDraw, onPicture, onProblem }) {
   const canvas = h("canvas", {
     class: "pad", width: SIDE, height: SIDE, role: "img", "aria-label": "Drawing area. Without a pointer, choose one of the examples below.",
-    onpointerdown: start, ondragover: (event) => event.preventDefault(), ondrop: drop,
+    onpointerdown: start,
   });
   const context = canvas.getContext("2d", { willReadFrequently: true });
   clear();
@@ -49,12 +49,6 @@ export function createDrawingPad({ onDraw, onPicture, onProblem }) {
     context.moveTo(fromX, fromY);
     context.lineTo(toX + 0.01, toY);
     context.stroke();
-  }
-
-  function drop(event) {
-    event.preventDefault();
-    const [file] = event.dataTransfer.files;
-    if (file) open(file);
   }
 
   // A file becomes gray and is fitted whole; a light one is turned, so that it is light on dark.

@@ -28,11 +28,16 @@ export function createExport({ server, store }) {
 
   const message = () => ({ state: store.get(), shard_bytes: size.value ? Number(size.value) : null });
 
-  // The newest plan counts; a plan of an older state is not shown.
+  // The newest plan counts; a plan of an older state is not shown, also where the newest state has none.
   async function look() {
     const turn = ++asked;
     const answer = await ask(() => server.export_plan(message()));
-    if (turn !== asked || !answer) return;
+    if (turn !== asked) return;
+    if (!answer) {
+      start.disabled = true;
+      fill(plan);
+      return forms.show({});
+    }
     fill(said);
     start.disabled = false;
     const { plan: found } = answer;

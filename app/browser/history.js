@@ -27,18 +27,23 @@ export function createHistoryPanel({ server, notice, open, pinChanged, save }) {
       h("button", { type: "button", class: "open", "data-hash": row.hash, title: `${title}\n${row.name ? `${row.label}\n` : ""}${clock(row.when)}`, onclick: () => open(row) },
         h("span", { class: "bars", "aria-hidden": "true" }, row.tasks.map((task) => h("i", { style: { height: `${Math.round(100 * task.accuracy)}%` } }))),
         h("span", { class: "value" }, `${percent(row.average, row.interval)} ${plusMinus(row.interval)}`),
-        h("span", { class: "label" }, title)),
+        h("span", { class: "label" }, title.replaceAll("λ ", "λ\u00a0"))),
       h("button", { type: "button", class: "more", "data-hash": row.hash, "aria-label": `name, save or remove ${title}`, "aria-haspopup": "dialog", title: "name, save, remove", onclick: (event) => menu.show(row, event.currentTarget) }, "⋯"),
       h("button", { type: "button", class: "pin", "data-hash": row.hash, "aria-pressed": String(row.pinned), "aria-label": row.pinned ? "unpin this merge" : "pin this merge to compare with it", title: "pin to compare; a pinned merge is kept in the library", onclick: () => togglePin(row) }, row.pinned ? "◆" : "◇"));
   }
 
   async function togglePin(row) {
     const hash = row.pinned ? null : row.hash;
+    const before = rows;
     rows = rows.map((one) => ({ ...one, pinned: one.hash === hash }));
     draw();
     pinChanged();
     update();
-    await change(() => server.pin_merge(hash ? { hash } : {}));
+    if (await change(() => server.pin_merge(hash ? { hash } : {}))) return;
+    rows = before;
+    draw();
+    pinChanged();
+    update();
   }
 
   function rename(row, name) {

@@ -43,6 +43,8 @@ export function createLibrary(page) {
     const answer = await ask(() => server.library({ ...search }));
     if (!answer || mine !== asked) return;
     limits = answer.limits;
+    const last = limits.page * Math.max(0, Math.ceil(answer.matching / limits.page) - 1);
+    if (search.offset > last) return find({ offset: last });
     const titles = Object.fromEntries(description.registry.methods.map((one) => [one.name, one.title]));
     choices(method, "all methods", answer.facets.method, (name) => titles[name] ?? name, search.method);
     choices(tag, "all tags", answer.facets.tag, (name) => name, search.tag);
@@ -55,7 +57,7 @@ export function createLibrary(page) {
   }
 
   const filtered = () => search.text || search.method || search.tag;
-  const emptyWords = (answer) => answer.rows.length > 0 ? "" : filtered() ? "Nothing matches." : "Nothing is saved yet. Press Save in the top line, or pin a merge in the history.";
+  const emptyWords = (answer) => answer.rows.length > 0 ? "" : filtered() ? "Nothing matches." : "Nothing is saved yet. Press “Save merge”, or pin a merge in the history.";
 
   function drawPages(matching) {
     const { page: size } = limits;

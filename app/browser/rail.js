@@ -168,6 +168,7 @@ export function createRail(description, store, { edit, scoreOnTest }) {
   function footSection() {
     const seed = h("input", { type: "number", class: "number", min: 0, max: 4294967295, step: 1, id: "basin-seed", onchange: () => {
       if (Number.isInteger(seed.valueAsNumber)) change(["recipe", "seed"], seed.valueAsNumber);
+      else seed.value = store.get().recipe.seed ?? 0;
     } });
     const dtype = createChoice({ title: "dtype", help: "The merged weights are rounded to it, here and in an export.",
       choices: ["float32", "bfloat16", "float16"].map((value) => ({ value, title: value })), onInput: (value) => change(["recipe", "dtype"], value) });

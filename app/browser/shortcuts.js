@@ -39,7 +39,7 @@ export function createShortcuts({ show }) {
     h("div", { class: "switch-row" }, single, h("label", { for: "basin-single-keys" }, "shortcuts of a single key")));
 
   function heard(event) {
-    if (event.defaultPrevented || event.altKey || event.isComposing) return;
+    if (event.defaultPrevented || event.altKey || event.isComposing || !event.key) return;
     const key = event.ctrlKey || event.metaKey ? `Ctrl+${event.shiftKey ? "Shift+" : ""}${event.key.toUpperCase()}` : event.key;
     if (typing(event.target) || (key.length === 1 && key !== "?" && !single.checked)) return;
     if (SHORTCUTS.some((one) => act(one, key))) event.preventDefault();

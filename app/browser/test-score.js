@@ -11,10 +11,15 @@ export function createTestScore(ask, { theme, store, notice, taken = 0 }) {
   const body = h("div", { class: "test-body" });
   const element = h("section", { class: "panel test-score", "aria-label": "Test score", role: "status", hidden: true }, body);
 
+  let asked = 0;
+
   async function run() {
+    asked += 1;
+    const mine = asked;
     element.hidden = false;
     fill(body, h("p", { class: "hint" }, "Scoring on the test split …"));
     const answer = await attempt(notice, () => ask({ state: store.get() }));
+    if (mine !== asked) return;
     if (!answer) {
       element.hidden = true;
       return;

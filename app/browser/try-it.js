@@ -29,7 +29,7 @@ export function createTryIt({ server, store, description }) {
     h("button", { type: "button", class: "quiet", onclick: clear }, "Clear"),
     h("button", { type: "button", class: "quiet", onclick: () => { pad.invert(); use({ kind: "drawing" }); } }, "Invert"),
     h("label", { class: "quiet file" }, "Open a picture", file));
-  const element = h("section", { class: "panel try-it", "aria-label": "Try it" },
+  const element = h("section", { class: "panel try-it", "aria-label": "Try it", ondragover: (event) => event.preventDefault(), ondrop: drop },
     h("header", {}, h("h2", {}, "Try it"), heads, stage),
     h("div", { class: "try-body" },
       h("div", { class: "easel" }, pad.element, h("div", { class: "seen-box" }, seen, size), tools),
@@ -79,6 +79,13 @@ export function createTryIt({ server, store, description }) {
   function pictures(from) {
     start = from;
     if (inView()) newestStrip({ family: family.name, task, start: from });
+  }
+
+  // A picture may fall anywhere on the panel.
+  function drop(event) {
+    event.preventDefault();
+    const [dropped] = event.dataTransfer.files;
+    if (dropped) pad.open(dropped);
   }
 
   function use(next) {

@@ -116,6 +116,7 @@ def test_every_example_is_measured_and_opens_in_the_studio(page: Page) -> None:
     cards = page.locator(".example")
     expect(cards.nth(7)).to_be_visible()
     expect(page.locator(".example:not([data-measured])")).to_have_count(0, timeout=3 * SETTLED_MS)
+    assert cards.evaluate_all("cards => cards.filter(card => card.scrollWidth > card.clientWidth).length") == 0
     for name in cards.evaluate_all("cards => cards.map(card => card.dataset.example)"):
         card = page.locator(f'.example[data-example="{name}"]')
         if not card.is_visible():

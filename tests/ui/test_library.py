@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.ui.conftest import assert_quiet
 from tests.ui.studio import PHONE, SETTLED_MS, StudioProcess, average, open_studio, settled, visitor
@@ -79,6 +80,39 @@ def test_a_merge_is_saved_found_compared_and_opened_and_a_link_shows_it_to_someb
         page.get_by_role("button", name="← Library").click()
         expect(page.locator(".results-box .empty")).to_contain_text("Nothing is saved yet")
         assert_quiet(witness)
+
+
+def test_a_page_that_was_emptied_gives_way_to_the_last_one_there_is(page: Page) -> None:
+    asked: list[int] = []
+
+    def answer(route: Route) -> None:
+        message = json.loads(route.request.post_data or "{}")
+        if message["fn_name"] != "library":
+            return route.continue_()
+        offset = message["data"]["offset"]
+        asked.append(offset)
+        first = {
+            "average": 0.5,
+            "interval": [0.4, 0.6],
+            "n": 9,
+            "tasks": [],
+            "tags": [],
+            "when": "2026-01-01T00:00:00Z",
+        }
+        rows = [{**first, "id": "a", "name": "the first", "label": "", "method": "ties"}] if offset == 0 else []
+        # Two pages, of which the second is emptied before it is looked at.
+        matching = 51 if len(asked) == 1 else 50
+        limits = {"results": 2000, "tags": 12, "compared": 6, "page": 50}
+        facets: dict[str, list[str]] = {"method": [], "tag": []}
+        found = {"ok": True, "rows": rows, "matching": matching, "facets": facets, "notice": "", "limits": limits}
+        return route.fulfill(json=found)
+
+    page.route("**/component_server/", answer)
+    page.get_by_role("tab", name="Library").click()
+    page.get_by_role("button", name="later →").click()
+    expect(page.locator(".results")).to_contain_text("the first")
+    expect(page.locator(".results-box .empty")).to_have_text("")
+    assert asked == [0, 50, 0]
 
 
 def test_a_link_to_a_result_that_is_not_here_opens_its_recipe_with_a_sentence(

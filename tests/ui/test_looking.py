@@ -85,6 +85,23 @@ def test_an_opened_picture_is_seen_as_the_library_prepares_it_and_another_file_i
     expect(panel.get_by_role("status")).to_contain_text("cannot be read")
 
 
+def test_a_picture_may_fall_anywhere_on_the_panel(page: Page) -> None:
+    panel = try_it(page)
+    panel.locator(".answers").evaluate(
+        """async (target) => {
+          const canvas = Object.assign(document.createElement("canvas"), { width: 32, height: 32 });
+          const context = canvas.getContext("2d");
+          context.fillStyle = "white";
+          context.fillRect(12, 4, 8, 24);
+          const picture = await new Promise((done) => canvas.toBlob(done, "image/png"));
+          const dataTransfer = new DataTransfer();
+          dataTransfer.items.add(new File([picture], "one.png", { type: "image/png" }));
+          target.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+        }"""
+    )
+    expect(panel).to_have_attribute("data-source", "drawing", timeout=30_000)
+
+
 def test_a_click_on_a_task_shows_its_confusion_and_the_pictures_behind_it(page: Page) -> None:
     panel = page.get_by_role("region", name="Look closer")
     x, y = page.evaluate(LABEL_AT, 1)

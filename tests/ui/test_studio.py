@@ -70,6 +70,14 @@ def test_a_slider_moved_by_keyboard_changes_the_numbers_and_undo_brings_them_bac
     assert slider(page, "λ").input_value() != value
 
 
+def test_a_number_that_was_emptied_comes_back(page: Page) -> None:
+    box = page.get_by_label("λ, number")
+    value = box.input_value()
+    box.fill("")
+    box.press("Tab")
+    expect(box).to_have_value(value)
+
+
 def test_reset_returns_to_the_start(page: Page) -> None:
     before = average(page)
     press(page, slider(page, "λ"), "Home")
