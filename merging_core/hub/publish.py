@@ -33,7 +33,10 @@ _LARGE = 1 << 20
 _LARGEST_TEXT = 1 << 20
 _OF_THE_HUB = frozenset({".gitattributes"})
 _TOKENS = "huggingface.co/settings/tokens"
-_WAIT = re.compile(r"\bt=(\d{1,6})\b")
+_SILENCE = 120.0
+"""Seconds without a byte after which the Hub is said not to answer; a whole upload takes as long as it takes."""
+_ANSWERED_HERE = frozenset(range(400, 500)) - {408, 429}
+"""Statuses that have sentences of their own below."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ def publish(  # noqa: PLR0913
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     endpoint: str | None = None,
+    silence: float = _SILENCE,
 ) -> Published:
     """Upload an exported folder with its card to `owner/name`, in one commit; return its address and the commit.
 
@@ -108,6 +112,7 @@ def publish(  # noqa: PLR0913
         progress=progress,
         cancelled=cancelled,
         endpoint=endpoint,
+        silence=silence,
     )
 
 
@@ -127,6 +132,7 @@ def send(  # noqa: PLR0913
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     endpoint: str | None = None,
+    silence: float = _SILENCE,
 ) -> Published:
     """Upload files, named by their place in the repository, in one commit; an empty repository counts as a new one.
 
@@ -137,13 +143,16 @@ def send(  # noqa: PLR0913
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
+    from merging_core.hub.session import Caller, rules
+
     if not token:
         problem = Problem("a token of the Hub is given", "none", "token", f"make one that may write at {_TOKENS}")
         raise HubError(problem)
     api = HfApi(endpoint=endpoint, token=token, library_name="basin", library_version=__version__)
     tell, stop = progress or _silent, cancelled or _never
-    large = {name: path for name, path in files.items() if isinstance(path, Path) and path.stat().st_size >= _LARGE}
-    with _in_sentences(repo_id, token):
+    large = {name: path for name, path in files.items() if isinstance(path, Path) and _alone(path, kind)}
+    caller = Caller(api.endpoint, token, silence)
+    with rules(caller, repo_id, passed=_ANSWERED_HERE), _in_sentences(repo_id, token):
         tell(0.0, "asking the Hub")
         parent, there = _look(api, repo_id, kind)
         if parent is None and must_exist:
@@ -257,6 +266,12 @@ def _look(api: Any, repo_id: str, kind: str) -> tuple[str | None, Names]:
     return info.sha, frozenset(found.rfilename for found in info.siblings or ()) - _OF_THE_HUB
 
 
+def _alone(path: Path, kind: str) -> bool:
+    """Say whether a file goes by itself: a large one, and pictures of a model, which the client would send in threads
+    that no rule reaches."""
+    return path.stat().st_size >= _LARGE or (kind == "model" and path.suffix in (".png", ".safetensors"))
+
+
 def _silent(share: float, what: str) -> None:
     return None
 
@@ -280,20 +295,38 @@ def _in_sentences(repo_id: str, token: str) -> Iterator[None]:
     expected: tuple[type[Exception], ...] = (*bases, ValueError, RuntimeError, KeyError)
     try:
         yield
+    except HubError as error:
+        raise _here(error, repo_id) from None
     except BasinError:
         raise
     except expected as error:
+        told = _cause(error)
+        if isinstance(told, HubError):
+            raise _here(told, repo_id) from None
         problem = _problem(error, repo_id)
         raise HubError(replace(problem, got=problem.got.replace(token, "[token]"), where=repo_id)) from None
+
+
+def _here(error: HubError, repo_id: str) -> BasinError:
+    """Return an error with the repository in every problem that names no place."""
+    return type(error)(*(problem if problem.where else replace(problem, where=repo_id) for problem in error.problems))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what the client met with where it says only that something failed."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    while not isinstance(error, HfHubHTTPError | HubError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
 
 
 def _problem(error: BaseException, repo_id: str) -> Problem:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
-    while not isinstance(error, HfHubHTTPError) and error.__cause__ is not None:
-        error = error.__cause__
+    error = _cause(error)
     if isinstance(error, HfHubHTTPError) and error.response is not None:
-        return _refused(error.response.status_code, error.response.headers, str(error.server_message or ""))
+        return _refused(error.response.status_code, str(error.server_message or ""))
     name = type(error).__name__
     if isinstance(error, HFValidationError):
         return Problem("a repository is named owner/name", repr(repo_id[:100]))
@@ -309,7 +342,7 @@ def _problem(error: BaseException, repo_id: str) -> Problem:
     return Problem("the Hub can be reached", f"no answer ({name})", "", "check the network and try again")
 
 
-def _refused(status: int, headers: Mapping[str, str], said: str) -> Problem:
+def _refused(status: int, said: str) -> Problem:
     """Say what the Hub means by a status."""
     if status == 401:
         return Problem("the token is one that the Hub knows", "another (401)", "", f"make a new one at {_TOKENS}")
@@ -322,12 +355,6 @@ def _refused(status: int, headers: Mapping[str, str], said: str) -> Problem:
         return Problem("nothing else of this name is there", "something (409)", "", "name another")
     if status == 412:
         return Problem("nobody else changes the repository meanwhile", "another commit (412)", "", "publish again")
-    if status == 429:
-        wait = headers.get("Retry-After", "") or next(iter(_WAIT.findall(headers.get("RateLimit", ""))), "")
-        when = f"in {wait} s" if wait.isascii() and wait.isdigit() else "in a few minutes"
-        return Problem("the Hub takes another request", "too many of them (429)", "", f"try again {when}")
-    if status >= 500:
-        return Problem("the Hub answers", f"an error of its own ({status})", "", "try again in a few minutes")
     reason = f", which says “{_line(said)}”" if said else ""
     return Problem("the Hub accepts what is sent", f"a refusal ({status}){reason}")
 

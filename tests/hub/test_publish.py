@@ -226,8 +226,10 @@ def test_a_folder_that_is_no_whole_export_is_refused_with_every_reason(hub: Uplo
         ("/commit/", Refusal(403, {"X-Error-Message": "no"}), "the token may write there, but one that may not (403)"),
         ("/repos/create", Refusal(200, {}, {}), "the Hub answers in its own form, but something else came"),
         ("/repos/create", Refusal(409), "nothing else of this name is there"),
-        ("/commit/", Refusal(429, {"RateLimit": '"api";r=0;t=7'}), "too many of them (429) came; try again in 7 s"),
-        ("/commit/", Refusal(503), "an error of its own (503) came; try again in a few minutes"),
+        ("/commit/", Refusal(429, {"RateLimit": '"api";r=0;t=7'}), "7 s"),
+        ("/commit/", Refusal(503), "an error of its own (503) came; try again in a moment"),
+        ("/preupload/", Refusal(500), "an error of its own (500) came; try again in a moment"),
+        ("/lfs/", Refusal(502), "an error of its own (502) came; try again in a moment"),
         ("/lfs/", Refusal(400, {}, {"error": "quota"}), "the Hub accepts what is sent, but a refusal (400)"),
         ("/validate-yaml", Refusal(400, {}, {"errors": [{"message": "bad tags"}]}), "bad tags"),
     ],
@@ -239,6 +241,14 @@ def test_each_refusal_of_the_hub_is_one_sentence(
     told = sentence(hub, export)
     assert said in told
     assert told.startswith("ann/merge: ") and "\n" not in told
+
+
+@pytest.mark.parametrize("place", ["/api/models/", "/repos/create", "/preupload/", "/lfs/", "/commit/"])
+def test_a_hub_that_falls_silent_is_not_waited_for_for_ever(hub: UploadHub, export: Path, place: str) -> None:
+    hub.refuse[place] = Refusal(200, wait=60.0)
+    told = sentence(hub, export, silence=0.4)
+    assert told.startswith("ann/merge: ") and "answer" in told and "\n" not in told
+    assert not any(path.endswith("model.safetensors") for repo in hub.repos.values() for path in repo.files)
 
 
 def test_a_token_that_is_missing_or_unknown_is_said(hub: UploadHub, copy: Path) -> None:
@@ -263,7 +273,7 @@ def test_a_name_that_is_none_is_refused_before_anything_is_asked(hub: UploadHub,
 
 def test_a_hub_that_cannot_be_reached_is_said(copy: Path, hub: UploadHub) -> None:
     hub.stop()
-    assert "the Hub can be reached, but no answer" in sentence(hub, copy)
+    assert "the Hub can be reached, but no connection came" in sentence(hub, copy)
 
 
 def test_the_command_publishes_and_answers_in_json(

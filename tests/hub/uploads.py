@@ -45,6 +45,8 @@ class Refusal:
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: Any = field(default_factory=lambda: {"error": "refused"})
+    wait: float = 0.0
+    """Seconds before the answer; it comes earlier when the server stops."""
 
 
 class UploadHub:
@@ -60,6 +62,7 @@ class UploadHub:
         self.before_commit: Any = None
         """Called with the repository when a commit arrives."""
         self.lock = threading.Lock()
+        self.stopped = threading.Event()
         hub = self
 
         class Handler(_Handler):
@@ -71,6 +74,7 @@ class UploadHub:
         self._thread.start()
 
     def stop(self) -> None:
+        self.stopped.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(timeout=5)
@@ -111,6 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
                 world.tokens.add(self.headers.get("Authorization", ""))
         refusal = next((found for part, found in world.refuse.items() if part in path), None)
         if refusal is not None:
+            world.stopped.wait(refusal.wait)
             return self._answer(refusal.body, refusal.status, refusal.headers)
         if path.startswith("/lfs/"):
             return self._store(path.removeprefix("/lfs/"), body)
