@@ -68,7 +68,9 @@ def test_a_range_is_the_same_part_of_the_whole(dtype: torch.dtype, tmp_path: Pat
 def test_stored_booleans_other_than_zero_are_true(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(packed({"b": entry("BOOL", [4], 0, 4)}, bytes([0, 1, 2, 255])))
-    assert opened(path).read("b").tolist() == [False, True, True, True]
+    found = opened(path).read("b")
+    assert found.tolist() == [False, True, True, True]
+    assert found.view(torch.uint8).tolist() == [0, 1, 1, 1]
 
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
@@ -213,6 +215,16 @@ def test_what_the_system_refuses_to_read_is_a_sentence(tmp_path: Path, monkeypat
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(CheckpointError, match="the folder can be looked into, but “Permission denied” came"):
         opened(tmp_path)
+
+
+def test_a_link_that_takes_a_files_place_while_it_is_opened_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_file({"w": torch.zeros(1)}, tmp_path / "secret.safetensors")
+    (tmp_path / "model.safetensors").symlink_to("secret.safetensors")
+    monkeypatch.setattr(Path, "lstat", Path.stat)  # as if the link had come after the look
+    with pytest.raises(CheckpointError, match="model.safetensors: the file can be opened, but "):
+        opened(tmp_path / "model.safetensors")
 
 
 def test_problems_carry_the_label_and_never_the_folder(tmp_path: Path) -> None:

@@ -142,6 +142,16 @@ def test_the_same_recipe_gives_the_same_bits_twice_and_from_a_warm_cache(
     assert_same_bits(first, LiveEngine(catalog, "cpu").merge(recipe).weights)
 
 
+def test_another_base_gives_the_bits_of_a_fresh_engine(tmp_path: Path, catalog: Remembering) -> None:
+    made = family(tmp_path)
+    warm = LiveEngine(catalog, "cpu")
+    for method in ("linear", "task_arithmetic"):
+        recipe = made.recipe(method, layer_scaling={"kind": "lines", "alpha_rule": "sum"}, **{"lambda": 0.5})
+        warm.merge(recipe)
+        moved = parse_recipe({**recipe.as_json(), "base": made.experts[0]})
+        assert_same_bits(warm.merge(moved).weights, LiveEngine(catalog, "cpu").merge(moved).weights)
+
+
 def test_moving_one_slider_gives_the_bits_of_a_fresh_engine(tmp_path: Path, catalog: Remembering) -> None:
     made = family(tmp_path)
     warm = LiveEngine(catalog, "cpu")
