@@ -18,6 +18,8 @@ __all__ = ["LINE", "Residency", "nbytes"]
 
 LINE = 4
 """Values that are kept of one line."""
+_MOST_LINES = 256
+"""Lines that are remembered before those without a value are forgotten."""
 
 Value = TypeVar("Value")
 
@@ -125,6 +127,8 @@ class Residency:
                 self._lines[line] = [*members, key][-LINE:]
                 for one in [*members, key][:-LINE]:
                     self._used -= self._values.pop(one)[1]
+                if len(self._lines) > _MOST_LINES:
+                    self._lines = {name: ones for name, ones in self._lines.items() if self._values.keys() & set(ones)}
             while self._used > self.budget:
                 _, (_, freed) = self._values.popitem(last=False)
                 self._used -= freed
