@@ -150,6 +150,24 @@ def test_shards_that_cannot_be_a_task_are_refused(write: Callable[[Path], Any], 
     assert sentence in str(caught.value)
 
 
+def test_a_damaged_shard_is_refused_or_read_and_never_anything_else(tmp_path: Path) -> None:
+    write_shard(tmp_path / "x.parquet", labels_of(30))
+    data, random, refused = (tmp_path / "x.parquet").read_bytes(), numpy.random.default_rng(3), 0
+    for _ in range(200):
+        broken = bytearray(data)
+        for place in random.integers(0, len(data), 3):
+            broken[place] ^= 1 << int(random.integers(8))
+        (tmp_path / "x.parquet").write_bytes(
+            broken[: random.integers(1, len(data))] if random.random() < 0.2 else broken
+        )
+        try:
+            pool = open_parquet(tmp_path).splits["all"]
+            assert len(list(pool.read(range(len(pool.labels))))) == len(pool.labels)
+        except EvaluationError:
+            refused += 1
+    assert refused > 50
+
+
 def test_a_shard_that_only_names_files_is_refused_when_read(tmp_path: Path) -> None:
     kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
     images = pyarrow.array([{"bytes": None, "path": "a.png"}] * 8, type=kind)

@@ -142,3 +142,5 @@ def _rows(file: pyarrow.parquet.ParquetFile, columns: _Columns, wanted: list[int
                     row = next(rest, None)
                 start += batch.num_rows
         first += size
+    if row is not None:
+        raise EvaluationError(Problem("a shard holds the rows that it names", f"none at {row}", where))

@@ -20,6 +20,7 @@ __all__ = ["column_of_kind", "column_values", "features_of", "numbered", "opened
 _METADATA_BYTES = 1 << 24
 _COLUMN_BYTES = 1 << 29
 _MAX_SHARDS = 4_096
+_BATCH = 4_096
 
 
 def shards_by_split(path: Path) -> dict[str, list[Path]]:
@@ -68,19 +69,24 @@ def column_of_kind(features: Mapping[str, Any], kind: str) -> str | None:
 
 def column_values(shard: Path, column: str) -> list[Any]:
     """Return a column of numbers or texts; raises EvaluationError where it is too large, or a value is missing."""
+    values: list[Any] = []
+    size = 0
     with opened(shard) as file:
-        sizes = [file.metadata.row_group(group) for group in range(file.metadata.num_row_groups)]
-        places = [place for place in range(file.metadata.num_columns) if file.schema.column(place).path == column]
-        size = sum(group.column(place).total_uncompressed_size for group in sizes for place in places)
-        if file.metadata.num_rows > MAX_LISTED or size > _COLUMN_BYTES:
-            must = f"a column has at most {MAX_LISTED:,} rows and {_COLUMN_BYTES:,} bytes"
-            got = f"{file.metadata.num_rows:,} and {size:,}"
-            raise EvaluationError(Problem(must, got, f"{shard.name}: {column}", "give fewer or smaller shards"))
-        values = file.read(columns=[column], use_threads=False).column(0).to_pylist()
+        rows = file.metadata.num_rows
+        batches = iter(()) if rows > MAX_LISTED else file.iter_batches(_BATCH, columns=[column], use_threads=False)
+        for batch in batches:
+            size += batch.nbytes
+            if size > _COLUMN_BYTES:
+                break
+            values += batch.column(0).to_pylist()
+    if rows > MAX_LISTED or size > _COLUMN_BYTES:
+        must = f"a column has at most {MAX_LISTED:,} rows and {_COLUMN_BYTES:,} bytes"
+        got = f"{rows:,} rows" if rows > MAX_LISTED else "more bytes"
+        raise EvaluationError(Problem(must, got, f"{shard.name}: {column}", "give fewer or smaller shards"))
     if None in values:
         place = f"{shard.name}: row {values.index(None)}: {column}"
         raise EvaluationError(Problem("every row has a value", "none", place))
-    return list(values)
+    return values
 
 
 def numbered(
@@ -118,7 +124,7 @@ def opened(shard: Path) -> Iterator[pyarrow.parquet.ParquetFile]:
             yield file
     except CheckpointError as error:
         raise EvaluationError(*error.problems) from None
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError, IndexError, OverflowError) as error:
         must = "a shard is a parquet file that can be read"
         raise EvaluationError(Problem(must, type(error).__name__, shard.name)) from None
 
