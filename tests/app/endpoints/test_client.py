@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import torch
 from gradio_client import Client
@@ -184,3 +185,18 @@ def test_the_examples_of_the_page_run(url: str, capsys: pytest.CaptureFixture[st
 def test_the_page_lists_every_endpoint() -> None:
     page = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
     assert tuple(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == NAMES
+
+
+def test_a_program_is_given_a_cookie_once_and_sends_no_more_than_a_page_may(url: str) -> None:
+    with httpx.Client(base_url=url, timeout=20) as program:
+        assert "set-cookie" in program.get("/config").headers
+        assert "set-cookie" not in program.get("/config").headers
+        long = {"data": ["x" * 70_000], "fn_index": 0, "session_hash": "a"}
+        for path in ("/gradio_api/queue/join", "/gradio_api/call/plan", "/gradio_api/run/plan"):
+            answer = program.post(path, json=long)
+            assert (answer.status_code, answer.json()["ok"]) == (413, False)
+
+
+def test_a_recipe_may_come_as_an_object_and_nothing_else(ann: Client) -> None:
+    assert ann.predict(RECIPE, api_name="/plan") == ann.predict(YAML, api_name="/plan")
+    assert "a recipe is JSON or YAML text, but int came." in refusal(ann, "plan", 7)
