@@ -15,6 +15,9 @@ export function createPopover({ title, className, act, says, onOpen = () => {} }
     onOpen();
   });
 
+  // What a card holds may come later, and then the card grows.
+  new ResizeObserver(() => { if (panel.matches(":popover-open")) place(); }).observe(panel);
+
   function place() {
     const box = button.getBoundingClientRect();
     panel.style.left = `${Math.max(8, Math.min(box.right - panel.offsetWidth, window.innerWidth - panel.offsetWidth - 8))}px`;

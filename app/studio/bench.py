@@ -232,8 +232,12 @@ class ZooBench:
         return layer_numbers(self._engine.layers(state.recipe), state, self._family(state))
 
     def difference(self, a: Correct, b: Correct) -> Numbers:
-        """Compare two merges on the same examples: second − first."""
-        titles = {task.name: task.title for family in self.families for task in self._tasks_of(family)}
+        """Compare two merges on the same examples: second − first; tasks are called as everywhere else."""
+        titles = {
+            task.name: family.title_of_task(task.name, task.title)
+            for family in self.families
+            for task in self._tasks_of(family)
+        }
         return difference_numbers(a, b, titles)
 
     def warm(self, cancelled: Cancelled) -> None:

@@ -31,6 +31,13 @@ def test_on_a_phone_every_panel_and_action_is_reached_from_the_menu(browser: Bro
         expect(page.locator(".export-panel")).to_be_visible()
         expect(page.locator("[data-act=reset]")).to_be_hidden()
         page.keyboard.press("Escape")
+        menu.click()
+        page.locator("[data-act=examples]").click()
+        page.wait_for_function(
+            """() => { const card = document.querySelector(".gallery");
+                       return card.querySelector(".example") && card.getBoundingClientRect().bottom <= innerHeight; }"""
+        )
+        page.keyboard.press("Escape")
         menu.focus()
         page.keyboard.press("Enter")
         page.keyboard.press("Escape")

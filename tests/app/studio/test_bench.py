@@ -209,6 +209,11 @@ def test_a_difference_is_second_minus_first_and_nothing_against_itself(bench: Zo
     assert worse["average"]["n"] == good.numbers["n"] and worse["tasks"][0]["title"]
 
 
+def test_a_difference_calls_a_task_as_the_charts_do(bench: ZooBench) -> None:
+    answers = {"tiny/shapes": np.array([True, False])}
+    assert bench.difference(answers, answers)["tasks"][0]["title"] == "Shapes"
+
+
 def test_a_zoo_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
     settings = Settings.from_env({"BASIN_DATA": str(tmp_path)})
     with pytest.raises(CheckpointError, match="the zoo has a manifest"):
