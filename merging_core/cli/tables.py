@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+from merging_core.evaluation.percent import percent
+
 __all__ = ["aligned", "interval", "percent"]
 
 
@@ -24,15 +26,6 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: Coll
         ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
-
-
-def percent(value: float) -> str:
-    """Return an accuracy in [0, 1] as a percentage with one decimal.
-
-    >>> percent(0.7345)
-    '73.5'
-    """
-    return f"{100 * value:.1f}"
 
 
 def interval(bounds: tuple[float, float], *, scale: float = 100.0, digits: int = 1) -> str:

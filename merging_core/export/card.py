@@ -16,6 +16,7 @@ from merging_core.checkpoints.reader import MODEL_NAME
 from merging_core.checkpoints.shards import shards
 from merging_core.engines.plan import Plan
 from merging_core.engines.pricing import amount
+from merging_core.evaluation.percent import percent
 from merging_core.export.forms import command_line, forms, pinned
 from merging_core.export.licences import common_licence, licence_of
 from merging_core.export.markdown import code_block, inert, table
@@ -129,12 +130,8 @@ def _result_text(found: Results) -> str:
 
 def _result_row(task: TaskResult, title: str, experts: bool) -> list[str]:
     low, high = task.interval
-    cells = [title, _percent(task.accuracy), f"{_percent(low)} – {_percent(high)}", str(task.n)]
-    return [*cells, *([_percent(task.expert) if task.expert is not None else ""] if experts else [])]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
+    cells = [title, percent(task.accuracy), f"{percent(low)} – {percent(high)}", str(task.n)]
+    return [*cells, *([percent(task.expert) if task.expert is not None else ""] if experts else [])]
 
 
 def _picture_sections(pictures: Sequence[Picture]) -> list[str]:

@@ -19,6 +19,7 @@ from merging_core.checkpoints.zoo import load_zoo
 from merging_core.cli.main import build
 from merging_core.cli.progress import ProgressLine
 from merging_core.cli.targets import open_bench
+from merging_core.evaluation.percent import percent
 from merging_core.methods.registry import methods, registry_as_json
 from tests.cli.conftest import Run, Trio, Write, tensors
 from tests.examples import ROOT
@@ -63,7 +64,7 @@ def test_the_zoo_is_listed_with_n_and_interval_beside_every_accuracy(run: Run) -
             (line,) = [line for line in lines if line.startswith(f"{ref} ")]
             score = zoo.accuracies[ref.removeprefix("zoo:")][family.expert_task[ref]]["test"]
             accuracy, low, _, high, n = line.split()[-5:]
-            assert (accuracy, n) == (f"{100 * score.accuracy:.1f}", str(score.n))
+            assert (accuracy, n) == (percent(score.accuracy), str(score.n))
             assert float(low) < 100 * score.accuracy < float(high)
 
 
@@ -137,7 +138,7 @@ def test_the_table_shows_the_numbers_of_the_document(run: Run) -> None:
         low, high = (f"{100 * end:.1f}" for end in score["interval"])
         cells = [
             score["task"],
-            f"{100 * score['accuracy']:.1f}",
+            percent(score["accuracy"]),
             low,
             "to",
             high,

@@ -20,6 +20,7 @@ from merging_core.engines import LiveEngine, Plan, make_plan, stream_merge
 from merging_core.errors import CancelledError, PlanError
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.loading import load_task
+from merging_core.evaluation.percent import percent
 from merging_core.export import Picture, Results, export_checkpoint
 from merging_core.recipes import Recipe, parse_recipe
 
@@ -84,11 +85,11 @@ def test_transformers_alone_finds_the_accuracies_of_the_card(
         found = transformers_accuracy(model.eval(), name)
         assert found == score.accuracy
         assert table[score.title] == [
-            f"{100 * found:.1f}",
-            f"{100 * score.interval[0]:.1f} – {100 * score.interval[1]:.1f}",
+            percent(found),
+            f"{percent(score.interval[0])} – {percent(score.interval[1])}",
             str(score.n),
         ]
-    assert table["**average**"][0] == f"{100 * report.average:.1f}"
+    assert table["**average**"][0] == percent(report.average)
 
 
 def test_the_front_matter_is_what_the_hub_reads(catalog: Catalog, tmp_path: Path) -> None:

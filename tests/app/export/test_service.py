@@ -19,6 +19,7 @@ from app.charts.tables import csv_of, rows_of
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import make_plan, stream_merge
+from merging_core.evaluation.percent import percent
 from merging_core.recipes import parse_recipe
 from tests.app.pretend import PretendServer
 from tests.app.test_jobs import until
@@ -95,8 +96,8 @@ def test_an_export_is_the_merge_its_recipe_its_charts_and_a_card_that_says_the_n
     assert file(ann, job["id"], "accuracy.csv").text == csv_of(*rows_of("accuracy", numbers))
     assert "[The numbers as CSV](layers.csv)" in card
     for task in numbers["tasks"]:
-        assert f"| {task['title']} | {100 * task['accuracy']:.1f} |" in card
-    assert f"| **average** | {100 * score['numbers']['average']['accuracy']:.1f} |" in card
+        assert f"| {task['title']} | {percent(task['accuracy'])} |" in card
+    assert f"| **average** | {percent(score['numbers']['average']['accuracy'])} |" in card
     assert "## Results on the validation split" in card and "## Results on the test split" in card
     assert "1 test score has been taken on these tasks" in card
     assert job["hash"] == plan.hash and [line["text"] for line in job["log"]][-1] == "done"
