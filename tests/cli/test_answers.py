@@ -207,7 +207,9 @@ def test_a_refusal_of_the_program_itself_is_status_2_and_one_line() -> None:
 
 def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
     code = (
-        "import pathlib, sys, time\n"
+        "import pathlib, signal, sys, time\n"
+        # What runs in a shell's background is told to ignore interrupts, and hands that down.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "import merging_core.evaluation.paths as paths\n"
         "def trace(*_, **__):\n"
         "    pathlib.Path(sys.argv[1]).touch()\n"
@@ -219,9 +221,13 @@ def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
     started = tmp_path / "started"
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen([sys.executable, "-c", code, str(started)], cwd=ROOT, text=True, **pipes)
-    deadline = time.monotonic() + 60
-    while not started.exists() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
+    try:
+        deadline = time.monotonic() + 60
+        while not started.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.communicate()
     assert (process.returncode, out, err) == (130, "", "")
