@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.ui.studio import average, settled
@@ -41,6 +42,7 @@ def test_slerp_says_which_two_it_uses_and_exchanges_them_by_keyboard(page: Page)
     expect(page.locator(".notice")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_wise_ft_takes_one_expert_without_a_weight_and_the_next_click_takes_another(page: Page) -> None:
     choose(page, "wise_ft")
     assert used(page) == ["Digits"]
@@ -52,6 +54,7 @@ def test_wise_ft_takes_one_expert_without_a_weight_and_the_next_click_takes_anot
     assert used(page) == ["Shapes", "Counting"]
 
 
+@pytest.mark.slow
 def test_preferences_of_a_rewarded_soup_begin_at_zero(page: Page) -> None:
     choose(page, "rewarded_soup")
     digits = page.get_by_label("digits", exact=True)

@@ -111,6 +111,7 @@ def test_a_method_brings_its_own_knobs_formula_and_paper(page: Page) -> None:
     expect(page.locator(".rail").get_by_role("slider", name=re.compile("density", re.I))).to_be_visible()
 
 
+@pytest.mark.slow
 def test_every_method_answers(page: Page) -> None:
     method = page.get_by_label("method", exact=True)
     for name in method.locator("option").evaluate_all("options => options.map(o => o.value)"):
