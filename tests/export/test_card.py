@@ -132,6 +132,6 @@ def test_results_say_what_they_are() -> None:
     found = Results("test", (row,), row, 0.9, (0.8, 1.0), transductive=True, partial=True, note="Third score.")
     card = card_of(["zoo:basins/left", "zoo:basins/right"], (found,))
     assert "## Results on the test split" in card
-    assert "| Digits | 81.2 | 70.0 – 90.0 | 400 | 90.0 |" in card
+    assert "| Digits | 81.3 | 70.0 – 90.0 | 400 | 90.0 |" in card
     assert "Normalised (merged ÷ expert): 0.900 (0.800 – 1.000)." in card
     assert "**Transductive:**" in card and "**Partial:**" in card and "Third score." in card
