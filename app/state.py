@@ -257,7 +257,7 @@ def _strangers(recipe: Recipe, family: Family) -> list[Problem]:
 def _stranger(ref: object, where: str, family: Family) -> Problem:
     shown = str(ref)[:80]
     return Problem(
-        f"the studio merges checkpoints of the family {family.name}", shown, where, closest(shown, family.refs)
+        f"the studio merges checkpoints of the family {family.title}", shown, where, closest(shown, family.refs)
     )
 
 

@@ -30,11 +30,9 @@ export function createModels({ server, store, description, open }) {
   async function show() {
     const family = familyNamed(description, store.get().family);
     chosen = { base: family.base ?? null, experts: family.experts.map((one) => one.ref), tasks: [...family.tasks] };
-    if (rows.length === 0) {
-      const answer = await asked(() => server.models_list({}));
-      if (!answer) return;
-      ({ checkpoints: rows, most } = answer);
-    }
+    const answer = await asked(() => server.models_list({}));
+    if (!answer) return;
+    ({ checkpoints: rows, most } = answer);
     draw();
     check();
   }

@@ -223,7 +223,7 @@ class ZooBench:
         here = self._reports.known((self._hash(state.recipe), "validation", "preview"))
         if here is not None:
             memory.setdefault(("validation", lambda_), point_of(here, lambda_))
-        start = self._references.known((family.name, "validation", "preview"))
+        start = self._references.known(self._reference_key(family, "validation", "preview"))
         if start is not None and family.base is not None and state.recipe.base == family.base:
             memory.setdefault(("validation", 0.0), point_of(start.base, 0.0))
 
@@ -268,12 +268,16 @@ class ZooBench:
         return {ref: self._pin(ref) for ref in refs}
 
     def _references_of(self, family: Family, split: str, subset: Subset, cancelled: Cancelled) -> References:
-        key = (family.name, split, subset)
+        key = self._reference_key(family, split, subset)
         return self._references.get(key, lambda: self._measured(family, split, subset, cancelled), cancelled)
+
+    def _reference_key(self, family: Family, split: str, subset: str) -> tuple[object, ...]:
+        """Return where references are kept: by content, since a folder of this machine may change."""
+        return (family.name, *(self._pin(ref) for ref in family.refs), split, subset)
 
     def _measured(self, family: Family, split: str, subset: Subset, cancelled: Cancelled) -> References:
         """Measure base, simple average, ensemble, and each task's own expert."""
-        full = self._references.known((family.name, split, "full"))
+        full = self._references.known(self._reference_key(family, split, "full"))
         if subset == "preview" and full is not None:
             base, average, mixture = (
                 make_report(_previews(one.tasks), "preview") for one in (full.base, full.average, full.ensemble)

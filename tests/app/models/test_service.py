@@ -113,11 +113,14 @@ def test_folders_of_the_machine_are_offered_merged_and_seen_when_they_change(fol
     ours = bench.accuracy(state, "validation", "full", lambda: False).correct["tiny/digits"]
     theirs = bench.accuracy(twin, "validation", "full", lambda: False).correct["tiny/digits"]
     assert (ours == theirs).all()
-    before = bench.identity(state)
+    before, numbers = bench.identity(state), bench.accuracy(state, "validation", "full", lambda: False).numbers
+    expert = numbers["tasks"][0]["references"]["expert"]
     shutil.copy(ZOO / "tiny" / "shapes" / "model.safetensors", folders / "runs" / "mine" / "model.safetensors")
     assert bench.identity(state) != before
     now = bench.accuracy(state, "validation", "full", lambda: False).correct["tiny/digits"]
     assert (now != theirs).any()
+    again = bench.accuracy(state, "validation", "full", lambda: False).numbers
+    assert again["tasks"][0]["references"]["expert"] < expert - 0.1
     scheduler.close()
 
 
