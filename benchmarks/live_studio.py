@@ -85,10 +85,11 @@ def main() -> None:
 
 def measure(samples: int) -> dict[str, object]:
     """Start a server and a browser, and take all figures."""
+    executable = ensure_browser()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         process = StudioProcess(Path(folder)).start()
         browser = playwright.chromium.launch(
-            executable_path=ensure_browser(), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+            executable_path=executable, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         )
         try:
             context = browser.new_context(viewport={"width": DESKTOP["width"], "height": DESKTOP["height"]})
