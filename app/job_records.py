@@ -53,6 +53,8 @@ class Job:
     """Names what is done: asking for the same again is the same job."""
     created: str
     """UTC, ISO 8601, as all times here."""
+    kind: str = "export"
+    """What sort of work it is, such as `export` or `download`."""
     state: str = "queued"
     """`queued`, `running`, `done`, `failed` or `cancelled`."""
     started: str = ""
@@ -100,10 +102,10 @@ class JobFolder:
             raise ValueError("a job's id has 32 hex digits")
         return self.root / id_
 
-    def create(self, visitor: str, title: str, key: str, now: datetime) -> Job:
+    def create(self, visitor: str, title: str, key: str, kind: str, now: datetime) -> Job:
         """Make a job with its folder."""
         created = now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        job = Job(secrets.token_hex(16), visitor, title, key, created)
+        job = Job(secrets.token_hex(16), visitor, title, key, created, kind)
         self.path(job.id).mkdir()
         self.write(job)
         return job

@@ -1,8 +1,9 @@
 """Jobs that belong to the server: they run in a worker process and survive a closed tab.
 
 A job has a folder `<data>/jobs/<id>`: `job.json` says whose it is and how it stands, everything else is the work's.
-Whatever does not end well leaves nothing but `job.json`. Jobs run one at a time, the oldest first; a visitor has few
-waiting, so that nobody waits long. A job that waited or ran when the server stopped is said to have been interrupted.
+Whatever does not end well leaves nothing but `job.json`. Jobs of one lane run one at a time, the oldest first: those
+that compute, and beside them those that wait for a network. A visitor has few waiting, so that nobody waits long. A job
+that waited or ran when the server stopped is said to have been interrupted.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ __all__ = ["Job", "JobError", "Jobs", "Limits"]
 
 _LOOK_EVERY = 0.05
 _LONGEST_LOG = 200
+_NETWORK = frozenset({"download", "publish", "task"})
+"""Kinds of jobs that mostly wait for a network."""
+_LANES = ("machine", "network")
 _LOG = logging.getLogger("basin")
 
 
@@ -56,14 +60,26 @@ class Jobs:
         self._store = JobFolder(data)
         self._changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
-        self._payloads: dict[str, tuple[str, Any]] = {}
+        self._payloads: dict[str, tuple[str, Any, str | None]] = {}
         self._stopping: set[str] = set()
         self._held: dict[str, int] = {}
         self._opened = self._closed = False
-        self._thread: threading.Thread | None = None
+        self._threads: dict[str, threading.Thread] = {}
 
-    def submit(self, visitor: str, *, title: str, work: str, payload: Any, key: str) -> Job:
-        """Put a job at the end of the queue; `work` is `module:function`, its payload plain JSON.
+    def submit(
+        self,
+        visitor: str,
+        *,
+        title: str,
+        work: str,
+        payload: Any,
+        key: str,
+        kind: str = "export",
+        secret: str | None = None,
+    ) -> Job:
+        """Put a job at the end of its lane; `work` is `module:function`, its payload plain JSON.
+
+        `secret`: what the work finds as `reporter.secret`, such as a token; it is never written down.
 
         A visitor's job of the same `key` that waits, runs or is done is returned instead: asking twice is one job.
 
@@ -78,16 +94,18 @@ class Jobs:
             self._check_places(mine)
             self._clean()
             try:
-                job = self._store.create(visitor, title, key, self._now())
+                job = self._store.create(visitor, title, key, kind, self._now())
             except OSError as error:
                 got = error.strerror or type(error).__name__
                 problem = Problem("the folder of jobs can be written", f"“{got}”", "", "try again later")
                 raise BusyError(problem) from error
             self._jobs[job.id] = job
-            self._payloads[job.id] = (work, payload)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._serve, name="basin-jobs", daemon=True)
-                self._thread.start()
+            self._payloads[job.id] = (work, payload, secret)
+            lane = _lane(kind)
+            if lane not in self._threads:
+                name = f"basin-jobs-{lane}"
+                self._threads[lane] = threading.Thread(target=self._serve, args=(lane,), name=name, daemon=True)
+                self._threads[lane].start()
             self._changed.notify_all()
             return job
 
@@ -103,16 +121,18 @@ class Jobs:
             raise JobError(Problem("a job is one of yours and still kept", "another one", "job", "start it again"))
         return job
 
-    def of(self, visitor: str) -> tuple[Job, ...]:
-        """Return the jobs of this visitor, the newest first."""
+    def of(self, visitor: str, kind: str | None = None) -> tuple[Job, ...]:
+        """Return the jobs of this visitor, of one kind or of all, the newest first."""
         with self._changed:
             self._open()
-            return tuple(job for job in reversed(self._jobs.values()) if job.visitor == visitor)
+            mine = [job for job in reversed(self._jobs.values()) if job.visitor == visitor]
+            return tuple(job for job in mine if kind in (None, job.kind))
 
     def ahead(self, job: Job) -> int:
-        """Return how many jobs run or wait before this one."""
+        """Return how many jobs run or wait before this one, in its lane."""
         with self._changed:
-            ids = [other.id for other in self._jobs.values() if other.state in ("queued", "running")]
+            lane = [other for other in self._jobs.values() if _lane(other.kind) == _lane(job.kind)]
+            ids = [other.id for other in lane if other.state in ("queued", "running")]
             return ids.index(job.id) if job.id in ids else 0
 
     def cancel(self, visitor: str, id_: str) -> Job:
@@ -153,8 +173,8 @@ class Jobs:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        if self._thread is not None:
-            self._thread.join(timeout=10)
+        for thread in self._threads.values():
+            thread.join(timeout=10)
         with self._changed:
             for job in list(self._jobs.values()):
                 if job.state in ("queued", "running"):
@@ -183,18 +203,22 @@ class Jobs:
             must = f"at most {limits.waiting} jobs wait on this server"
             raise BusyError(Problem(must, "one more", "", "try again in a few minutes"))
 
-    def _serve(self) -> None:
+    def _waiting_in(self, lane: str) -> Job | None:
+        waiting = (job for job in self._jobs.values() if job.state == "queued" and _lane(job.kind) == lane)
+        return next(waiting, None)
+
+    def _serve(self, lane: str) -> None:
         while True:
             with self._changed:
-                while not self._closed and not any(job.state == "queued" for job in self._jobs.values()):
+                while not self._closed and self._waiting_in(lane) is None:
                     self._changed.wait()
-                if self._closed:
+                job = self._waiting_in(lane)
+                if self._closed or job is None:
                     return
-                job = next(job for job in self._jobs.values() if job.state == "queued")
                 job = self._keep(job.changed(state="running", started=_time(self._now())))
-                work, payload = self._payloads.pop(job.id)
+                work, payload, secret = self._payloads.pop(job.id)
             try:
-                self._run(job, work, payload)
+                self._run(job, work, payload, secret)
             except Exception as error:
                 problems = tuple(answer_for(error)["problems"])
                 with self._changed:
@@ -202,11 +226,11 @@ class Jobs:
             with self._changed:
                 self._clean()
 
-    def _run(self, job: Job, work: str, payload: Any) -> None:
+    def _run(self, job: Job, work: str, payload: Any, secret: str | None) -> None:
         """Start the process, hear it out, and write down how it ended."""
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        arguments = (work, payload, str(self._store.path(job.id)), there)
+        arguments = (work, payload, secret, str(self._store.path(job.id)), there)
         process = context.Process(target=worker.run, args=arguments, name=f"basin-job-{job.id[:8]}", daemon=True)
         with here:
             try:
@@ -334,6 +358,10 @@ class Jobs:
     def _drop(self, job: Job) -> None:
         self._jobs.pop(job.id, None)
         self._store.delete(job.id)
+
+
+def _lane(kind: str) -> str:
+    return _LANES[kind in _NETWORK]
 
 
 def _interrupted() -> dict[str, str]:

@@ -17,6 +17,7 @@ No gradio here; work is any function of `cancelled`.
 
 from __future__ import annotations
 
+import contextvars
 import itertools
 import threading
 import time
@@ -56,6 +57,8 @@ class _Job(Generic[T]):
     arrival: int
     work: Callable[[Cancelled], T]
     future: Future[T] = field(default_factory=Future)
+    context: contextvars.Context = field(default_factory=contextvars.copy_context)
+    """What was said where the request came in, such as for whom it is."""
     cancelled: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -224,7 +227,7 @@ class Scheduler:
             try:
                 if job.future.done():
                     continue
-                job.answer(result=job.work(self._asked_to_stop(job)))
+                job.answer(result=job.context.run(job.work, self._asked_to_stop(job)))
             except CancelledError as error:
                 if not self._put_back(job):
                     job.answer(error=error)

@@ -11,12 +11,14 @@ import gradio as gr
 import torch
 from starlette.middleware import Middleware
 
+from app.callers import Callers
 from app.endpoints.mount import mount
 from app.endpoints.service import Endpoints
 from app.export.downloads import download_routes
 from app.export.service import Exports
 from app.gallery.examples import FOLDER, read_examples
 from app.gallery.service import Gallery
+from app.job_desk import JobDesk
 from app.jobs import Jobs, Limits
 from app.ledger import Ledger
 from app.library.cards import CardMiddleware
@@ -134,10 +136,13 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     files = BrowserFiles.collect()
     basin = Basin(settings, studio, shelf, jobs, files)
     picker = Models(workbench, errands)
-    rooms = {**shelf.functions, **gallery.functions(), **looking, **exports.functions(), **picker.functions()}
+    desk = JobDesk(jobs)
+    parts = [gallery.functions(), looking, exports.functions(), desk.functions(), picker.functions()]
+    rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
+    callers = Callers()
     with basin:
-        studio_view.build({**studio.functions(), **rooms}, files)
-        mount(Endpoints(workbench, studio, errands), settings.address or settings.root_path)
+        studio_view.build({**studio.functions(), **rooms}, files, callers)
+        mount(Endpoints(workbench, studio, errands), settings.address or settings.root_path, callers)
     return basin
 
 

@@ -31,7 +31,9 @@ _TOLD_EVERY = 0.1
 class Reporter:
     """How work tells of itself, and how it learns that it is no longer wanted."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, secret: str | None = None) -> None:
+        self.secret = secret
+        """What the server gave to this process alone, such as a visitor's token."""
         self._connection = connection
         self._stop = threading.Event()
         self._lock = threading.Lock()
@@ -75,13 +77,13 @@ Work = Callable[[Any, Path, Reporter], dict[str, Any]]
 """(payload, the job's own folder, reporter) -> what is remembered of the result, as JSON."""
 
 
-def run(work: str, payload: Any, folder: str, connection: Connection) -> None:
+def run(work: str, payload: Any, secret: str | None, folder: str, connection: Connection) -> None:
     """Do the work that is named `module:function`, and say how it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
     os.environ["OMP_NUM_THREADS"] = "1"
-    reporter = Reporter(connection)
+    reporter = Reporter(connection, secret)
     threading.Thread(target=reporter.listen, name="basin-worker-listen", daemon=True).start()
     try:
         module, _, name = work.partition(":")

@@ -14,7 +14,7 @@ export function createJobs(server, { onChange, onTrouble }) {
   const running = () => [...rows.values()].map((found) => found.job).find((job) => unfinished(job)) ?? null;
 
   async function list() {
-    const answer = await attempt(() => server.export_list({}));
+    const answer = await attempt(() => server.job_list({ kind: "export" }));
     if (answer) all(answer.jobs);
   }
 
@@ -43,7 +43,7 @@ export function createJobs(server, { onChange, onTrouble }) {
     watching = true;
     for (let job = running(); job; job = running()) {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
-      const answer = await attempt(() => server.export_status({ job: job.id }));
+      const answer = await attempt(() => server.job_status({ job: job.id }));
       if (!answer) break;
       if (rows.has(job.id)) show(answer.job);
       onChange(running());
@@ -52,13 +52,13 @@ export function createJobs(server, { onChange, onTrouble }) {
   }
 
   async function cancel(id) {
-    const answer = await attempt(() => server.export_cancel({ job: id }));
+    const answer = await attempt(() => server.job_cancel({ job: id }));
     if (answer) show(answer.job);
     watch();
   }
 
   async function remove(id) {
-    const answer = await attempt(() => server.export_delete({ job: id }));
+    const answer = await attempt(() => server.job_delete({ job: id }));
     if (answer) all(answer.jobs);
   }
 

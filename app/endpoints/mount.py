@@ -8,23 +8,33 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import gradio as gr
+from fastapi import Request
 from gradio.events import api
 from gradio.route_utils import get_root_url
 
+from app.callers import Callers, called_by
 from app.endpoints.service import Endpoints
 from app.notices import answer_for
-from app.visitors import SCOPE_KEY
 
 __all__ = ["NAMES", "mount"]
 
 NAMES = ("plan", "evaluate", "interpolate", "layers", "methods", "zoo", "share_link", "open_link")
 
 
-def mount(endpoints: Endpoints, root_path: str) -> None:
+def mount(endpoints: Endpoints, root_path: str, callers: Callers) -> None:
     """Name the endpoints inside the page that is being built.
 
     `root_path`: the public path below a proxy, or the whole public address; empty if the request tells.
     """
+
+    async def answered(request: gr.Request, ask: Callable[[str], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+        # Gradio works through its queue in tasks of its own, so the caller is named here.
+        who = callers.of(_plain(request))
+        with called_by(who):
+            try:
+                return await ask(who.visitor)
+            except Exception as error:
+                raise _refusal(error) from None
 
     async def plan(recipe: str, request: gr.Request) -> dict[str, Any]:
         """Check and price a merge from the headers of its checkpoints, before any tensor is read.
@@ -35,7 +45,7 @@ def mount(endpoints: Endpoints, root_path: str) -> None:
         Returns:
             Models, leaves, bytes, estimated seconds, warnings, the recipe in words, and its hash.
         """
-        return await _answered(endpoints.plan(_visitor(request), recipe))
+        return await answered(request, lambda who: endpoints.plan(who, recipe))
 
     async def evaluate(
         recipe: str,
@@ -53,7 +63,7 @@ def mount(endpoints: Endpoints, root_path: str) -> None:
         Returns:
             Numbers per task and on average, and the recipe's hash; with test, how many test scores were taken.
         """
-        return await _answered(endpoints.evaluate(_visitor(request), recipe, split, subset))
+        return await answered(request, lambda who: endpoints.evaluate(who, recipe, split, subset))
 
     async def interpolate(
         a: str,
@@ -73,7 +83,7 @@ def mount(endpoints: Endpoints, root_path: str) -> None:
         Returns:
             The points with loss, accuracy, interval and tasks, and the barrier of loss and of error.
         """
-        return await _answered(endpoints.interpolate(_visitor(request), a, b, points, subset))
+        return await answered(request, lambda who: endpoints.interpolate(who, a, b, points, subset))
 
     async def layers(recipe: str, request: gr.Request) -> dict[str, Any]:
         """Look at what a merge does to the weights, layer by layer; the recipe names a base.
@@ -84,7 +94,7 @@ def mount(endpoints: Endpoints, root_path: str) -> None:
         Returns:
             Norms of the task vectors, density kept, sign conflict, layer scaling and cosines between experts.
         """
-        return await _answered(endpoints.layers(_visitor(request), recipe))
+        return await answered(request, lambda who: endpoints.layers(who, recipe))
 
     async def methods() -> dict[str, Any]:
         """List every merge method, mask and layer scaling with formula, source and parameters.
@@ -111,9 +121,10 @@ def mount(endpoints: Endpoints, root_path: str) -> None:
         Returns:
             The whole address, its query alone, and the recipe's hash.
         """
-        return _told(lambda: endpoints.share_link(recipe, _address(request, root_path)))
+        address = _address(request, root_path)
+        return await answered(request, lambda who: endpoints.share_link(who, recipe, address))
 
-    async def open_link(link: str) -> dict[str, Any]:
+    async def open_link(link: str, request: gr.Request) -> dict[str, Any]:
         """Read a link of the studio back into its recipe; nothing is computed.
 
         Args:
@@ -122,31 +133,22 @@ def mount(endpoints: Endpoints, root_path: str) -> None:
         Returns:
             The recipe as JSON, as YAML and in words, its family and its hash.
         """
-        return _told(lambda: endpoints.open_link(link))
+        return await answered(request, lambda who: endpoints.open_link(who, link))
 
     for function in (plan, evaluate, interpolate, layers, methods, zoo, share_link, open_link):
         api(function, api_name=function.__name__, concurrency_limit=None)
 
 
-def _visitor(request: gr.Request) -> str:
-    """Return the id that the middleware found; a program that keeps cookies keeps it."""
-    plain = request.request
-    if plain is None:
+def _plain(request: gr.Request) -> Request:
+    """Return the request behind Gradio's."""
+    if request.request is None:
         raise RuntimeError("an endpoint was called without a request")
-    visitor: str = plain.scope[SCOPE_KEY]
-    return visitor
+    return request.request
 
 
 def _address(request: gr.Request, root_path: str) -> str:
     plain = request.request
     return "" if plain is None else get_root_url(plain, plain.url.path, root_path or None)
-
-
-async def _answered(asked: Awaitable[dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return await asked
-    except Exception as error:
-        raise _refusal(error) from None
 
 
 def _told(ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:

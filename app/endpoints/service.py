@@ -129,13 +129,13 @@ class Endpoints:
         families = [{**family, "start": starts[family["name"]]} for family in said["families"]]
         return {"families": families, "tasks": said.get("tasks", []), "version": said["version"]}
 
-    def share_link(self, recipe: object, address: str) -> Answer:
+    async def share_link(self, visitor: str, recipe: object, address: str) -> Answer:
         """Write the link that opens the studio with this recipe; `address` is where the page is."""
         state = state_of(recipe_of(recipe), self._workbench.families)
         query = f"s={link.encode(state.as_json())}"
         return {"query": query, "url": f"{address.rstrip('/')}/?{query}", "hash": self._workbench.identity(state)}
 
-    def open_link(self, given: object) -> Answer:
+    async def open_link(self, visitor: str, given: object) -> Answer:
         """Read a link back into its recipe."""
         state = parse_state(linked(given), self._workbench.families)
         return {

@@ -16,7 +16,7 @@ import anyio
 from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from app.job_records import RESULT
+from app.job_desk import files_of
 from app.jobs import Job, JobError, Jobs
 from app.visitors import SCOPE_KEY
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.types import Receive, Scope, Send
 
-__all__ = ["archive_length", "archive_pieces", "download_routes", "files_of"]
+__all__ = ["archive_length", "archive_pieces", "download_routes"]
 
 _NOT_FOUND = "There is no such file for you: it was deleted, or it is somebody else's. Export the merge again."
 _HEADERS = {"cache-control": "private, no-store", "content-encoding": "identity"}
@@ -55,17 +55,6 @@ def download_routes(jobs: Jobs) -> list[Route]:
         Route("/exports/{job}/files/{name}", one, methods=["GET"]),
         Route("/exports/{job}/archive.tar", archive, methods=["GET"]),
     ]
-
-
-def files_of(jobs: Jobs, job: Job) -> list[Path]:
-    """Return the regular files that a job made, by name; none unless it is done."""
-    if job.state != "done":
-        return []
-    with jobs.reading(job.visitor, job.id) as folder:
-        found = folder / RESULT
-        if not found.is_dir():
-            return []
-        return sorted(path for path in found.iterdir() if path.is_file() and not path.is_symlink())
 
 
 def archive_length(names: Sequence[str], sizes: Sequence[int]) -> int:

@@ -1,4 +1,4 @@
-"""What the page asks about exports: plan one, start it, watch it, cancel it, list those there are."""
+"""What the page asks about exports: plan one, and start it; `app.job_desk` shows how it stands."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from app.export import work
-from app.export.downloads import files_of
 from app.export.planning import Planner
+from app.job_desk import shown
 from app.jobs import Job, Jobs
 from app.ledger import Ledger
 from app.live import Cancelled, Scheduler
@@ -50,10 +50,6 @@ class Exports:
         return {
             "export_plan": self.plan,
             "export_start": self.start,
-            "export_status": self.status,
-            "export_cancel": self.cancel,
-            "export_delete": self.delete,
-            "export_list": self.list,
         }
 
     @answers
@@ -74,29 +70,7 @@ class Exports:
 
         future = self._scheduler.submit(visitor, "export", "export", 0, begin)
         job = await asyncio.wrap_future(future)
-        return {"job": self._shown(job)}
-
-    @answers
-    def status(self, visitor: str, message: object) -> Answer:
-        """Say how a job stands."""
-        return {"job": self._shown(self._jobs.get(visitor, _job_id(message)))}
-
-    @answers
-    def cancel(self, visitor: str, message: object) -> Answer:
-        """Stop a job."""
-        return {"job": self._shown(self._jobs.cancel(visitor, _job_id(message)))}
-
-    @answers
-    def delete(self, visitor: str, message: object) -> Answer:
-        """Delete a job that has ended, with its files."""
-        self._jobs.forget(visitor, _job_id(message))
-        return {"jobs": [self._shown(job) for job in self._jobs.of(visitor)]}
-
-    @answers
-    def list(self, visitor: str, message: object) -> Answer:
-        """List the visitor's jobs, the newest first."""
-        message_of(message, {})
-        return {"jobs": [self._shown(job) for job in self._jobs.of(visitor)]}
+        return {"job": shown(self._jobs, job)}
 
     def _begin(self, visitor: str, state: StudioState, shard_bytes: int | None, cancelled: Cancelled) -> Job:
         plan = self._planner.plan(state, shard_bytes)
@@ -118,32 +92,6 @@ class Exports:
             },
         )
         return parse_state(fields["state"], self._workbench.families), fields["shard_bytes"]
-
-    def _shown(self, job: Job) -> dict[str, Any]:
-        name = str((job.result or {}).get("name", ""))
-        files = files_of(self._jobs, job) if job.state == "done" else []
-        return {
-            "id": job.id,
-            "title": job.title,
-            "state": job.state,
-            "share": job.share,
-            "what": job.what,
-            "done": job.done,
-            "ahead": self._jobs.ahead(job),
-            "created": job.created,
-            "finished": job.finished,
-            "log": [{"when": when, "text": text} for when, text in job.log],
-            "problems": list(job.problems),
-            "name": name,
-            "hash": str((job.result or {}).get("hash", "")),
-            "files": [{"name": path.name, "bytes": path.stat().st_size} for path in files],
-        }
-
-
-def _job_id(message: object) -> str:
-    must = "job is the id of a job"
-    fields = message_of(message, {"job": (True, must, lambda value: isinstance(value, str) and len(value) <= 64)})
-    return str(fields["job"])
 
 
 def _is_size(value: object) -> bool:

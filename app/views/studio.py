@@ -14,9 +14,9 @@ import gradio as gr
 import orjson
 from fastapi import Request, Response
 
+from app.callers import Caller, Callers, called_by
 from app.notices import problems_answer
 from app.views.skeleton import skeleton
-from app.visitors import SCOPE_KEY
 from merging_core.errors import Problem
 
 if TYPE_CHECKING:
@@ -40,14 +40,14 @@ ServerFunction = Callable[[str, object], Any]
 """(visitor, message) -> answer, or a coroutine of one; it never raises."""
 
 
-def build(functions: Mapping[str, ServerFunction], files: BrowserFiles) -> gr.HTML:
+def build(functions: Mapping[str, ServerFunction], files: BrowserFiles, callers: Callers) -> gr.HTML:
     """Mount the studio; `server.<name>(message)` in the page calls the function of this name."""
     return gr.HTML(
         html_template=skeleton(),
         js_on_load=_bootstrap(files.prefix, functions),
         apply_default_css=False,
         elem_id="basin-studio",
-        server_functions=[_server_function(name, function) for name, function in functions.items()],
+        server_functions=[_server_function(name, function, callers) for name, function in functions.items()],
     )
 
 
@@ -56,15 +56,17 @@ def _bootstrap(prefix: str, names: Iterable[str]) -> str:
     return f"(async () => {{{body}}})();"
 
 
-def _server_function(name: str, function: ServerFunction) -> Callable[..., Any]:
-    """Wrap a function of a service: find the visitor, call, answer with JSON written once."""
+def _server_function(name: str, function: ServerFunction, callers: Callers) -> Callable[..., Any]:
+    """Wrap a function of a service: find the caller, call, answer with JSON written once."""
     wrapped: Callable[..., Any]
     if inspect.iscoroutinefunction(function):
 
         async def answer_in_turn(message: Any, request: gr.Request) -> Response:
             if not _is_text(message):
                 return _json(_no_text())
-            return _json(await function(_visitor(request), message))
+            who = _caller(callers, request)
+            with called_by(who):
+                return _json(await function(who.visitor, message))
 
         wrapped = answer_in_turn
     else:
@@ -72,7 +74,9 @@ def _server_function(name: str, function: ServerFunction) -> Callable[..., Any]:
         def answer(message: Any, request: gr.Request) -> Response:
             if not _is_text(message):
                 return _json(_no_text())
-            return _json(function(_visitor(request), message))
+            who = _caller(callers, request)
+            with called_by(who):
+                return _json(function(who.visitor, message))
 
         wrapped = answer
     wrapped.__name__ = name
@@ -81,13 +85,12 @@ def _server_function(name: str, function: ServerFunction) -> Callable[..., Any]:
     return wrapped
 
 
-def _visitor(request: gr.Request | Request) -> str:
-    """Return the id that the middleware found in the signed cookie; Gradio hands over either kind of request."""
+def _caller(callers: Callers, request: gr.Request | Request) -> Caller:
+    """Return who sent a request; Gradio hands over either kind of it."""
     plain = request.request if isinstance(request, gr.Request) else request
     if plain is None:
         raise RuntimeError("a server function was called without a request")
-    visitor: str = plain.scope[SCOPE_KEY]
-    return visitor
+    return callers.of(plain)
 
 
 def _is_text(message: object) -> bool:

@@ -34,6 +34,11 @@ def patient(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
     raise CancelledError(Problem("the work goes on", "a request to cancel it"))
 
 
+def trusted(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Tell how long the secret is, and nothing else of it."""
+    return {"letters": len(reporter.secret or "")}
+
+
 def stubborn(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
     """Never listen."""
     (folder / "half").write_bytes(b"half")

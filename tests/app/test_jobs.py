@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from app.export.downloads import files_of
+from app.job_desk import files_of
 from app.jobs import Job, JobError, Jobs, Limits
 from app.live import BusyError
 
@@ -110,6 +110,27 @@ def test_a_job_that_waits_is_cancelled_at_once(jobs: Jobs) -> None:
     jobs.cancel("ann", first.id)
     assert ended(jobs, first).state == "cancelled"
     assert jobs.get("ann", second.id).result is None
+
+
+def test_a_job_that_waits_for_a_network_does_not_hold_up_one_that_computes(jobs: Jobs) -> None:
+    download = jobs.submit("ann", title="", work=f"{WORKS}patient", payload={}, key="far", kind="download")
+    begun(jobs, download)
+    quick = submit(jobs, "quick")
+    assert jobs.ahead(quick) == 0
+    assert ended(jobs, quick).state == "done"
+    assert jobs.get("ann", download.id).state == "running"
+    assert [job.id for job in jobs.of("ann", "download")] == [download.id]
+    assert [job.id for job in jobs.of("ann")] == [quick.id, download.id]
+    jobs.cancel("ann", download.id)
+    assert ended(jobs, download).state == "cancelled"
+
+
+def test_a_secret_reaches_the_work_and_no_file(jobs: Jobs, tmp_path: Path) -> None:
+    job = jobs.submit("ann", title="", work=f"{WORKS}trusted", payload={}, key="k", secret="hf_" + "C" * 34)
+    done = ended(jobs, job)
+    assert done.result == {"letters": 37}
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files and not any(b"CCCC" in path.read_bytes() for path in files)
 
 
 def test_a_killed_worker_is_said_leaves_nothing_and_the_next_job_works(jobs: Jobs, tmp_path: Path) -> None:

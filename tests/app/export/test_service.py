@@ -40,7 +40,7 @@ def exported(browser: Browser, state: Any, shard_bytes: int | None = None) -> di
     id_ = begun["job"]["id"]
 
     def ended() -> dict[str, Any] | None:
-        job: dict[str, Any] = browser.call("export_status", {"job": id_})["job"]
+        job: dict[str, Any] = browser.call("job_status", {"job": id_})["job"]
         return job if job["state"] not in ("queued", "running") else None
 
     found: dict[str, Any] = until(ended)
@@ -66,7 +66,7 @@ def test_a_plan_says_what_will_be_before_anything_is_done(ann: Browser) -> None:
     assert plan["seconds"] > 0 and plan["test"] is False
     assert set(plan["forms"]) == {"yaml", "json", "python", "command"}
     assert json.loads(plan["forms"]["json"])["base"] == direct.pins["zoo:tiny/base"]
-    assert ann.call("export_list", {})["jobs"] == []
+    assert ann.call("job_list", {"kind": "export"})["jobs"] == []
 
 
 def test_an_export_is_the_merge_its_recipe_its_charts_and_a_card_that_says_the_numbers(
@@ -183,10 +183,10 @@ def test_what_is_somebody_else_s_is_not_found_in_the_same_words(
     archives = [bob.client.get(f"/exports/{id_}/archive.tar") for id_ in (job["id"], "0" * 32)]
     assert [answer.status_code for answer in archives] == [404, 404]
     assert archives[0].text == archives[1].text and archives[0].text in said
-    for name in ("export_status", "export_cancel", "export_delete"):
+    for name in ("job_status", "job_cancel", "job_delete"):
         mine, unknown = (bob.call(name, {"job": id_}) for id_ in (job["id"], "0" * 32))
         assert refused(mine) == refused(unknown)
-    assert bob.call("export_list", {})["jobs"] == []
+    assert bob.call("job_list", {"kind": "export"})["jobs"] == []
     with httpx.Client(base_url=ann.client.base_url) as stranger:
         assert stranger.get(f"/exports/{job['id']}/archive.tar").status_code == 404
 
@@ -194,8 +194,8 @@ def test_what_is_somebody_else_s_is_not_found_in_the_same_words(
 def test_the_same_export_again_is_the_same_job_until_it_is_deleted(ann: Browser) -> None:
     state = ann.state()
     first, again = exported(ann, state), exported(ann, state)
-    assert first["id"] == again["id"] and len(ann.call("export_list", {})["jobs"]) == 1
-    assert ann.call("export_delete", {"job": first["id"]})["jobs"] == []
+    assert first["id"] == again["id"] and len(ann.call("job_list", {"kind": "export"})["jobs"]) == 1
+    assert ann.call("job_delete", {"job": first["id"]})["jobs"] == []
     assert file(ann, first["id"], "model.safetensors").status_code == 404
     assert exported(ann, state)["id"] != first["id"]
 
@@ -208,10 +208,10 @@ def test_an_export_waits_for_its_turn_and_can_be_cancelled(server: PretendServer
     begun = ann.call("export_start", {"state": ann.state(), "shard_bytes": None})["job"]
     assert (begun["state"], begun["ahead"], begun["files"]) == ("queued", 1, [])
     assert file(ann, begun["id"], "config.json").status_code == 404
-    assert ann.call("export_cancel", {"job": begun["id"]})["job"]["state"] == "cancelled"
+    assert ann.call("job_cancel", {"job": begun["id"]})["job"]["state"] == "cancelled"
     go_on.touch()
     until(lambda: jobs.get("somebody", other.id).state == "done")
-    assert ann.call("export_status", {"job": begun["id"]})["job"]["state"] == "cancelled"
+    assert ann.call("job_status", {"job": begun["id"]})["job"]["state"] == "cancelled"
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_a_message_that_is_wrong_is_refused(message: Any, said: str, ann: Browse
 
 @pytest.mark.parametrize("job", [None, 7, "x" * 65, ["a"]])
 def test_an_id_that_is_none_is_refused(job: Any, ann: Browser) -> None:
-    for name in ("export_status", "export_cancel", "export_delete"):
+    for name in ("job_status", "job_cancel", "job_delete"):
         assert "job is the id of a job" in refused(ann.call(name, {"job": job}))[0]
 
 

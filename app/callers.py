@@ -1,0 +1,74 @@
+"""Who asks: the visitor of the signed cookie, and the token with which the Hub is asked for this visitor.
+
+What a visitor may read on the Hub is decided where checkpoints are opened, far below the functions of the page, and
+much of what was opened is shared between visitors. So whoever answers a request says for whom (`called_by`), the
+schedulers carry that along with the work, and whoever opens something of the Hub asks with that caller's token
+(`caller`). Work that nobody is named for has no token: it sees what everybody sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from fastapi import Request
+
+from app.visitors import SCOPE_KEY
+
+__all__ = ["NOBODY", "Caller", "Callers", "called_by", "caller"]
+
+
+@dataclass(frozen=True)
+class Caller:
+    """One visitor, for the time of one request."""
+
+    visitor: str
+    token: str | None = field(default=None, repr=False)
+    """The visitor's own token for the Hub; never written down, never sent to the page."""
+    account: str = ""
+    """The visitor's name on the Hub, where it is known."""
+
+
+NOBODY = Caller("")
+
+_CALLER: ContextVar[Caller] = ContextVar("basin caller", default=NOBODY)
+
+
+def caller() -> Caller:
+    """Return for whom the present work is done.
+
+    >>> caller() is NOBODY
+    True
+    """
+    return _CALLER.get()
+
+
+@contextmanager
+def called_by(who: Caller) -> Iterator[None]:
+    """Do work for a caller.
+
+    >>> with called_by(Caller("ann")):
+    ...     caller().visitor
+    'ann'
+    """
+    mark = _CALLER.set(who)
+    try:
+        yield
+    finally:
+        _CALLER.reset(mark)
+
+
+class Callers:
+    """Tells the caller of a request.
+
+    `token`: the token of whoever runs this Basin, for a Basin that serves nobody else; else None.
+    """
+
+    def __init__(self, token: str | None = None) -> None:
+        self._token = token
+
+    def of(self, request: Request) -> Caller:
+        """Return who sent a request; the middleware has read the cookie."""
+        return Caller(request.scope[SCOPE_KEY], self._token)
