@@ -11,7 +11,7 @@ import { createMenu, createRoom } from "./narrow.js";
 import { createNotice } from "./notice.js";
 import { createPathPanel } from "./path.js";
 import { createRail } from "./rail.js";
-import { attempt, reliable } from "./server.js";
+import { reliable } from "./server.js";
 import { createRooms } from "./rooms.js";
 import { createShare } from "./share.js";
 import { createStore } from "./store.js";
@@ -84,8 +84,8 @@ export async function mount(root, functions, names, base) {
     if (kind === "layers") await panels.layers.show(figures, numbers, answer.hash);
     if (kind === "settle") {
       if (numbers) history.show(answer.history, answer.hash);
-      if (answer.notice) notice.show([answer.notice]);
-      remember();
+      if (answer.notices) notice.show(answer.notices);
+      if (answer.query && newest) remember(answer.query);
     }
     if (!performance.getEntriesByName("basin-first-numbers").length) performance.mark("basin-first-numbers");
     rooms.answer(kind, answer, newest);
@@ -113,11 +113,9 @@ export async function mount(root, functions, names, base) {
   }
 
   // The address follows the state once it rests, so that a reload or a bookmark keeps it.
-  async function remember() {
-    const answer = await attempt(notice, () => server.share({ state: store.get() }));
-    if (!answer) return;
+  function remember(query) {
     const url = new URL(window.location.href);
-    url.search = answer.query;
+    url.search = query;
     window.history.replaceState(null, "", url);
   }
 

@@ -134,11 +134,17 @@ class Studio:
         """Write the state as a query that reproduces it."""
         fields = message_of(message, {"state": _NEEDED_STATE})
         state = parse_state(fields["state"], self._workbench.families)
-        return {"query": f"s={link.encode(state.as_json())}"}
+        return {"query": _query(state)}
 
     def _live(self, visitor: str, request: LiveMessage, state: StudioState, cancelled: Cancelled) -> Answer:
         begun = time.monotonic()
         answer: Answer = {"seq": request.sequence, "want": request.want, "hash": self._workbench.identity(state)}
+        notices: list[str] = []
+        if request.want == "settle":
+            try:
+                answer["query"] = _query(state)
+            except LinkError as error:
+                notices.append(f"The address does not hold this state, so a reload would lose it: {error}")
         numbers: Numbers | None
         if self._has_none(request.want, state):
             numbers, figures = None, {}
@@ -156,11 +162,13 @@ class Studio:
                 try:
                     self._ledger.keep(visitor, answer["hash"], row, state.as_json(), pairs.pack(scored.correct))
                 except StorageError as error:
-                    answer["notice"] = f"This merge does not stand in the history: {error}"
+                    notices.append(f"This merge does not stand in the history: {error}")
                 answer["history"] = self._history(visitor)
             pinned = self._ledger.merge(visitor, request.pinned) if request.pinned else None
             numbers = with_pinned(scored.numbers, pinned.row if pinned else None)
             figures = {"accuracy": accuracy_chart.figure_of(numbers)}
+        if notices:
+            answer["notices"] = notices
         return {**answer, "numbers": numbers, "figures": figures, "milliseconds": _milliseconds(begun)}
 
     def _has_none(self, want: str, state: StudioState) -> bool:
@@ -193,6 +201,10 @@ class Studio:
             self._workbench.warm(self._closing.is_set)
         except Exception as error:
             answer_for(error)
+
+
+def _query(state: StudioState) -> str:
+    return f"s={link.encode(state.as_json())}"
 
 
 def _milliseconds(begun: float) -> float:

@@ -132,6 +132,14 @@ def test_no_slider_waits_for_a_test_score(ann: Browser, bob: Browser, bench: Pre
 # --- links -----------------------------------------------------------------------------------------------------------
 
 
+def test_a_settled_merge_brings_the_link_that_reproduces_it(ann: Browser) -> None:
+    state = ann.state()
+    state["recipe"]["models"][2]["weight"] = -0.25
+    settled, preview = ann.live("settle", state), ann.live("preview", state)
+    assert settled["query"] == ann.call("share", {"state": state})["query"]
+    assert "query" not in preview
+
+
 def test_a_link_opens_the_same_state_for_somebody_else(ann: Browser, bob: Browser) -> None:
     state = ann.state()
     state["recipe"]["models"][2]["weight"] = -0.25
@@ -328,7 +336,7 @@ def test_a_full_disk_hides_no_numbers(server: PretendServer, ann: Browser, monke
     monkeypatch.setattr(server.app.studio._ledger, "keep", keep)
     answer = ann.live("settle", ann.state())
     assert answer["ok"] is True and answer["numbers"]["subset"] == "full" and answer["history"] == []
-    assert answer["notice"].startswith("This merge does not stand in the history: the server can keep this")
+    assert answer["notices"][0].startswith("This merge does not stand in the history: the server can keep this")
 
 
 def test_half_a_character_gets_a_sentence(ann: Browser) -> None:
