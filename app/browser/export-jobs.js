@@ -1,15 +1,15 @@
 // The visitor's exports: how far each is, its log, and its files to download.
 
 import { fill, h } from "./dom.js";
-import { clock } from "./format.js";
+import { bytes, clock } from "./format.js";
+import { createWatch, unfinished } from "./job-watch.js";
 
-const LOOK_EVERY = 400;
 const WORDS = { queued: "waiting", running: "running", done: "done", failed: "failed", cancelled: "cancelled" };
 
 export function createJobs(server, { onChange, onTrouble }) {
   const element = h("div", { class: "export-jobs" });
   const rows = new Map();
-  let watching = false;
+  const { watch, cancel, attempt } = createWatch(server, { next: () => running(), onJob: hear, onTrouble, goesOn: "The export goes on." });
 
   const running = () => [...rows.values()].map((found) => found.job).find((job) => unfinished(job)) ?? null;
 
@@ -38,39 +38,14 @@ export function createJobs(server, { onChange, onTrouble }) {
     rows.forEach((found, id) => found.open(id === job.id));
   }
 
-  async function watch() {
-    if (watching) return;
-    watching = true;
-    for (let job = running(); job; job = running()) {
-      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY));
-      const answer = await attempt(() => server.job_status({ job: job.id }));
-      if (!answer) break;
-      if (rows.has(job.id)) show(answer.job);
-      onChange(running());
-    }
-    watching = false;
-  }
-
-  async function cancel(id) {
-    const answer = await attempt(() => server.job_cancel({ job: id }));
-    if (answer) show(answer.job);
-    watch();
+  function hear(job) {
+    if (rows.has(job.id)) show(job);
+    onChange(running());
   }
 
   async function remove(id) {
     const answer = await attempt(() => server.job_delete({ job: id }));
     if (answer) all(answer.jobs);
-  }
-
-  async function attempt(ask) {
-    try {
-      const answer = await ask();
-      if (answer.ok) return answer;
-      onTrouble(answer.problems.map((problem) => problem.sentence));
-    } catch (error) {
-      onTrouble([`The server does not answer (${error.message}). The export goes on; open this card again to see it.`]);
-    }
-    return null;
   }
 
   return { element, list, follow };
@@ -119,13 +94,4 @@ function fileList(job) {
 
 function address(job, rest) {
   return new URL(`exports/${job.id}/${rest}`, document.baseURI).href;
-}
-
-function unfinished(job) {
-  return job.state === "queued" || job.state === "running";
-}
-
-export function bytes(size) {
-  const [unit, scale] = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]].find(([, least]) => size >= least) ?? ["B", 1];
-  return `${scale === 1 ? size : (size / scale).toFixed(1)} ${unit}`;
 }

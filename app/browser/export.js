@@ -2,9 +2,9 @@
 // server: it goes on when the card, or the page, is closed.
 
 import { fill, h } from "./dom.js";
-import { bytes, createJobs } from "./export-jobs.js";
+import { createJobs } from "./export-jobs.js";
 import { createForms } from "./export-forms.js";
-import { count } from "./format.js";
+import { bytes, count } from "./format.js";
 import { createPopover } from "./popover.js";
 
 const SIZES = [["", "one file"], ["5000000000", "5 GB"], ["2000000000", "2 GB"], ["500000000", "500 MB"], ["50000000", "50 MB"], ["1000000", "1 MB"]];

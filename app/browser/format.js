@@ -46,3 +46,22 @@ export function day(iso) {
   const today = new Date().toDateString() === date.toDateString();
   return today ? `today ${clock(iso)}` : date.toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" });
 }
+
+export function bytes(size) {
+  const [unit, scale] = [["GB", 1e9], ["MB", 1e6], ["kB", 1e3]].find(([, least]) => size >= least) ?? ["B", 1];
+  return `${scale === 1 ? size : (size / scale).toFixed(1)} ${unit}`;
+}
+
+// A large count in three digits at most: 151 M, 7.2 B.
+export function short(value) {
+  if (value === null || value === undefined) return "–";
+  const [unit, scale] = [["B", 1e9], ["M", 1e6], ["k", 1e3]].find(([, least]) => value >= 0.9995 * least) ?? ["", 1];
+  const scaled = value / scale;
+  return `${scale === 1 || scaled >= 99.5 ? Math.round(scaled) : Number(scaled.toPrecision(2))}${unit && ` ${unit}`}`;
+}
+
+// A stretch of time that was estimated.
+export function duration(seconds) {
+  const [unit, scale] = [["h", 5400, 3600], ["min", 90, 60]].filter(([, least]) => seconds >= least).map(([name, , size]) => [name, size])[0] ?? ["s", 1];
+  return `${Math.max(1, Math.round(seconds / scale))} ${unit}`;
+}
