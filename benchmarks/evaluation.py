@@ -2,8 +2,9 @@
 
     python -m benchmarks.evaluation [--cores 2] [--repeats 7] [--only reports] [--json]
 
-Three tables, in milliseconds: best and median wall-clock time of interleaved repeats (the best is what the machine can
+Tables, in milliseconds: best and median wall-clock time of interleaved repeats (the best is what the machine can
 do, the median what it did beside its other work), and the best processor time of all cores together:
+- *products*: the dense layers of one batch of 48 by one thread, through MKL and as the evaluator does it;
 - *forward*: 192 images by one thread in batches of several sizes: transformers with its parameters bound by
   torch.func.functional_call, transformers as it is, and our pure function;
 - *threads*: the same 192 images with every operation split over all cores, and with whole batches side by side;
@@ -28,6 +29,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from merging_core.evaluation.architectures import architecture, fitting
 from merging_core.evaluation.batches import Batches
+from merging_core.evaluation.dense import dense
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.heads import PrototypeHead
 from merging_core.evaluation.intervals import PairCounts, average_interval, ratio
@@ -68,6 +70,26 @@ def make_task(index: int, n: int) -> Task:
     splits = {"validation": Split(images, torch.arange(n) % 10, f"task {index}")}
     head = PrototypeHead(prototypes, 20.0)
     return Task(f"task-{index}", "", "", tuple("0123456789"), 32, 1, 0.5, 0.5, head, splits, "", "")
+
+
+def product_forms() -> dict[str, Form]:
+    """Return every dense layer of one batch of 48 of the zoo's transformer, by both products."""
+    width, inner, layers = 144, 288, 6
+    shapes = [(width, width)] * 4 + [(inner, width), (width, inner)]
+    rows = [
+        (torch.randn(48, 17, inside), torch.randn(outside, inside), torch.randn(outside)) for outside, inside in shapes
+    ]
+
+    def form(product: Callable[..., torch.Tensor]) -> Form:
+        def run() -> None:
+            with torch.inference_mode():
+                for _ in range(layers):
+                    for row in rows:
+                        product(*row)
+
+        return run
+
+    return {"linear of torch": form(torch.nn.functional.linear), "dense": form(dense)}
 
 
 def forward_forms(model: CLIPVisionModel, images: torch.Tensor) -> dict[str, Form]:
@@ -157,7 +179,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time the evaluator.")
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--only", choices=("forward", "threads", "reports", "memory"), help="measure one table")
+    parser.add_argument(
+        "--only", choices=("products", "forward", "threads", "reports", "memory"), help="measure one table"
+    )
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--give-back", action="store_true", help="leave the C library as it is")
     given = parser.parse_args()
@@ -168,6 +192,7 @@ def main() -> None:
     model = CLIPVisionModel(CLIPVisionConfig(**CONFIG)).eval()
     images = torch.randn(192, 1, 32, 32)
     tables = {
+        "products": product_forms,
         "forward": lambda: forward_forms(model, images),
         "threads": lambda: thread_forms(model, images, given.cores),
         "reports": lambda: report_forms(model, given.cores),

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-from torch.nn.functional import linear
+
+from merging_core.evaluation.dense import dense
 
 __all__ = ["PerceptronShape", "leaves", "logits"]
 
@@ -42,7 +43,7 @@ def logits(shape: PerceptronShape, weights: Mapping[str, torch.Tensor], inputs: 
     values = inputs.flatten(1)
     last = len(shape.widths) - 2
     for index in range(last + 1):
-        values = linear(values, weights[f"layers.{index}.weight"], weights[f"layers.{index}.bias"])
+        values = dense(values, weights[f"layers.{index}.weight"], weights[f"layers.{index}.bias"])
         if index < last:
             values = values.relu()
     return values

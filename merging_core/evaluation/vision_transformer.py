@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import torch
-from torch.nn.functional import gelu, layer_norm, linear, relu, scaled_dot_product_attention, silu
+from torch.nn.functional import gelu, layer_norm, relu, scaled_dot_product_attention, silu
+
+from merging_core.evaluation.dense import dense as product
 
 __all__ = ["CLIP", "VIT", "Layout", "TransformerShape", "activations", "leaves", "pooled_output"]
 
@@ -177,7 +179,7 @@ def pooled_output(shape: TransformerShape, weights: Mapping[str, torch.Tensor], 
     activation = activations()[shape.activation]
 
     def dense(values: torch.Tensor, name: str) -> torch.Tensor:
-        return linear(values, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
+        return product(values, weights[f"{name}.weight"], weights.get(f"{name}.bias"))
 
     def norm(values: torch.Tensor, name: str) -> torch.Tensor:
         return layer_norm(values, (shape.width,), weights[f"{name}.weight"], weights[f"{name}.bias"], shape.epsilon)
@@ -213,6 +215,6 @@ def _embedded(shape: TransformerShape, weights: Mapping[str, torch.Tensor], imag
     tiles = images.view(n, shape.channels, across, shape.patch, across, shape.patch).permute(0, 2, 4, 1, 3, 5)
     kernel = weights[f"{layout.patches}.weight"].flatten(1)
     bias = weights[f"{layout.patches}.bias"] if layout.patch_bias else None
-    patches = linear(tiles.reshape(n, across * across, -1), kernel, bias)
+    patches = product(tiles.reshape(n, across * across, -1), kernel, bias)
     token = weights[layout.class_token].view(1, 1, -1).expand(n, -1, -1)
     return torch.cat((token, patches), dim=1) + weights[layout.positions]
