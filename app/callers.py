@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from fastapi import Request
 
+from app.signing_in import SIGN_IN, signed_in
 from app.visitors import SCOPE_KEY
 
 __all__ = ["NOBODY", "Caller", "Callers", "called_by", "caller"]
@@ -63,12 +64,20 @@ def called_by(who: Caller) -> Iterator[None]:
 class Callers:
     """Tells the caller of a request.
 
-    `token`: the token of whoever runs this Basin, for a Basin that serves nobody else; else None.
+    `token`: the token of whoever runs this Basin, for a Basin that serves nobody else; else None. `sign_in`: whether
+    visitors sign in with their own accounts; then nobody's token is ever that one.
     """
 
-    def __init__(self, token: str | None = None) -> None:
-        self._token = token
+    def __init__(self, token: str | None = None, *, sign_in: bool = False) -> None:
+        self._token = None if sign_in else token
+        self._sign_in = sign_in
 
     def of(self, request: Request) -> Caller:
-        """Return who sent a request; the middleware has read the cookie."""
-        return Caller(request.scope[SCOPE_KEY], self._token)
+        """Return who sent a request; the middleware has read the cookies."""
+        visitor = request.scope[SCOPE_KEY]
+        found = signed_in(request.scope.get("session")) if self._sign_in else None
+        return Caller(visitor, self._token) if found is None else Caller(visitor, *found)
+
+    def account(self) -> dict[str, str | None]:
+        """Return what the page may know of the present caller: the account's name, and where signing in begins."""
+        return {"account": caller().account or None, "sign_in": SIGN_IN if self._sign_in else None}

@@ -28,6 +28,7 @@ from app.looking.service import Looking
 from app.models.service import Models
 from app.serving import BrowserFiles
 from app.settings import Settings, SettingsError
+from app.signing_in import SignInMiddleware
 from app.studio.service import Studio
 from app.studio.workbench import Workbench
 from app.views import studio as studio_view
@@ -50,12 +51,17 @@ class Basin(gr.Blocks):
     """The page, with what works behind it; `start` is `launch` with everything that Basin wants of Gradio."""
 
     def __init__(self, settings: Settings, studio: Studio, shelf: Shelf, jobs: Jobs, files: BrowserFiles) -> None:
-        super().__init__(title="Basin", analytics_enabled=False, fill_width=True, fill_height=True)
         self.settings = settings
+        super().__init__(title="Basin", analytics_enabled=False, fill_width=True, fill_height=True)
         self.studio = studio
         self.shelf = shelf
         self.jobs = jobs
         self.browser_files = files
+
+    @property
+    def expects_oauth(self) -> bool:
+        """Tell Gradio whether to answer the routes of signing in; the page has a link instead of Gradio's button."""
+        return self.settings.sign_in
 
     def start(self, *, block: bool = True, quiet: bool = False) -> str:
         """Start the server and return its local address; with `block`, return when it is stopped."""
@@ -64,6 +70,7 @@ class Basin(gr.Blocks):
         middleware: Any = [
             Middleware(VisitorMiddleware, cookie=cookie),
             Middleware(CardMiddleware, cards=self.shelf.cards, root_path=settings.root_path),
+            Middleware(SignInMiddleware),
         ]
         routes = [self.browser_files.route(), self.shelf.cards.route(), *download_routes(self.jobs)]
         _, url, _ = self.launch(
@@ -116,7 +123,8 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     ledger = Ledger(settings.data, shared_disk=settings.shared_disk)
     scheduler = Scheduler(workers=settings.workers)
     errands = Scheduler()
-    studio = Studio(workbench, ledger, scheduler, errands)
+    callers = Callers(sign_in=settings.sign_in)
+    studio = Studio(workbench, ledger, scheduler, errands, callers)
     gallery = Gallery(read_examples(FOLDER), workbench, errands)
     models = workbench.models()
     looking = Looking(models, workbench.families, scheduler).functions() if models is not None else {}
@@ -139,7 +147,6 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     desk = JobDesk(jobs)
     parts = [gallery.functions(), looking, exports.functions(), desk.functions(), picker.functions()]
     rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
-    callers = Callers()
     with basin:
         studio_view.build({**studio.functions(), **rooms}, files, callers)
         mount(Endpoints(workbench, studio, errands), settings.address or settings.root_path, callers)

@@ -25,6 +25,9 @@ _SHORTEST_SECRET = 16
 _MOUNT = Path("/data")
 """Where a Space has its bucket, if one is mounted."""
 _MEGABYTE = 1_000_000
+_OAUTH = ("OAUTH_CLIENT_ID", "OAUTH_CLIENT_SECRET", "OAUTH_SCOPES", "OPENID_PROVIDER_URL")
+"""What a Space sets whose front matter asks for `hf_oauth`."""
+_OAUTH_PACKAGES = ("authlib", "itsdangerous")
 
 
 class SettingsError(BasinError):
@@ -84,6 +87,8 @@ class Settings:
     """Whether the endpoints are an MCP server too."""
     zero_gpu: bool
     """Whether settled merges are measured on a GPU that is lent for a moment."""
+    sign_in: bool = False
+    """Whether visitors can sign in with Hugging Face."""
 
     @property
     def scratch(self) -> Path | None:
@@ -157,6 +162,7 @@ class Settings:
             allowance=allowance,
             mcp=mcp,
             zero_gpu=zero_gpu,
+            sign_in=space and _can_sign_in(env),
         )
 
 
@@ -169,6 +175,15 @@ def _allowance(env: Mapping[str, str], space: bool, problems: list[Problem]) -> 
         jobs=_whole(env, "BASIN_MOST_JOBS", 1 if space else 2, 1, 100, problems),
         seconds=60.0 * _whole(env, "BASIN_MOST_MINUTES", minutes, 1, 10_000, problems),
     )
+
+
+def _can_sign_in(env: Mapping[str, str]) -> bool:
+    """Say whether a Space has what signing in needs: its front matter asks for it, and Gradio's extra is there.
+
+    Elsewhere Gradio would pretend, and take every visitor for whoever runs this server.
+    """
+    asked = env.get("SYSTEM") == "spaces" and all(env.get(name) for name in _OAUTH)
+    return asked and all(importlib.util.find_spec(name) for name in _OAUTH_PACKAGES)
 
 
 def _flag(env: Mapping[str, str], name: str, default: bool, problems: list[Problem]) -> bool:

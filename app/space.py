@@ -92,6 +92,7 @@ def files_of_space(hardware: str = HARDWARE, root: Path = _ROOT) -> dict[str, Pa
             if path.suffix in kinds and path.is_file() and path != Path(__file__).resolve():
                 files[path.relative_to(root).as_posix()] = path
     files["README.md"] = readme(hardware, root).encode()
+    files["requirements.txt"] = _requirements(root).encode()
     return files
 
 
@@ -148,6 +149,12 @@ def _shown(files: dict[str, Path | bytes]) -> str:
     card = files["README.md"]
     text = card.decode() if isinstance(card, bytes) else ""
     return "\n".join([text, *lines, f"{len(sizes)} files, {amount(sum(sizes.values()))}"])
+
+
+def _requirements(root: Path) -> str:
+    """Return requirements.txt with what visitors need to sign in, which only a Space offers."""
+    text = (root / "requirements.txt").read_text(encoding="utf-8")
+    return re.sub(r"^gradio(?=[^\w\[-])", "gradio[oauth]", text, flags=re.MULTILINE)
 
 
 def _tested(package: str, root: Path) -> str:

@@ -1,5 +1,6 @@
 // The studio: everything on one screen, alive from the first moment. Called once by the page with the server's functions.
 
+import { arrive, createAccount } from "./account.js";
 import { createAccuracyPanel } from "./accuracy.js";
 import { h } from "./dom.js";
 import { createEdits } from "./edits.js";
@@ -20,6 +21,7 @@ import { createTestScore } from "./test-score.js";
 import { createTheme } from "./theme.js";
 
 export async function mount(root, functions, names, base) {
+  if (arrive()) return;
   const server = reliable(functions, names);
   const query = new URL(window.location.href).searchParams;
   const link = query.get("s") ?? query.get("recipe");
@@ -49,6 +51,7 @@ export async function mount(root, functions, names, base) {
   const rail = createRail(description, store, { edit, scoreOnTest: test.run });
   const rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name) });
   rail.extend(rooms.rail);
+  const account = createAccount(server, hello.hub, notice);
   const busy = h("span", { class: "busy", "aria-hidden": "true" });
   const columns = h("div", { class: "columns" }, rail.element, h("div", { class: "main" }, panels.accuracy.element, test.element,
     panels.path.element, panels.layers.element, history.element, rooms.panels));
@@ -124,7 +127,7 @@ export async function mount(root, functions, names, base) {
     const undo = act("undo", "Undo", "Ctrl+Z", store.undo);
     const redo = act("redo", "Redo", "Ctrl+Shift+Z", store.redo);
     const reset = act("reset", "Reset", null, () => edit({ kind: "reset" }));
-    const menu = createMenu(h("div", { class: "rest" }, redo, reset, rooms.buttons, share.button), { studio: columns, show: (name) => tabs.show(name) });
+    const menu = createMenu(h("div", { class: "rest" }, redo, reset, rooms.buttons, share.button, account.element), { studio: columns, show: (name) => tabs.show(name) });
     const element = h("header", { class: "top" },
       h("h1", {}, h("span", { class: "logo", "aria-hidden": "true" }), "Basin"), tabs.element, busy,
       h("span", { class: "spacer" }), h("span", { class: "device", title: `Basin ${description.version}` }, description.device),

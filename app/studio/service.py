@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from app.callers import Callers
 from app.charts import accuracy as accuracy_chart
 from app.charts import cosines as cosines_chart
 from app.charts import layers as layers_chart
@@ -41,8 +42,16 @@ class Studio:
     once and may take long, in a thread of its own, so that no slider waits for it.
     """
 
-    def __init__(self, workbench: Workbench, ledger: Ledger, scheduler: Scheduler, errands: Scheduler) -> None:
+    def __init__(
+        self,
+        workbench: Workbench,
+        ledger: Ledger,
+        scheduler: Scheduler,
+        errands: Scheduler,
+        callers: Callers | None = None,
+    ) -> None:
         self._workbench = workbench
+        self._callers = callers or Callers()
         self._ledger = ledger
         self._scheduler = scheduler
         self._errands = errands
@@ -53,6 +62,7 @@ class Studio:
         """Return what the page may call, by name; those that take long are coroutines."""
         return {
             "hello": self.hello,
+            "account": self.account,
             "edit": self.edit,
             "live": self.live,
             "score_on_test": self.score_on_test,
@@ -91,8 +101,15 @@ class Studio:
             "state": state.as_json(),
             "history": self._history(visitor),
             "test_scores": self._ledger.scores_taken(visitor, tasks),
+            "hub": self._callers.account(),
         }
         return {**answer, "notice": notice} if notice else answer
+
+    @answers
+    def account(self, visitor: str, message: object) -> Answer:
+        """Say with which account of the Hub the visitor is signed in, for a page that comes to the front again."""
+        message_of(message, {})
+        return {"hub": self._callers.account()}
 
     @answers
     def edit(self, visitor: str, message: object) -> Answer:
