@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import HubError
+from merging_core.hub.data_ref import Place, kind_of, repository_of
 from merging_core.hub.headers import HubSurvey
 from merging_core.hub.session import Caller, rules, understood
 
@@ -57,19 +58,20 @@ class Memory:
                 self._surveys.popitem(last=False)
 
 
-def check_access(caller: Caller, memory: Memory, ref: Ref) -> None:
+def check_access(caller: Caller, memory: Memory, ref: Place) -> None:
     """Ask the Hub whether this caller may read the repository; a yes holds for a minute.
 
     Raises HubAccessError where not, with where to ask, HubAwayError where the Hub cannot say.
     """
-    if memory.granted(caller, ref.path):
+    repo = repository_of(ref)
+    if memory.granted(caller, repo):
         return
     try:
-        with rules(caller, ref.path), understood():
-            caller.api.auth_check(ref.path)
+        with rules(caller, repo), understood():
+            caller.api.auth_check(ref.path, repo_type=kind_of(ref))
     except HubError as error:
         raise error.located(ref.label) from None
-    memory.grant(caller, ref.path)
+    memory.grant(caller, repo)
 
 
 def _key(caller: Caller, repo: str) -> str:

@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -26,12 +26,13 @@ from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import CheckpointError, HubAwayError, HubError, Problem
 from merging_core.hub.attended import Stopped
+from merging_core.hub.data_ref import Place
 from merging_core.hub.files import check_size, digest_of, streaming
 from merging_core.hub.headers import HubSurvey
 from merging_core.hub.listing import RemoteFile
 from merging_core.hub.session import Caller
 
-__all__ = ["download_all", "folder_of", "missing_bytes", "open_complete"]
+__all__ = ["download_all", "fetch_files", "folder_of", "missing_bytes", "missing_of", "open_complete"]
 
 COMPLETE_NAME = "complete.json"
 _VERSION = 1
@@ -70,7 +71,12 @@ def open_complete(cache: Path, ref: Ref) -> Checkpoint | None:
 def missing_bytes(cache: Path, survey: HubSurvey) -> int:
     """Return how many bytes a download would still fetch."""
     folder = folder_of(cache, survey.ref)
-    return sum((file.size or 0) - _held(folder, file) for file in survey.files)
+    return sum(missing_of(folder, file) for file in survey.files)
+
+
+def missing_of(folder: Path, file: RemoteFile) -> int:
+    """Return how many bytes of a file a download into a folder would still fetch."""
+    return (file.size or 0) - _held(folder, file)
 
 
 def download_all(caller: Caller, cache: Path, survey: HubSurvey, tell: Tell, stopped: Callable[[], bool]) -> Path:
@@ -106,14 +112,7 @@ def download_all(caller: Caller, cache: Path, survey: HubSurvey, tell: Tell, sto
 
 def _fetch_all(caller: Caller, cache: Path, survey: HubSurvey, tell: Tell, stopped: Callable[[], bool]) -> None:
     folder = folder_of(cache, survey.ref)
-    _check_space(folder, missing_bytes(cache, survey))
-    label = f"downloading {survey.ref.label}"
-    done = 0
-    for file in survey.files:
-        if not _whole(folder, file):
-            _Fetch(caller, survey.ref, file, folder, done, tell, stopped).run()
-        done += (folder / file.name).stat().st_size
-        tell(done, label)
+    done = fetch_files(caller, survey.ref, survey.files, folder, tell, stopped)
     tell(done, f"checking {survey.ref.label}")
     opened = open_checkpoint(folder, survey.ref)
     sizes = {file.name: (folder / file.name).stat().st_size for file in survey.files}
@@ -125,12 +124,34 @@ def _fetch_all(caller: Caller, cache: Path, survey: HubSurvey, tell: Tell, stopp
     part.replace(folder / COMPLETE_NAME)
 
 
+def fetch_files(  # noqa: PLR0913
+    caller: Caller,
+    ref: Place,
+    files: Sequence[RemoteFile],
+    folder: Path,
+    tell: Tell,
+    stopped: Callable[[], bool],
+) -> int:
+    """Fetch those of the files that are not in the folder, check them, and return the bytes of all.
+
+    Raises HubError (no space, damaged, out of reach), Stopped, OSError.
+    """
+    _check_space(folder, sum(missing_of(folder, file) for file in files))
+    done = 0
+    for file in files:
+        if not _whole(folder, file):
+            _Fetch(caller, ref, file, folder, done, tell, stopped).run()
+        done += (folder / file.name).stat().st_size
+        tell(done, f"downloading {ref.label}")
+    return done
+
+
 @dataclass(frozen=True)
 class _Fetch:
     """One file on its way."""
 
     caller: Caller
-    ref: Ref
+    ref: Place
     file: RemoteFile
     folder: Path
     before: int
@@ -260,7 +281,7 @@ def _check_space(folder: Path, missing: int) -> None:
     free, wanted = shutil.disk_usage(folder).free, int(_SPARE * missing)
     if wanted > free:
         must = f"the disk has room for {wanted:,} bytes"
-        raise HubError(Problem(must, f"{free:,} free", "disk", "free some space, or choose a smaller model"))
+        raise HubError(Problem(must, f"{free:,} free", "disk", "free some space, or choose something smaller"))
 
 
 def _disk_problem(error: OSError) -> Problem:

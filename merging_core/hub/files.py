@@ -12,8 +12,8 @@ from typing import Protocol
 import httpx2
 from huggingface_hub import hf_hub_url
 
-from merging_core.checkpoints.ref import Ref
 from merging_core.errors import HubError, Problem
+from merging_core.hub.data_ref import Place, kind_of, repository_of
 from merging_core.hub.listing import RemoteFile
 from merging_core.hub.problems import without_meaning
 from merging_core.hub.session import LARGEST_ANSWER, Caller, rules
@@ -74,7 +74,13 @@ class Part:
 
 @contextmanager
 def streaming(
-    caller: Caller, ref: Ref, file: RemoteFile, start: int = 0, stop: int | None = None, *, silence: float | None = None
+    caller: Caller,
+    ref: Place,
+    file: RemoteFile,
+    start: int = 0,
+    stop: int | None = None,
+    *,
+    silence: float | None = None,
 ) -> Iterator[tuple[httpx2.Response, int, int]]:
     """Ask for a file from `start` to before `stop`; give the answer, the place that it starts at, the whole size.
 
@@ -84,16 +90,16 @@ def streaming(
     headers = caller.headers
     if start or stop is not None:
         headers["range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
-    url = hf_hub_url(ref.path, file.name, revision=ref.pin, endpoint=caller.endpoint)
+    url = hf_hub_url(ref.path, file.name, repo_type=kind_of(ref), revision=ref.pin, endpoint=caller.endpoint)
     most = 1 << 62 if stop is None else LARGEST_ANSWER
     with (
-        rules(caller, ref.path, silence=silence, most=most, passed=frozenset({_UNSATISFIABLE})) as client,
+        rules(caller, repository_of(ref), silence=silence, most=most, passed=frozenset({_UNSATISFIABLE})) as client,
         client.stream("GET", url, headers=headers) as response,
     ):
         yield response, *_extent(response, ref, file, start)
 
 
-def read_part(caller: Caller, ref: Ref, file: RemoteFile, start: int, stop: int) -> Part:
+def read_part(caller: Caller, ref: Place, file: RemoteFile, start: int, stop: int) -> Part:
     """Return the bytes `start ≤ i < stop` of a file, fewer where it ends before; never more than is asked for is read.
 
     Raises HubError, also where the file has another size than the Hub listed.
@@ -113,7 +119,7 @@ def read_part(caller: Caller, ref: Ref, file: RemoteFile, start: int, stop: int)
     return Part(bytes(data[start - at : wanted]), size)
 
 
-def read_small(caller: Caller, ref: Ref, file: RemoteFile, most: int) -> bytes:
+def read_small(caller: Caller, ref: Place, file: RemoteFile, most: int) -> bytes:
     """Return a whole small file, checked by its digest. Raises HubError where it has more than `most` bytes."""
     if file.size is not None and file.size > most:
         raise HubError(Problem(f"the file has at most {most:,} bytes", f"{file.size:,}", file.name))
@@ -136,12 +142,12 @@ def check_size(file: RemoteFile, size: int) -> None:
         raise HubError(Problem(must, f"one of {size:,}", file.name, "try again later"))
 
 
-def _extent(response: httpx2.Response, ref: Ref, file: RemoteFile, start: int) -> tuple[int, int]:
+def _extent(response: httpx2.Response, ref: Place, file: RemoteFile, start: int) -> tuple[int, int]:
     """Return where the answer starts and how long the whole file is."""
     for answer in (*response.history, response):
         commit = answer.headers.get("x-repo-commit")
         if commit is not None and commit != ref.commit:
-            must, fix = "the Hub keeps the commit that was asked for", "take the model again"
+            must, fix = "the Hub keeps the commit that was asked for", "take the repository again"
             raise HubError(Problem(must, "another one", file.name, fix))
     if response.status_code == _UNSATISFIABLE:
         return start, start

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from huggingface_hub import ModelInfo, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.hf_api import RepoFile
+from huggingface_hub.hf_api import BlobLfsInfo, RepoFile
 
 from merging_core.checkpoints.index import INDEX_NAME
 from merging_core.checkpoints.reader import MODEL_NAME
@@ -17,7 +17,7 @@ from merging_core.hub.problems import without_meaning
 from merging_core.hub.search import HubEntry, entry_of
 from merging_core.hub.session import Caller, rules, understood
 
-__all__ = ["CARD_NAME", "Listing", "RemoteFile", "list_repository"]
+__all__ = ["CARD_NAME", "Listing", "RemoteFile", "list_repository", "remote_file"]
 
 CARD_NAME = "README.md"
 _COMMIT, _SHA256 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
@@ -97,7 +97,11 @@ def _listed_by_tree(caller: Caller, ref: Ref) -> dict[str, RemoteFile]:
     try:
         with rules(caller, ref.path), understood():
             tree = caller.api.list_repo_tree(ref.path, revision=ref.pin)
-            return _at_the_top(_tree_file(entry) for entry in tree if isinstance(entry, RepoFile))
+            return _at_the_top(
+                remote_file(entry.path, entry.size, entry.lfs, entry.blob_id)
+                for entry in tree
+                if isinstance(entry, RepoFile)
+            )
     except HubAccessError:
         return {}
 
@@ -116,20 +120,16 @@ def _unclear(file: RemoteFile) -> bool:
     return file.name.endswith(".safetensors") and (file.size is None or digest is None)
 
 
+def remote_file(name: str, size: int | None, lfs: BlobLfsInfo | None, blob: str | None) -> RemoteFile:
+    """Return a file as huggingface_hub describes it in any of its answers."""
+    digest = lfs.sha256 if lfs is not None else None
+    held = lfs.size if lfs is not None else size
+    return RemoteFile(name, _size(held), _digest(digest, _SHA256), _blob(blob, digest))
+
+
 def _files_of(info: ModelInfo) -> dict[str, RemoteFile]:
-    found = {}
-    for sibling in info.siblings or ():
-        name = sibling.rfilename
-        lfs = sibling.lfs.sha256 if sibling.lfs is not None else None
-        size = sibling.lfs.size if sibling.lfs is not None else sibling.size
-        found[name] = RemoteFile(name, _size(size), _digest(lfs, _SHA256), _blob(sibling.blob_id, lfs))
-    return _at_the_top(found.values())
-
-
-def _tree_file(entry: RepoFile) -> RemoteFile:
-    lfs = entry.lfs.sha256 if entry.lfs is not None else None
-    size = entry.lfs.size if entry.lfs is not None else entry.size
-    return RemoteFile(entry.path, _size(size), _digest(lfs, _SHA256), _blob(entry.blob_id, lfs))
+    siblings = info.siblings or ()
+    return _at_the_top(remote_file(one.rfilename, one.size, one.lfs, one.blob_id) for one in siblings)
 
 
 def _at_the_top(files: Iterable[RemoteFile]) -> dict[str, RemoteFile]:

@@ -32,7 +32,7 @@ _NOT_FOUND, _FORBIDDEN, _UNAUTHORISED, _TOO_MANY, _SERVER = 404, 403, 401, 429, 
 def of_status(status: int, headers: Mapping[str, str], *, repo: str, endpoint: str, signed_in: bool) -> HubError:
     """Return the error of an answer with a status of 400 or more.
 
-    `repo` is `owner/name`, or empty where the request was not about one. The codes are those of the Hub's
+    `repo` is `owner/name` (of a data set with `datasets/` before it), or empty where the request was not about one. The codes are those of the Hub's
     `X-Error-Code`; a missing and a private repository have the same one.
 
     >>> of_status(404, {"X-Error-Code": "RevisionNotFound"}, repo="a/b", endpoint="https://hf.co", signed_in=True)
@@ -40,6 +40,7 @@ def of_status(status: int, headers: Mapping[str, str], *, repo: str, endpoint: s
     """  # noqa: E501
     given = {name.lower(): value for name, value in headers.items()}
     code = given.get("x-error-code", "")
+    what = "data set" if repo.startswith("datasets/") else "model"
     if status == _TOO_MANY:
         return _limited(given)
     if status >= _SERVER or status == 408:
@@ -47,7 +48,7 @@ def of_status(status: int, headers: Mapping[str, str], *, repo: str, endpoint: s
     if code == "GatedRepo":
         page = f"{endpoint}/{repo}" if repo else endpoint
         fix = f"ask for access at {page}" + ("" if signed_in else ", then sign in or give a token")
-        return HubAccessError(Problem("your account has access to this gated model", "none", "", fix))
+        return HubAccessError(Problem(f"your account has access to this gated {what}", "none", "", fix))
     if given.get("x-error-message", "") == _BAD_TOKEN:
         return _token_refused()
     if code == "RevisionNotFound":
@@ -57,14 +58,14 @@ def of_status(status: int, headers: Mapping[str, str], *, repo: str, endpoint: s
         must, fix = "the file is in the repository at this revision", "check the revision"
         return HubAccessError(Problem(must, "no such file", "", fix))
     if code == "RepoNotFound" or (status == _UNAUTHORISED and repo and not signed_in):
-        return _missing(signed_in)
+        return _missing(signed_in, what)
     if status == _UNAUTHORISED:
         return _token_refused()
     if status == _FORBIDDEN:
         must, fix = "your token may read this", f"allow it at {TOKENS}, or use another"
         return HubAccessError(Problem(must, "a refusal (403)", "", fix))
     if status == _NOT_FOUND:
-        return _missing(signed_in) if repo else without_meaning("status 404")
+        return _missing(signed_in, what) if repo else without_meaning("status 404")
     return HubError(Problem("the Hub accepts the request", f"status {status}", "", "check the reference"))
 
 
@@ -117,8 +118,8 @@ def _limited(headers: Mapping[str, str]) -> HubAwayError:
     return HubAwayError(Problem("the Hub accepts another request now", "its limit of requests (429)", "", fix))
 
 
-def _missing(signed_in: bool) -> HubAccessError:
-    must = "the model exists on the Hub and may be seen by you"
+def _missing(signed_in: bool, what: str) -> HubAccessError:
+    must = f"the {what} exists on the Hub and may be seen by you"
     fix = "check owner and name" + ("" if signed_in else "; if it is private, sign in or give a token")
     return HubAccessError(Problem(must, "nothing of that name", "", fix))
 

@@ -13,7 +13,7 @@ ADA = "hf_" + "A" * 34
 """The token of an account that may read everything."""
 BOB = "hf_" + "B" * 34
 """The token of an account that may read what is public."""
-_LFS = (".safetensors", ".bin")
+_LFS = (".safetensors", ".bin", ".parquet")
 
 
 @dataclass

@@ -32,8 +32,8 @@ MODES = (
     "elsewhere", "moved", "norange", "json", "chunked", "deep", "okay",
 )  # fmt: skip
 _PAGE = b"<!doctype html><html><title>Sign in to this network</title></html>"
-_API = re.compile(r"/api/models/([^/]+/[^/]+)(?:/(revision|tree|auth-check)(?:/([^/]+))?)?")
-_RESOLVE = re.compile(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
+_API = re.compile(r"/api/(?:models|(datasets))/([^/]+/[^/]+)(?:/(revision|tree|auth-check)(?:/([^/]+))?)?")
+_RESOLVE = re.compile(r"/(?:(datasets)/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)")
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
 
@@ -67,6 +67,7 @@ class FakeHub:
 
     def __init__(self) -> None:
         self.models: dict[str, FakeModel] = {}
+        self.data_sets: dict[str, FakeModel] = {}
         self.requests: list[Request] = []
         self.failures: list[Failure] = []
         self.tells_sizes = True
@@ -92,13 +93,13 @@ class FakeHub:
             server.server_close()
         self._servers = []
 
-    def add(self, id: str, files: dict[str, bytes], **about: Any) -> FakeModel:
-        """Add a model with one commit on `main`."""
+    def add(self, id: str, files: dict[str, bytes], *, data_set: bool = False, **about: Any) -> FakeModel:
+        """Add a model, or a data set, with one commit on `main`."""
         options = {name: about.pop(name) for name in ("private", "gated", "readers") if name in about}
-        model = FakeModel(id, about=about, **options)
-        model.commit(files)
-        self.models[id] = model
-        return model
+        made = FakeModel(id, about=about, **options)
+        made.commit(files)
+        (self.data_sets if data_set else self.models)[id] = made
+        return made
 
     def fail(
         self, mode: str, where: str = "", times: float = float("inf"), match: str = "", seconds: float = 30
@@ -194,7 +195,7 @@ class _Answers(BaseHTTPRequestHandler):
         match = _API.fullmatch(path)
         if match is None:
             return "resolve"
-        return {"tree": "tree", "auth-check": "auth"}.get(match.group(2) or "", "api")
+        return {"tree": "tree", "auth-check": "auth"}.get(match.group(3) or "", "api")
 
     def _failed(self, failure: Failure) -> bool:
         """Answer with a failure that has nothing to do with what was asked; say whether that was done."""
@@ -255,7 +256,7 @@ class _Answers(BaseHTTPRequestHandler):
         match = api or resolve
         if match is None:
             return self._send(404, b"Not Found")
-        model = self.hub.models.get(match.group(1))
+        model = (self.hub.data_sets if match.group(1) else self.hub.models).get(match.group(2))
         known = token in (ADA, BOB)
         if token is not None and not known:
             return self._send(401, b"{}", {"X-Error-Message": "Invalid credentials in Authorization header"})
@@ -267,7 +268,7 @@ class _Answers(BaseHTTPRequestHandler):
             return self._send(403 if known else 401, b"{}", {"X-Error-Code": "GatedRepo"})
         if where == "auth":
             return self._send(200, b"{}")
-        revision = unquote(match.group(3) or "main") if api else unquote(match.group(2))
+        revision = unquote((match.group(4) or "main") if api else match.group(3))
         commit = model.branches.get(revision, revision)
         if commit not in model.commits:
             return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
@@ -277,7 +278,7 @@ class _Answers(BaseHTTPRequestHandler):
         else:
             files = model.commits[commit]
         if resolve is not None:
-            return self._file(commit, resolve.group(3), files, failure)
+            return self._file(commit, resolve.group(4), files, failure)
         if where == "tree":
             return self._json([{"type": "file", **entry_of(name, data)} for name, data in files.items()])
         return self._json(self._info(model, commit, files, blobs="blobs" in query and self.hub.tells_sizes))
