@@ -33,7 +33,7 @@ __all__ = [
     "measured",
 ]
 
-Group = Literal["averages", "geometry", "task vectors", "sign consensus", "sparsifying"]
+Group = Literal["averages", "task vectors", "sign consensus", "sparsifying", "spherical", "subspace"]
 WeightRule = Literal["any", "not negative", "none"]
 """Which weights a method takes: any number, 0 or more, or none at all (each is 1)."""
 

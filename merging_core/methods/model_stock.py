@@ -71,7 +71,7 @@ MODEL_STOCK = MethodInfo(
         "a mean cosine below 0 counts as 0; with weights, N = (Σw)²/Σw² and each pair weighs wₛwₜ",
     ),
     domain="task_vector",
-    group="geometry",
+    group="averages",
     default_lambda=1.0,
     combine=sum_by_leaf,
     leaf_statistics=(coefficients_of_leaves(stock_coefficients),),

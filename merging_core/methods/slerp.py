@@ -54,7 +54,7 @@ SLERP = MethodInfo(
         "applied to the weights of each leaf as they are; linear where |cos Ω| exceeds 0.9995 or a leaf is zero",
     ),
     domain="weight",
-    group="geometry",
+    group="spherical",
     default_lambda=1.0,
     combine=sum_by_leaf,
     leaf_statistics=(coefficients_of_leaves(slerp_coefficients),),
