@@ -39,12 +39,16 @@ export function clock(iso) {
   return Number.isNaN(date.getTime()) ? "" : date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
-// A moment as a date, with the time if it was today.
+// A moment as a date, or as the time if it was today.
 export function day(iso) {
-  const date = new Date(iso);
-  if (Number.isNaN(date.getTime())) return "";
-  const today = new Date().toDateString() === date.toDateString();
-  return today ? `today ${clock(iso)}` : date.toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" });
+  const today = new Date().toDateString() === new Date(iso).toDateString();
+  return today ? `today ${clock(iso)}` : date(iso);
+}
+
+// A moment as a date that stays true on paper.
+export function date(iso) {
+  const moment = new Date(iso);
+  return Number.isNaN(moment.getTime()) ? "" : moment.toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" });
 }
 
 export function bytes(size) {

@@ -27,7 +27,7 @@ export function createLibrary(page) {
   const acts = h("div", { class: "acts" });
   const pages = h("nav", { class: "pages", "aria-label": "pages" });
   const compare = createCompare();
-  const menu = createLibraryMenu({ rename, tag: changeTags, openInStudio, link: copyLink, unshare, file: downloadOne, remove: (row) => remove([row.id]) });
+  const menu = createLibraryMenu({ rename, tag: changeTags, openInStudio, link: copyLink, unshare, file: downloadOne, remove: (row) => remove([row]) });
   const table = createLibraryTable(search, { sort, select, openRow, menu: menu.show });
   const result = createResult(page, { back: showTable, link: copyLink, file: downloadOne });
   const list = h("section", { class: "panel library-list", "aria-label": "Saved results" },
@@ -73,7 +73,7 @@ export function createLibrary(page) {
     fill(acts,
       h("span", { class: "count" }, some ? `${ids.length} selected` : "Select results to compare them."),
       act("Compare", () => showCompare(ids), ids.length >= 2 && ids.length <= limits.compared, `2 to ${limits.compared} results, paired on the same examples`),
-      act("Delete", () => remove(ids), some),
+      act("Delete", () => remove([...selected.values()]), some),
       act("Select none", () => { selected = new Map(); find({ offset: search.offset }); compare.hide(); }, some),
       h("span", { class: "spacer" }),
       act("CSV", () => download("csv", some ? ids : null), true, some ? "the selected results as a table" : "all results as a table"),
@@ -129,13 +129,13 @@ export function createLibrary(page) {
     if (await ask(() => server.library_tag({ ids, add, drop }))) find({ offset: search.offset });
   }
 
-  async function remove(ids) {
-    const answer = await ask(() => server.library_delete({ ids }));
+  async function remove(rows) {
+    const answer = await ask(() => server.library_delete({ ids: rows.map((row) => row.id) }));
     if (!answer) return;
-    ids.forEach((id) => selected.delete(id));
+    rows.forEach((row) => selected.delete(row.id));
     compare.hide();
     find({ offset: search.offset });
-    notice.offer(`Deleted ${answer.deleted === 1 ? "one result" : `${answer.deleted} results`}.`, "Undo", async () => {
+    notice.offer(`Deleted ${answer.deleted === 1 ? "one result" : `${answer.deleted} results`}.${rows.some((row) => row.shared) ? " Whoever opens a link to it is told so." : ""}`, "Undo", async () => {
       if (await ask(() => server.library_restore({}))) find({ offset: search.offset });
     });
   }

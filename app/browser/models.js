@@ -44,7 +44,7 @@ export function createModels({ server, store, description, open }) {
       groups.map((title) => h("tbody", {},
         h("tr", { class: "group" }, h("th", { colspan: 4, scope: "rowgroup" }, title)),
         rows.filter((row) => row.group === title).map(entry))),
-      h("tbody", {}, h("tr", {}, h("td", {}, radio(null, "no base")), h("td", {}), h("td", { colspan: 2 }, "no base")))));
+      h("tbody", {}, h("tr", {}, h("td", {}, radio(null, "no base")), h("td", {}), h("th", { scope: "row", colspan: 2 }, "no base")))));
     drawTasks();
   }
 

@@ -5,7 +5,7 @@ import { createChart } from "./chart.js";
 import { LAYERS, PATH } from "./chart-kinds.js";
 import { createChartTools } from "./chart-tools.js";
 import { fill, h } from "./dom.js";
-import { count, day, difference, number, percent, plusMinus } from "./format.js";
+import { count, date, difference, number, percent, plusMinus } from "./format.js";
 import { attempt } from "./server.js";
 
 export function createResult({ server, notice, theme, open }, { back, link, file }) {
@@ -41,8 +41,8 @@ export function createResult({ server, notice, theme, open }, { back, link, file
         act("Print", () => window.print())),
       h("h2", {}, name || page.label),
       name ? h("p", { class: "label" }, page.label) : null,
-      h("p", { class: "lead" }, `${percent(average.accuracy, average.interval)} ${plusMinus(average.interval)} % ${numbers.accuracy.tasks.length > 1 ? `on average over ${numbers.accuracy.tasks.length} tasks` : "accuracy"}, validation split, n ${count(numbers.accuracy.n)}, measured ${day(page.measured)} with Basin ${page.environment.basin} on ${page.environment.device}.`,
-        page.imported ? " It came in a file: this Basin repeats what the file says." : "", shared ? ` Shared ${day(shared)}.` : "", page.why ? ` ${page.why}` : ""),
+      h("p", { class: "lead" }, `${percent(average.accuracy, average.interval)} ${plusMinus(average.interval)} % ${numbers.accuracy.tasks.length > 1 ? `on average over ${numbers.accuracy.tasks.length} tasks` : "accuracy"}, validation split, n ${count(numbers.accuracy.n)}, measured ${date(page.measured)} with Basin ${page.environment.basin} on ${page.environment.device}.`,
+        page.imported ? " It came in a file: this Basin repeats what the file says." : "", shared ? ` Shared ${date(shared)}.` : "", page.why ? ` ${page.why}` : ""),
       tags.length ? h("p", { class: "tags" }, tags.map((tag) => h("span", { class: "tag" }, tag))) : null);
     showTest(numbers.test);
     showFacts(page);

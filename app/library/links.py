@@ -28,6 +28,12 @@ from merging_core.errors import Problem
 
 __all__ = ["StoredLinks"]
 
+_ENDED = {
+    "deleted": "The result of this link was deleted by its owner.",
+    "withdrawn": "The result of this link is not shared any more.",
+    "": "The result of this link is not stored here.",
+}
+
 
 class StoredLinks:
     """The server side of shared results; every method returns an answer and none raises."""
@@ -74,7 +80,7 @@ class StoredLinks:
         address = message_of(message, {"r": (True, "r is text", is_text(200))})["r"]
         shared = self._shared(address)
         if shared is None:
-            notice = "The result of this link is not stored here, or is not shared any more."
+            notice = _ENDED[self._store.ended(address) if ADDRESS.fullmatch(address) else ""]
             return {"found": False, "notice": f"{notice} Its recipe is opened instead."}
         page = page_of(shared.result, shared.test, self._workbench)
         return {"found": True, "page": page, "shared": shared.at}

@@ -47,6 +47,13 @@ CREATE TABLE shares (
   UNIQUE (visitor, result)) WITHOUT ROWID;
 CREATE INDEX shares_by_result ON shares (result);
 """
+_ENDED = """
+CREATE TABLE ended (id TEXT PRIMARY KEY, why TEXT NOT NULL) WITHOUT ROWID;
+INSERT INTO ended SELECT shares.id, 'deleted' FROM shares
+  LEFT JOIN held ON held.visitor = shares.visitor AND held.result = shares.result WHERE held.result IS NULL;
+DELETE FROM shares WHERE id IN (SELECT id FROM ended);
+DELETE FROM results WHERE id NOT IN (SELECT result FROM held);
+"""
 
 
 class LibraryError(BasinError):
@@ -87,7 +94,9 @@ class LibraryStore:
     def __init__(self, folder: Path | None, *, shared_disk: bool = False, now: Callable[[], datetime] | None = None):
         self._lock = threading.Lock()
         self._now = now or (lambda: datetime.now(UTC))
-        opened = open_database(folder, "library", "Saved results", (_TABLES,), shared_disk=shared_disk, now=self._now)
+        opened = open_database(
+            folder, "library", "Saved results", (_TABLES, _ENDED), shared_disk=shared_disk, now=self._now
+        )
         self.kind, self.notice = opened.kind, opened.notice
         self._connection = opened.connection
         with self._lock, changing(self._connection) as db:
@@ -113,6 +122,7 @@ class LibraryStore:
             seen = db.execute("SELECT removed FROM held WHERE visitor = ? AND result = ?", (visitor, id_)).fetchone()
             if seen is None or seen[0]:
                 self._check_room(db, visitor)
+                self._end(db, visitor, id_, "deleted")
             content = zlib.compress(json.dumps({**result.as_json(), "correct": None}, allow_nan=False).encode())
             values = (id_, content, result.correct, result.imported)
             db.execute("INSERT OR IGNORE INTO results VALUES (?, ?, ?, ?)", values)
@@ -207,7 +217,10 @@ class LibraryStore:
                         raise LibraryError(Problem(f"a result has at most {most} tags", str(count), "tags"))
 
     def remove(self, visitor: str, ids: Sequence[str]) -> int:
-        """Take results out of a visitor's library and return how many; what was removed before is gone for good."""
+        """Take results out of a visitor's library and return how many; what was removed before is gone for good.
+
+        What is removed is not shared any more, unless it is brought back.
+        """
         with self._lock, changing(self._connection) as db:
             self._forget(db, "removed AND visitor = ?", (visitor,))
             query = "UPDATE held SET removed = 1 WHERE visitor = ? AND result = ? AND NOT removed"
@@ -239,15 +252,26 @@ class LibraryStore:
     def unshare(self, visitor: str, id_: str) -> None:
         """Let the address of a result lead nowhere; its link then opens the recipe alone."""
         with self._lock, changing(self._connection) as db:
-            db.execute("DELETE FROM shares WHERE visitor = ? AND result = ?", (visitor, id_))
+            self._end(db, visitor, id_, "withdrawn")
 
     def shared(self, share: str) -> Shared | None:
         """Return what is shared under an address, or nothing."""
-        query = """SELECT content, correct, imported, shares.at, test FROM shares
-                   JOIN results ON results.id = shares.result WHERE shares.id = ?"""
+        query = """SELECT content, correct, results.imported, shares.at, shares.test FROM shares
+                   JOIN results ON results.id = shares.result
+                   JOIN held ON held.visitor = shares.visitor AND held.result = shares.result
+                   WHERE shares.id = ? AND NOT removed"""
         with self._lock:
             row = self._connection.execute(query, (share,)).fetchone()
         return Shared(_result(*row[:3]), row[3], json.loads(row[4]) if row[4] else None) if row else None
+
+    def ended(self, share: str) -> str:
+        """Return why an address leads nowhere any more: `deleted`, `withdrawn`, or empty if it never did."""
+        query = """SELECT why FROM ended WHERE id = :id UNION SELECT 'deleted' FROM shares
+                   JOIN held ON held.visitor = shares.visitor AND held.result = shares.result
+                   WHERE shares.id = :id AND removed"""
+        with self._lock:
+            row = self._connection.execute(query, {"id": share}).fetchone()
+        return str(row[0]) if row else ""
 
     def close(self) -> None:
         """Close the file."""
@@ -291,13 +315,20 @@ class LibraryStore:
         db.execute(f"INSERT INTO held ({', '.join(values)}) VALUES ({marks})", values)
 
     def _forget(self, db: sqlite3.Connection, which: str, values: Sequence[str]) -> None:
-        """Drop held rows for good, their tags, and every result that nobody holds or shares any more."""
+        """Drop held rows for good, their tags and addresses, and every result that nobody holds any more."""
         rows = db.execute(f"SELECT visitor, result FROM held WHERE {which}", values).fetchall()
         for visitor, id_ in rows:
+            self._end(db, visitor, id_, "deleted")
             for table in ("held", "tags"):
                 db.execute(f"DELETE FROM {table} WHERE visitor = ? AND result = ?", (visitor, id_))
-            unused = " AND ".join(f"NOT EXISTS (SELECT 1 FROM {one} WHERE result = ?)" for one in ("held", "shares"))
-            db.execute(f"DELETE FROM results WHERE id = ? AND {unused}", (id_, id_, id_))
+            unused = "NOT EXISTS (SELECT 1 FROM held WHERE result = ?)"
+            db.execute(f"DELETE FROM results WHERE id = ? AND {unused}", (id_, id_))
+
+    def _end(self, db: sqlite3.Connection, visitor: str, id_: str, why: str) -> None:
+        """Take the address from a result, and remember why."""
+        found = "FROM shares WHERE visitor = ? AND result = ?"
+        db.execute(f"INSERT INTO ended SELECT id, ? {found}", (why, visitor, id_))
+        db.execute(f"DELETE {found}", (visitor, id_))
 
     def _holds(self, db: sqlite3.Connection, visitor: str, id_: str) -> bool:
         query = "SELECT 1 FROM held WHERE visitor = ? AND result = ? AND NOT removed"

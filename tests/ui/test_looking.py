@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page, expect
 
 from merging_core.evaluation.pictures import gray, resized
-from tests.ui.studio import settled
+from tests.ui.studio import DESKTOP, settled
 
 ANSWERED_ALIKE = """() => {
   const said = (kind) => [...document.querySelectorAll(`.guesses .${kind} td`)].map((cell) => cell.innerText).join(" ");
@@ -116,6 +116,7 @@ def test_a_click_on_a_task_shows_its_confusion_and_the_pictures_behind_it(page: 
     lost = panel.locator(".strip-box").first
     number = int(re.findall(rf"right: (\d+) of {n}", lost.locator("h3").inner_text())[0])
     assert lost.locator("li .tile").count() == min(number, 24)
+    assert page.evaluate("document.documentElement.scrollWidth") <= DESKTOP["width"], "the page scrolls sideways"
     panel.get_by_label("task", exact=True).select_option("tiny/shapes")
     expect(panel).to_have_attribute("data-task", "tiny/shapes", timeout=30_000)
     assert panel.locator(".counts tbody tr").count() == 10

@@ -284,13 +284,14 @@ def _markers(sheet: Sheet, trace: Mapping[str, Any], place: Place, points: Seque
 
 def _texts(sheet: Sheet, trace: Mapping[str, Any], place: Place, points: Sequence[Point]) -> None:
     words = each(trace.get("text"), len(points), "")
-    upright, _, side = str(trace.get("textposition") or "middle center").partition(" ")
-    x = {"left": "right", "right": "left"}.get(side, "center")
-    y = {"top": "bottom", "bottom": "top"}.get(upright, "middle")
+    sides = each(trace.get("textposition"), len(points), "middle center")
     gap = 3 + float((trace.get("marker") or {}).get("size", 6)) / 2 if "markers" in str(trace.get("mode")) else 0.0
-    shift = ({"left": gap, "right": -gap}.get(x, 0.0), {"top": gap, "bottom": -gap}.get(y, 0.0))
     style = _font(trace.get("textfont"), place.style)
-    for word, point in zip(words, points, strict=True):
+    for word, beside, point in zip(words, sides, points, strict=True):
+        upright, _, side = str(beside).partition(" ")
+        x = {"left": "right", "right": "left"}.get(side, "center")
+        y = {"top": "bottom", "bottom": "top"}.get(upright, "middle")
+        shift = ({"left": gap, "right": -gap}.get(x, 0.0), {"top": gap, "bottom": -gap}.get(y, 0.0))
         if word and not math.isnan(point[0] + point[1]):
             sheet.write(lines_of(str(word), style), (point[0] + shift[0], point[1] + shift[1]), x, y)
 

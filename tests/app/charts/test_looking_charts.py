@@ -108,3 +108,20 @@ def test_a_trade_off_is_drawn_against_the_other_tasks_with_its_ends_named() -> N
     assert wise["line"]["dash"] == "dot"
     assert (base["x"], base["y"]) == ([0.6], [0.4])
     assert (expert["x"], expert["y"]) == (pytest.approx([0.35]), [0.75])
+
+
+def test_points_that_coincide_have_one_label_and_no_label_lies_on_another() -> None:
+    numbers = trade_numbers()
+    for point, (control, target) in zip(
+        numbers["curves"]["lines_gamma"],
+        [(0.47, 0.55), (0.44, 0.65), (0.43, 0.65), (0.43, 0.7), (0.43, 0.7), (0.43, 0.7)],
+        strict=True,
+    ):
+        point |= {"control": control, "target": target, "target_interval": [0.4, 0.85]}
+    _, lines, _, expert = trade_off.figure_of(numbers)["data"]
+    assert "γ 0.6, 0.8, 1" in lines["text"]
+    spots = [(x, y, side) for x, y, side in zip(lines["x"], lines["y"], lines["textposition"], strict=True)]
+    spots = [spot for spot, text in zip(spots, lines["text"], strict=True) if text]
+    assert len(set(spots)) == len(spots) >= 3
+    assert (expert["x"][0], expert["y"][0], expert["textposition"][0]) not in spots
+    assert [row[4] for row in lines["customdata"]] == ["γ 0", "γ 0.2", "γ 0.4", "γ 0.6", "γ 0.8", "γ 1"]

@@ -307,7 +307,20 @@ def test_an_unknown_or_withdrawn_result_falls_back_to_the_recipe_in_the_link(ann
     for address in (r, "0" * 32, "../../x", "'; --"):
         gone = bob.call("stored", {"r": address})
         assert gone["ok"] and gone["found"] is False and "recipe is opened instead" in gone["notice"]
+        assert ("not shared any more" in gone["notice"]) == (address == r)
     assert bob.call("hello", {"link": payload})["state"]["recipe"] == state["recipe"]
+
+
+def test_the_link_of_a_deleted_result_says_that_it_was_deleted_and_opens_its_recipe(ann: Browser, bob: Browser) -> None:
+    answer = ann.call("share_result", {"state": ann.state()})
+    r = answer["query"].split("&")[0].removeprefix("r=")
+    assert ann.call("library_delete", {"ids": [answer["id"]]})["deleted"] == 1
+    notice = "The result of this link was deleted by its owner. Its recipe is opened instead."
+    assert bob.call("stored", {"r": r})["notice"] == notice
+    assert bob.call("recompute", {"r": r})["ok"] is False
+    assert bob.client.get(f"/basin-card/{r}.png").status_code == 404
+    assert ann.call("library_restore", {})["restored"] == 1
+    assert bob.call("stored", {"r": r})["found"] is True
 
 
 def test_recomputing_says_that_nothing_changed_or_what_did(ann: Browser, bob: Browser) -> None:

@@ -128,17 +128,53 @@ def test_what_was_deleted_last_can_be_brought_back_and_what_was_deleted_before_i
     assert names(store, "ann") == ["3", "2"] and store.get("ann", ids[1]).tags == ("t",)
 
 
-def test_a_deleted_result_stays_while_another_holds_or_shares_it(store: LibraryStore) -> None:
-    shared, _ = store.save("ann", result(0.1))
+def test_a_deleted_result_stays_while_another_holds_it(store: LibraryStore) -> None:
     both, _ = store.save("ann", result(0.2))
     store.save("bob", result(0.2))
     alone, _ = store.save("ann", result(0.3))
-    address = store.share("ann", shared)
-    store.remove("ann", [shared, both, alone])
+    theirs = store.share("bob", both)
+    store.remove("ann", [both, alone])
     store.remove("ann", [])
-    assert contents(store) == 2
-    found = store.shared(address)
-    assert found is not None and found.result == result(0.1)
+    assert contents(store) == 1
+    assert store.shared(theirs) is not None and store.ended(theirs) == ""
+
+
+def test_the_link_of_a_deleted_result_says_so_until_it_is_brought_back(store: LibraryStore) -> None:
+    id_, _ = store.save("ann", result(0.1))
+    address = store.share("ann", id_)
+    store.remove("ann", [id_])
+    assert store.shared(address) is None and store.ended(address) == "deleted"
+    store.restore("ann")
+    assert store.shared(address) is not None and store.ended(address) == ""
+    store.remove("ann", [id_])
+    store.remove("ann", [])
+    assert store.shared(address) is None and store.ended(address) == "deleted" and contents(store) == 0
+
+
+def test_a_deleted_result_that_is_saved_again_is_not_shared_again(store: LibraryStore) -> None:
+    id_, _ = store.save("ann", result(0.1))
+    address = store.share("ann", id_)
+    store.remove("ann", [id_])
+    store.save("ann", result(0.1))
+    assert store.get("ann", id_).share is None
+    assert store.shared(address) is None and store.ended(address) == "deleted"
+    assert store.share("ann", id_) != address
+
+
+def test_an_older_library_closes_the_links_of_results_that_were_deleted(tmp_path: Path) -> None:
+    first = LibraryStore(tmp_path)
+    kept, gone = (first.save("ann", result(number / 10))[0] for number in (1, 2))
+    addresses = [first.share("ann", id_) for id_ in (kept, gone)]
+    first.close()
+    older = sqlite3.connect(tmp_path / "library.sqlite")
+    older.executescript("DROP TABLE ended; PRAGMA user_version = 1;")
+    older.execute("DELETE FROM held WHERE result = ?", (gone,))
+    older.commit()
+    older.close()
+    second = LibraryStore(tmp_path)
+    assert second.shared(addresses[0]) is not None and second.shared(addresses[1]) is None
+    assert second.ended(addresses[1]) == "deleted" and contents(second) == 1
+    second.close()
 
 
 def test_what_was_deleted_is_gone_after_a_restart(tmp_path: Path) -> None:
@@ -163,6 +199,7 @@ def test_a_share_is_read_by_its_address_alone_and_shows_nothing_of_its_owner(sto
     assert store.share("bob", id_) != address
     store.unshare("ann", id_)
     assert store.shared(address) is None and store.get("ann", id_).share is None
+    assert store.ended(address) == "withdrawn" and store.ended("0" * 32) == ""
 
 
 def test_everything_survives_a_restart(tmp_path: Path) -> None:
