@@ -16,7 +16,7 @@ BROKEN := $(if $(shell $(PYTHON_IN_VENV) -c '' 2>/dev/null && echo whole),,FORCE
 PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix test-unit test-ui test-slow zoo zoo-verify bench-live docs space browser clean FORCE
+.PHONY: help run test check fix test-unit test-ui test-slow zoo zoo-verify bench-live docs images space browser clean FORCE
 
 help:  ## List these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ docs: $(TEST_STAMP)  ## Write the generated pages again
 	$(PYTHON_IN_VENV) -m merging_core.methods.table > docs/methods.md
 	$(PYTHON_IN_VENV) -m merging_core.cli.manual > docs/cli.md
 	$(PYTHON_IN_VENV) -m tests.examples
+
+images: $(TEST_STAMP) browser  ## Take the pictures of the documentation again
+	$(PYTHON_IN_VENV) -m tests.ui.images
 
 space: $(RUN_STAMP)  ## Put Basin on Hugging Face Spaces: REPO=owner/name, with HF_TOKEN set (OPTIONS=--dry-run only shows)
 	@$(PYTHON_IN_VENV) -m app.space "$(REPO)" $(OPTIONS)
