@@ -7,12 +7,13 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from app.server_folder import ServerFolder
 
 __all__ = ["RESULT", "Job", "JobFolder", "Limits"]
 
@@ -69,6 +70,8 @@ class Job:
     """When and what, oldest first."""
     problems: tuple[dict[str, str], ...] = ()
     result: dict[str, Any] | None = None
+    uses: tuple[str, ...] = ()
+    """References to what must stay in place until the job has ended."""
 
     def changed(self, **changes: Any) -> Job:
         """Return the job with some fields changed."""
@@ -83,18 +86,12 @@ class JobFolder:
     """`<data>/jobs`; a temporary folder where nothing is kept, or where another server works in that one."""
 
     def __init__(self, data: Path | None) -> None:
-        self._data = data
-        self._root: Path | None = None
-        self._temporary = False
-        self._lock = -1
+        self._folder = ServerFolder(data, "jobs")
 
     @property
     def root(self) -> Path:
         """The folder, made when it is first needed."""
-        if self._root is None:
-            self._root = self._claimed() or Path(tempfile.mkdtemp(prefix="basin-jobs-"))
-            self._temporary = self._lock < 0
-        return self._root
+        return self._folder.path
 
     def path(self, id_: str) -> Path:
         """Return a job's folder."""
@@ -102,10 +99,12 @@ class JobFolder:
             raise ValueError("a job's id has 32 hex digits")
         return self.root / id_
 
-    def create(self, visitor: str, title: str, key: str, kind: str, now: datetime) -> Job:
+    def create(  # noqa: PLR0913
+        self, visitor: str, title: str, key: str, kind: str, now: datetime, uses: tuple[str, ...] = ()
+    ) -> Job:
         """Make a job with its folder."""
         created = now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        job = Job(secrets.token_hex(16), visitor, title, key, created, kind)
+        job = Job(secrets.token_hex(16), visitor, title, key, created, kind, uses=uses)
         self.path(job.id).mkdir()
         self.write(job)
         return job
@@ -155,34 +154,7 @@ class JobFolder:
 
     def close(self) -> None:
         """Give the folder back; delete it if it was temporary."""
-        if self._root is not None and self._temporary:
-            shutil.rmtree(self._root, ignore_errors=True)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
-
-    def _claimed(self) -> Path | None:
-        """Return the folder in the data folder if nobody else works in it; the lock ends with this process."""
-        if self._data is None:
-            return None
-        root = self._data / "jobs"
-        try:
-            root.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(root / ".lock", os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
-        except OSError:
-            return None
-        try:
-            import fcntl
-
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # without such locks there is no telling; the folder is taken to be ours
-            self._lock = descriptor
-            return root
-        except OSError:
-            os.close(descriptor)
-            return None
-        self._lock = descriptor
-        return root
+        self._folder.close()
 
 
 def _read(path: Path) -> Job | None:
@@ -191,6 +163,7 @@ def _read(path: Path) -> Job | None:
         with path.open("rb") as file:
             fields = json.loads(file.read(_LARGEST_RECORD))
         log = tuple((str(when), str(text)) for when, text in fields["log"])
-        return Job(**{**fields, "log": log, "problems": tuple(fields["problems"])})
+        lists = {name: tuple(fields.get(name, ())) for name in ("problems", "uses")}
+        return Job(**{**fields, **lists, "log": log})
     except (OSError, ValueError, TypeError, KeyError):
         return None

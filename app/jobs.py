@@ -76,9 +76,11 @@ class Jobs:
         key: str,
         kind: str = "export",
         secret: str | None = None,
+        uses: tuple[str, ...] = (),
     ) -> Job:
         """Put a job at the end of its lane; `work` is `module:function`, its payload plain JSON.
 
+        `uses`: references to what must stay in place until the job has ended (`used`).
         `secret`: what the work finds as `reporter.secret`, such as a token; it is never written down.
 
         A visitor's job of the same `key` that waits, runs or is done is returned instead: asking twice is one job.
@@ -94,7 +96,7 @@ class Jobs:
             self._check_places(mine)
             self._clean()
             try:
-                job = self._store.create(visitor, title, key, kind, self._now())
+                job = self._store.create(visitor, title, key, kind, self._now(), uses)
             except OSError as error:
                 got = error.strerror or type(error).__name__
                 problem = Problem("the folder of jobs can be written", f"“{got}”", "", "try again later")
@@ -127,6 +129,12 @@ class Jobs:
             self._open()
             mine = [job for job in reversed(self._jobs.values()) if job.visitor == visitor]
             return tuple(job for job in mine if kind in (None, job.kind))
+
+    def used(self) -> frozenset[str]:
+        """Return the references that jobs which wait or run need."""
+        with self._changed:
+            unfinished = (job for job in self._jobs.values() if job.state in ("queued", "running"))
+            return frozenset(ref for job in unfinished for ref in job.uses)
 
     def ahead(self, job: Job) -> int:
         """Return how many jobs run or wait before this one, in its lane."""

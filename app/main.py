@@ -31,12 +31,19 @@ from app.settings import Settings, SettingsError
 from app.signing_in import SignInMiddleware
 from app.studio.service import Studio
 from app.studio.workbench import Workbench
+from app.uploads.route import upload_routes
+from app.uploads.service import UploadDesk
+from app.uploads.shelf import UploadLimits, Uploads
 from app.views import studio as studio_view
 from app.visitors import Cookie, VisitorMiddleware
 from merging_core.errors import BasinError
 
 __all__ = ["Basin", "create_app", "launch", "main"]
 
+_DAY = 24 * 3600.0
+_SPACE_UPLOADS, _ALL_UPLOADS = 20_000_000_000, 500_000_000_000
+"""Bytes of all uploads together, on a Space and elsewhere."""
+_FILES_A_VISITOR = 4
 _CSS = """
 .gradio-container, .gradio-container > main, .gradio-container .main, .gradio-container .wrap,
 .gradio-container .contain {
@@ -50,12 +57,15 @@ _CSS = """
 class Basin(gr.Blocks):
     """The page, with what works behind it; `start` is `launch` with everything that Basin wants of Gradio."""
 
-    def __init__(self, settings: Settings, studio: Studio, shelf: Shelf, jobs: Jobs, files: BrowserFiles) -> None:
+    def __init__(  # noqa: PLR0913
+        self, settings: Settings, studio: Studio, shelf: Shelf, jobs: Jobs, uploads: Uploads, files: BrowserFiles
+    ) -> None:
         self.settings = settings
         super().__init__(title="Basin", analytics_enabled=False, fill_width=True, fill_height=True)
         self.studio = studio
         self.shelf = shelf
         self.jobs = jobs
+        self.uploads = uploads
         self.browser_files = files
 
     @property
@@ -72,7 +82,12 @@ class Basin(gr.Blocks):
             Middleware(CardMiddleware, cards=self.shelf.cards, root_path=settings.root_path),
             Middleware(SignInMiddleware),
         ]
-        routes = [self.browser_files.route(), self.shelf.cards.route(), *download_routes(self.jobs)]
+        routes = [
+            self.browser_files.route(),
+            self.shelf.cards.route(),
+            *download_routes(self.jobs),
+            *upload_routes(self.uploads, cookie),
+        ]
         _, url, _ = self.launch(
             server_name=settings.host,
             server_port=settings.port,
@@ -110,16 +125,20 @@ class Basin(gr.Blocks):
     def release(self) -> None:
         """Give back what works for the page, whether it was ever shown or not."""
         self.jobs.close()
+        self.uploads.close()
         self.studio.close()
         self.shelf.store.close()
 
 
 def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     """Build the page and what works behind it; `workbench` is the zoo's unless another is given."""
+    allowed = settings.allowance
+    jobs = Jobs(settings.scratch, limits=Limits(unfinished=allowed.jobs, seconds=allowed.seconds))
+    uploads = Uploads(settings.scratch, _upload_limits(settings), used=jobs.used)
     if workbench is None:
         from app.studio.bench import ZooBench
 
-        workbench = ZooBench(settings)
+        workbench = ZooBench(settings, uploads=uploads.checkpoints)
     ledger = Ledger(settings.data, shared_disk=settings.shared_disk)
     scheduler = Scheduler(workers=settings.workers)
     errands = Scheduler()
@@ -129,8 +148,6 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     models = workbench.models()
     looking = Looking(models, workbench.families, scheduler).functions() if models is not None else {}
     shelf = open_shelf(settings, workbench, ledger, errands)
-    allowed = settings.allowance
-    jobs = Jobs(settings.scratch, limits=Limits(unfinished=allowed.jobs, seconds=allowed.seconds))
     exports = Exports(
         workbench,
         ledger,
@@ -138,19 +155,28 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         jobs,
         zoo=settings.zoo,
         models=settings.models,
+        uploads=uploads.root,
         data=settings.scratch,
         largest=allowed.export_bytes,
     )
     files = BrowserFiles.collect()
-    basin = Basin(settings, studio, shelf, jobs, files)
-    picker = Models(workbench, errands)
+    basin = Basin(settings, studio, shelf, jobs, uploads, files)
+    picker = Models(workbench, errands, uploads)
     desk = JobDesk(jobs)
     parts = [gallery.functions(), looking, exports.functions(), desk.functions(), picker.functions()]
+    parts.append(UploadDesk(uploads).functions())
     rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
     with basin:
         studio_view.build({**studio.functions(), **rooms}, files, callers)
         mount(Endpoints(workbench, studio, errands), settings.address or settings.root_path, callers)
     return basin
+
+
+def _upload_limits(settings: Settings) -> UploadLimits:
+    """Return how much may be uploaded: strangers who share a Space get a day, and little of its disk together."""
+    most = settings.allowance.upload_bytes
+    total, seconds = (_SPACE_UPLOADS, _DAY) if settings.space else (_ALL_UPLOADS, None)
+    return UploadLimits(most, _FILES_A_VISITOR * most, total, seconds)
 
 
 def launch(settings: Settings, *, block: bool = True, quiet: bool = False) -> Basin:

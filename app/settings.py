@@ -46,6 +46,8 @@ class Allowance:
     """That wait or run at the same time."""
     seconds: float
     """That one job may run."""
+    upload_bytes: int
+    """Of one upload; all of one visitor may have four times as much."""
 
 
 @dataclass(frozen=True)
@@ -168,12 +170,13 @@ class Settings:
 
 def _allowance(env: Mapping[str, str], space: bool, problems: list[Problem]) -> Allowance:
     """Read what a visitor may ask for; a Space is shared by strangers and gives less."""
-    model, export, minutes = (2_000, 2_000, 20) if space else (1_000_000, 8_000, 120)
+    model, export, minutes, upload = (2_000, 2_000, 20, 500) if space else (1_000_000, 8_000, 120, 4_000)
     return Allowance(
         model_bytes=_whole(env, "BASIN_MOST_MODEL_MB", model, 1, 10_000_000, problems) * _MEGABYTE,
         export_bytes=_whole(env, "BASIN_MOST_EXPORT_MB", export, 1, 10_000_000, problems) * _MEGABYTE,
         jobs=_whole(env, "BASIN_MOST_JOBS", 1 if space else 2, 1, 100, problems),
         seconds=60.0 * _whole(env, "BASIN_MOST_MINUTES", minutes, 1, 10_000, problems),
+        upload_bytes=_whole(env, "BASIN_MOST_UPLOAD_MB", upload, 1, 1_000_000, problems) * _MEGABYTE,
     )
 
 

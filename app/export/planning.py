@@ -20,6 +20,7 @@ from app.studio.workbench import Cancelled, Workbench
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.shards import shards
+from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import Plan, make_plan
 from merging_core.engines.pricing import amount
@@ -44,11 +45,15 @@ class Planner:
     data: Path | None
     largest: int
     """Bytes that one export may have."""
+    uploads: Path | None = None
+    """Where uploads lie, on a server that takes some."""
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The checkpoints of the zoo and of the folder, and no other files of this machine."""
-        return Catalog(load_zoo(self.zoo), local=LocalFolders(self.models) if self.models is not None else None)
+        """The checkpoints of the zoo and of the folder, those uploaded, and no other files of this machine."""
+        local = LocalFolders(self.models) if self.models is not None else None
+        uploads = UploadedCheckpoints(self.uploads) if self.uploads is not None else None
+        return Catalog(load_zoo(self.zoo), local=local, uploads=uploads)
 
     def plan(self, state: StudioState, shard_bytes: int | None) -> Plan:
         """Plan a merge and check everything that can be known before it starts.
@@ -113,6 +118,7 @@ class Planner:
         return {
             "zoo": str(self.zoo.absolute()),
             "models": str(self.models.absolute()) if self.models is not None else None,
+            "uploads": str(self.uploads.absolute()) if self.uploads is not None else None,
             "recipe": plan.recipe.as_json(),
             "hash": plan.hash,
             "name": name_of(plan),

@@ -18,6 +18,7 @@ from app.state import StudioState, parse_state
 from app.studio.messages import message_of
 from app.studio.rows import label_of
 from app.studio.workbench import Workbench
+from merging_core.recipes.resolving import references
 
 __all__ = ["Exports"]
 
@@ -37,13 +38,14 @@ class Exports:
         *,
         zoo: Path,
         models: Path | None = None,
+        uploads: Path | None = None,
         data: Path | None,
         largest: int = _LARGEST_EXPORT,
     ) -> None:
         self._workbench = workbench
         self._scheduler = scheduler
         self._jobs = jobs
-        self._planner = Planner(workbench, ledger, zoo, models, data, largest)
+        self._planner = Planner(workbench, ledger, zoo, models, data, largest, uploads)
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""
@@ -81,6 +83,7 @@ class Exports:
             work=work.NAME,
             payload=payload,
             key=f"export {plan.hash} {shard_bytes} {len(payload['results'])}",
+            uses=references(plan.recipe),
         )
 
     def _asked(self, message: object) -> tuple[StudioState, int | None]:

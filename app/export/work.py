@@ -27,6 +27,7 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     torch.set_num_threads(1)
     from merging_core.checkpoints import Catalog
     from merging_core.checkpoints.local import LocalFolders
+    from merging_core.checkpoints.uploads import UploadedCheckpoints
     from merging_core.checkpoints.zoo import load_zoo
     from merging_core.engines import make_plan
     from merging_core.engines.pricing import amount
@@ -34,8 +35,12 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     from merging_core.recipes import parse_recipe
 
     begun = time.monotonic()
-    models = payload["models"]
-    catalog = Catalog(load_zoo(Path(payload["zoo"])), local=LocalFolders(Path(models)) if models else None)
+    models, uploads = payload["models"], payload["uploads"]
+    catalog = Catalog(
+        load_zoo(Path(payload["zoo"])),
+        local=LocalFolders(Path(models)) if models else None,
+        uploads=UploadedCheckpoints(Path(uploads)) if uploads else None,
+    )
     plan = make_plan(parse_recipe(payload["recipe"]), catalog)
     if plan.hash != payload["hash"]:
         must = "the checkpoints are those that the merge was planned with"

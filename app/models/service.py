@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from app.families import Family
@@ -13,6 +13,7 @@ from app.own_family import MOST_EXPERTS, family_named, own_name
 from app.state import default_state
 from app.studio.messages import MessageError, is_text, message_of
 from app.studio.workbench import Numbers, Workbench
+from app.uploads.shelf import Upload, Uploads
 from merging_core.errors import Problem
 
 __all__ = ["Models"]
@@ -23,9 +24,10 @@ _REF = is_text(300)
 class Models:
     """Methods take a visitor's id and a message, and return an answer; none raises."""
 
-    def __init__(self, workbench: Workbench, scheduler: Scheduler) -> None:
+    def __init__(self, workbench: Workbench, scheduler: Scheduler, uploads: Uploads | None = None) -> None:
         self._workbench = workbench
         self._scheduler = scheduler
+        self._uploads = uploads
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""
@@ -37,6 +39,7 @@ class Models:
         message_of(message, {})
         rows = [row for family in self._workbench.families for row in _rows(family)]
         rows += [_loose_row(ref) for ref in self._workbench.offered()]
+        rows += [_uploaded_row(upload) for upload in self._of(visitor) if upload.form == "checkpoint"]
         return {"checkpoints": rows, "most": MOST_EXPERTS}
 
     @answers_in_turn
@@ -62,6 +65,9 @@ class Models:
         future = self._scheduler.submit(visitor, "models", "models", 0, work)
         return {"checkpoints": await asyncio.wrap_future(future), "state": default_state(family).as_json()}
 
+    def _of(self, visitor: str) -> Sequence[Upload]:
+        return self._uploads.of(visitor) if self._uploads is not None else ()
+
 
 def _rows(family: Family) -> list[Numbers]:
     """Return base and experts of a family as the page lists them."""
@@ -77,6 +83,11 @@ def _loose_row(ref: str) -> Numbers:
     """Return a checkpoint that belongs to no family, and of which no task is known."""
     about: Numbers = {"role": "expert", "task": None, "family": "", "group": "Folders of this machine", "tasks": []}
     return {"ref": ref, "title": ref.rpartition("/")[2].rpartition(":")[2], **about}
+
+
+def _uploaded_row(upload: Upload) -> Numbers:
+    """Return a checkpoint that this visitor uploaded."""
+    return {**_loose_row(upload.ref), "group": "Your uploads"}
 
 
 def _are_experts(value: object) -> bool:

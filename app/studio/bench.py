@@ -29,6 +29,7 @@ from app.zero_gpu import lent_gpu
 from merging_core import __version__
 from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.local import LocalFolders
+from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines.live import LiveEngine
 from merging_core.errors import CheckpointError, EvaluationError, Problem
@@ -56,16 +57,20 @@ _OWN = 16
 class ZooBench:
     """Merges and measures the zoo's checkpoints; safe to use from several threads.
 
+    `uploads`: where visitors' checkpoints lie, on a server that takes some.
     `fine_seconds`: how long one request for more of a path's points may take before it answers with what it has.
 
     Raises: `CheckpointError` if the zoo cannot be read.
     """
 
-    def __init__(self, settings: Settings, *, fine_seconds: float = _FINE_SECONDS) -> None:
+    def __init__(
+        self, settings: Settings, *, uploads: UploadedCheckpoints | None = None, fine_seconds: float = _FINE_SECONDS
+    ) -> None:
         self._fine_seconds = fine_seconds
         self._zoo = load_zoo(settings.zoo)
         self._local = LocalFolders(settings.models) if settings.models is not None else None
-        self._catalog = Catalog(self._zoo, local=self._local, largest=settings.allowance.model_bytes)
+        largest = settings.allowance.model_bytes
+        self._catalog = Catalog(self._zoo, local=self._local, uploads=uploads, largest=largest)
         # A GPU that is lent looks as if it were always there; what runs all the time stays on the CPU.
         self._lent = lent_gpu() if settings.zero_gpu else None
         device = "cpu" if settings.zero_gpu else settings.device

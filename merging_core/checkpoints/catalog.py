@@ -11,6 +11,7 @@ from merging_core.checkpoints.content import PIN_DIGITS
 from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
 from merging_core.checkpoints.ref import Ref, parse_ref
+from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import Zoo
 from merging_core.errors import CheckpointError, Problem
 
@@ -44,7 +45,7 @@ class HubSource(Protocol):
 
 @dataclass(frozen=True)
 class Catalog:
-    """Opens references: `zoo:` from the given zoo, `file:`, `local:` and `hub:` where these are allowed.
+    """Opens references: `zoo:` from the given zoo, `file:`, `local:`, `upload:` and `hub:` where these are allowed.
 
     Opening reads headers, never data, so it is not cached; the digest of a file is computed when it is asked for. A
     checkpoint of the Hub that is not downloaded yet has headers only: `fetch` downloads it.
@@ -54,6 +55,7 @@ class Catalog:
     allow_files: bool = False
     hub: HubSource | None = None
     local: LocalFolders | None = None
+    uploads: UploadedCheckpoints | None = None
     largest: int | None = None
     """Bytes that one checkpoint may have; None for any."""
 
@@ -84,6 +86,11 @@ class Catalog:
                 fix = "name the folder that holds them in BASIN_MODELS"
                 raise CheckpointError(Problem("folders of this machine are offered here", "local:", "reference", fix))
             checkpoint = open_checkpoint(self.local.folder(ref.path), ref)
+        elif ref.scheme == "upload":
+            if self.uploads is None:
+                fix = "it was uploaded to a server; use it there, or name the file itself"
+                raise CheckpointError(Problem("uploads are kept here", "upload:", "reference", fix))
+            checkpoint = self.uploads.open(ref)
         else:
             if not self.allow_files:
                 fix = "pick a checkpoint of the zoo, or use the command line"

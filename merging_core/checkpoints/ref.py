@@ -10,15 +10,16 @@ from merging_core.errors import CheckpointError, Problem, closest
 
 __all__ = ["SCHEMES", "Ref", "parse_ref", "ref_of_url"]
 
-SCHEMES = ("zoo", "hub", "local", "file")
+SCHEMES = ("zoo", "hub", "local", "upload", "file")
 """The schemes that can be opened."""
 
 _LATER = {"recipe": "merges of merges"}
-_LONGEST = {"zoo": 128, "hub": 160, "local": 256, "file": 4096}
+_LONGEST = {"zoo": 128, "hub": 160, "local": 256, "upload": 80, "file": 4096}
 _LONGEST_SHOWN = 80
 _ZOO_PATH = re.compile(r"[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9_-]+)*(?:/[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9_-]+)*){0,3}")
 _LOCAL_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,94}"
 _LOCAL_PATH = re.compile(rf"{_LOCAL_NAME}(?:/{_LOCAL_NAME}){{0,2}}")
+_UPLOAD_PATH = re.compile(r"[0-9a-f]{32}(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,39})?")
 _PIN = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?")
 _HUB_NAME = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _HUB_PATH = re.compile(rf"({_HUB_NAME})/({_HUB_NAME})(?<!\.git)")
@@ -30,7 +31,7 @@ _NO_OWNERS = {
 }
 _REVISION = re.compile(r"(?!.*(?:\.\.|//|\.lock(?:/|$)|/\.))[A-Za-z0-9_][A-Za-z0-9_./+-]{0,126}(?<![/.])|[A-Za-z0-9_]")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_SHORT_COMMIT = 7
+_SHORT_COMMIT, _SHORT_UPLOAD = 7, 8
 _SITES = ("huggingface.co", "www.huggingface.co", "hf.co")
 _WEB = re.compile(r"(?:https?://)?([^/]+)/([^?#]*)(?:[?#].*)?")
 _SPECIAL_REVISION = re.compile(r"refs/(?:pr|convert)/[^/]+")
@@ -63,6 +64,8 @@ class Ref:
     def label(self) -> str:
         """How messages call the checkpoint: of a file only the last part of its path, which a visitor may see.
 
+        An upload is called by its name, or by its first digits.
+
         >>> Ref("file", "/home/ada/experts/digits").label
         'file:digits'
         >>> Ref("hub", "ada/digits", "0123456789" * 4).label
@@ -71,6 +74,9 @@ class Ref:
         if self.scheme == "hub":
             revision = self.pin[:_SHORT_COMMIT] if self.pin and self.commit else self.pin
             return f"hub:{self.path}" + (f"@{revision}" if revision else "")
+        if self.scheme == "upload":
+            digits, _, name = self.path.partition("/")
+            return f"upload:{name or digits[:_SHORT_UPLOAD]}"
         shown = PurePath(self.path).name or self.path if self.scheme == "file" else self.path
         return f"{self.scheme}:{shown}"
 
@@ -106,7 +112,7 @@ def parse_ref(text: object) -> Ref:
         path, at, pin = rest.partition("@")
         return Ref(scheme, path, pin if at else None)
     path, at, pin = rest.rpartition("@")
-    if at and (scheme in ("zoo", "local") or _PIN.fullmatch(pin)):
+    if at and (scheme in ("zoo", "local", "upload") or _PIN.fullmatch(pin)):
         return Ref(scheme, path, pin)
     return Ref(scheme, rest)
 
@@ -181,6 +187,9 @@ def _problems(scheme: str, path: str, pin: str | None) -> list[Problem]:
     elif scheme == "local" and not _LOCAL_PATH.fullmatch(path):
         must = "a local path is one to three names of folders joined by “/”"
         problems.append(Problem(must, _shown(path), where, "write it like local:runs/digits"))
+    elif scheme == "upload" and not _UPLOAD_PATH.fullmatch(path):
+        must = "an upload is named by 32 hex digits, and “/” and a name where it has one"
+        problems.append(Problem(must, _shown(path), where, "choose it again under Choose models"))
     elif scheme == "hub" and (problem := _hub_problem(path)) is not None:
         problems.append(problem)
     elif scheme == "file" and _PIN.fullmatch(path.rpartition("@")[2]) and "@" in path:

@@ -329,3 +329,12 @@ def test_a_folder_that_somebody_deletes_stops_no_other_job(jobs: Jobs, tmp_path:
     assert [path.name for path in files_of(jobs, done)] == ["weights.bin"]
     shutil.rmtree(tmp_path / "jobs" / done.id / "result")
     assert files_of(jobs, done) == []
+
+
+def test_what_a_job_uses_is_in_use_until_it_has_ended(jobs: Jobs) -> None:
+    assert jobs.used() == frozenset()
+    job = jobs.submit("ann", title="wait", work=f"{WORKS}patient", payload={}, key="wait", uses=("upload:a", "zoo:b"))
+    assert jobs.used() == {"upload:a", "zoo:b"}
+    jobs.cancel("ann", job.id)
+    assert ended(jobs, job).uses == ("upload:a", "zoo:b")
+    assert jobs.used() == frozenset()

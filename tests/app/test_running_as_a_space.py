@@ -89,13 +89,16 @@ def test_strangers_get_less_than_somebody_at_home(tmp_path: Path) -> None:
     shared = Settings.from_env({**SPACE, "BASIN_DATA": str(tmp_path)}).allowance
     assert (shared.model_bytes, shared.export_bytes, shared.jobs, shared.seconds) == (2e9, 2e9, 1, 1200.0)
     assert shared.model_bytes < at_home.model_bytes and shared.export_bytes < at_home.export_bytes
+    assert (shared.upload_bytes, at_home.upload_bytes) == (5e8, 4e9)
     assert shared.jobs < at_home.jobs and shared.seconds < at_home.seconds
 
 
 def test_what_a_visitor_may_ask_for_can_be_set(tmp_path: Path) -> None:
-    given = {"BASIN_MOST_MODEL_MB": "3", "BASIN_MOST_EXPORT_MB": "4", "BASIN_MOST_JOBS": "5", "BASIN_MOST_MINUTES": "6"}
+    names = ("MODEL_MB", "EXPORT_MB", "JOBS", "MINUTES", "UPLOAD_MB")
+    given = {f"BASIN_MOST_{name}": str(3 + place) for place, name in enumerate(names)}
     found = Settings.from_env({**SPACE, **given, "BASIN_DATA": str(tmp_path)}).allowance
     assert (found.model_bytes, found.export_bytes, found.jobs, found.seconds) == (3e6, 4e6, 5, 360.0)
+    assert found.upload_bytes == 7e6
     with pytest.raises(SettingsError) as caught:
         Settings.from_env({name: "none" for name in given} | {"BASIN_SHARED_DISK": "yes"})
     assert {problem.where for problem in caught.value.problems} == {*given, "BASIN_SHARED_DISK"}
@@ -115,12 +118,12 @@ def test_an_export_that_is_larger_than_is_allowed_is_refused_in_its_plan(tmp_pat
 def test_jobs_are_as_many_and_as_long_as_is_allowed(tmp_path: Path) -> None:
     environment = {**SPACE, "BASIN_DATA": str(tmp_path), "BASIN_MOST_JOBS": "3", "BASIN_MOST_MINUTES": "7"}
 
-    async def build() -> tuple[int, float]:
+    async def build() -> tuple[int, float, float | None]:
         app = create_app(Settings.from_env(environment), PretendBench())
         app.release()
-        return app.jobs.limits.unfinished, app.jobs.limits.seconds
+        return app.jobs.limits.unfinished, app.jobs.limits.seconds, app.uploads.limits.seconds
 
-    assert asyncio.run(build()) == (3, 420.0)
+    assert asyncio.run(build()) == (3, 420.0, 24 * 3600.0)
 
 
 @pytest.mark.parametrize(

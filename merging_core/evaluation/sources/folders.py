@@ -20,9 +20,9 @@ from merging_core.evaluation.sources.pictures import (
     picture_bytes,
 )
 
-__all__ = ["open_class_folders", "open_table"]
+__all__ = ["PICTURE_ENDINGS", "open_class_folders", "open_table"]
 
-_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
+PICTURE_ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 _TABLE_BYTES = 1 << 26
 _LISTED = 8
 
@@ -103,7 +103,9 @@ def _folders(folder: Path) -> list[Path]:
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    found = [path for path in folder.iterdir() if path.suffix.lower() in _ENDINGS and not path.name.startswith(".")]
+    found = [
+        path for path in folder.iterdir() if path.suffix.lower() in PICTURE_ENDINGS and not path.name.startswith(".")
+    ]
     if len(found) > MAX_LISTED:
         raise EvaluationError(Problem(f"a folder has at most {MAX_LISTED:,} pictures", f"{len(found):,}", folder.name))
     return sorted(found)

@@ -1,0 +1,1 @@
+"""Uploads: checkpoints and data that visitors give to this server."""
