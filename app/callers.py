@@ -30,9 +30,13 @@ class Caller:
     """The visitor's own token for the Hub; never written down, never sent to the page."""
     account: str = ""
     """The visitor's name on the Hub, where it is known."""
+    own: bool = False
+    """Whether it is whoever runs this Basin: what lies in the cache of the Hub is then the caller's own."""
 
 
 NOBODY = Caller("")
+_PASSED_ON = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
+"""Headers by which a proxy says that a request came from elsewhere."""
 
 _CALLER: ContextVar[Caller] = ContextVar("basin caller", default=NOBODY)
 
@@ -64,19 +68,25 @@ def called_by(who: Caller) -> Iterator[None]:
 class Callers:
     """Tells the caller of a request.
 
-    `token`: the token of whoever runs this Basin, for a Basin that serves nobody else; else None. `sign_in`: whether
-    visitors sign in with their own accounts; then nobody's token is ever that one.
+    `token`: the token of whoever runs this Basin, where visitors are asked for with it; else None. `alone`: whether
+    this Basin serves nobody but them; then what a proxy passed on from elsewhere is a stranger's all the same.
+    `sign_in`: whether visitors sign in with their own accounts; then nobody's token is ever that one.
     """
 
-    def __init__(self, token: str | None = None, *, sign_in: bool = False) -> None:
+    def __init__(self, token: str | None = None, *, alone: bool = False, sign_in: bool = False) -> None:
         self._token = None if sign_in else token
+        self._alone = alone and not sign_in
         self._sign_in = sign_in
 
     def of(self, request: Request) -> Caller:
         """Return who sent a request; the middleware has read the cookies."""
         visitor = request.scope[SCOPE_KEY]
         found = signed_in(request.scope.get("session")) if self._sign_in else None
-        return Caller(visitor, self._token) if found is None else Caller(visitor, *found)
+        if found is not None:
+            return Caller(visitor, *found)
+        if self._alone and any(name in request.headers for name in _PASSED_ON):
+            return Caller(visitor)
+        return Caller(visitor, self._token, own=self._alone)
 
     def account(self) -> dict[str, str | None]:
         """Return what the page may know of the present caller: the account's name, and where signing in begins."""

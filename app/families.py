@@ -69,9 +69,13 @@ class Family:
 
 
 def plain(ref: object) -> str:
-    """Return a reference without its pin, and nothing for what is no text.
+    """Return what tells a checkpoint from others: its reference without a pin, and nothing for what is no text.
 
-    >>> plain("zoo:tiny/digits@0123456789abcdef"), plain(None)
-    ('zoo:tiny/digits', '')
+    Another commit of the Hub is another checkpoint, so there the whole reference counts.
+
+    >>> plain("zoo:tiny/digits@0123456789abcdef"), plain("hub:ada/digits@main"), plain(None)
+    ('zoo:tiny/digits', 'hub:ada/digits@main', '')
     """
-    return ref.partition("@")[0] if isinstance(ref, str) else ""
+    if not isinstance(ref, str):
+        return ""
+    return ref if ref.startswith("hub:") else ref.partition("@")[0]

@@ -18,6 +18,8 @@ from app.export.downloads import download_routes
 from app.export.service import Exports
 from app.gallery.examples import FOLDER, read_examples
 from app.gallery.service import Gallery
+from app.hub.service import HubDesk
+from app.hub.source import visitors_hub
 from app.job_desk import JobDesk
 from app.jobs import Jobs, Limits
 from app.ledger import Ledger
@@ -44,6 +46,8 @@ _DAY = 24 * 3600.0
 _SPACE_UPLOADS, _ALL_UPLOADS = 20_000_000_000, 500_000_000_000
 """Bytes of all uploads together, on a Space and elsewhere."""
 _FILES_A_VISITOR = 4
+_ASKING = 4
+"""Questions to the Hub that wait for their answers at the same time."""
 _CSS = """
 .gradio-container, .gradio-container > main, .gradio-container .main, .gradio-container .wrap,
 .gradio-container .contain {
@@ -58,7 +62,14 @@ class Basin(gr.Blocks):
     """The page, with what works behind it; `start` is `launch` with everything that Basin wants of Gradio."""
 
     def __init__(  # noqa: PLR0913
-        self, settings: Settings, studio: Studio, shelf: Shelf, jobs: Jobs, uploads: Uploads, files: BrowserFiles
+        self,
+        settings: Settings,
+        studio: Studio,
+        shelf: Shelf,
+        jobs: Jobs,
+        uploads: Uploads,
+        files: BrowserFiles,
+        network: Scheduler,
     ) -> None:
         self.settings = settings
         super().__init__(title="Basin", analytics_enabled=False, fill_width=True, fill_height=True)
@@ -67,6 +78,7 @@ class Basin(gr.Blocks):
         self.jobs = jobs
         self.uploads = uploads
         self.browser_files = files
+        self._network = network
 
     @property
     def expects_oauth(self) -> bool:
@@ -126,23 +138,26 @@ class Basin(gr.Blocks):
         """Give back what works for the page, whether it was ever shown or not."""
         self.jobs.close()
         self.uploads.close()
+        self._network.close()
         self.studio.close()
         self.shelf.store.close()
 
 
 def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     """Build the page and what works behind it; `workbench` is the zoo's unless another is given."""
+    hub = visitors_hub(settings)
     allowed = settings.allowance
     jobs = Jobs(settings.scratch, limits=Limits(unfinished=allowed.jobs, seconds=allowed.seconds))
     uploads = Uploads(settings.scratch, _upload_limits(settings), used=jobs.used)
     if workbench is None:
         from app.studio.bench import ZooBench
 
-        workbench = ZooBench(settings, uploads=uploads.checkpoints)
+        workbench = ZooBench(settings, hub=hub, uploads=uploads.checkpoints)
     ledger = Ledger(settings.data, shared_disk=settings.shared_disk)
     scheduler = Scheduler(workers=settings.workers)
     errands = Scheduler()
-    callers = Callers(sign_in=settings.sign_in)
+    network = Scheduler(workers=_ASKING)
+    callers = Callers(settings.hub_token, alone=settings.alone, sign_in=settings.sign_in)
     studio = Studio(workbench, ledger, scheduler, errands, callers)
     gallery = Gallery(read_examples(FOLDER), workbench, errands)
     models = workbench.models()
@@ -156,15 +171,18 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         zoo=settings.zoo,
         models=settings.models,
         uploads=uploads.root,
+        hub=hub,
         data=settings.scratch,
         largest=allowed.export_bytes,
     )
     files = BrowserFiles.collect()
-    basin = Basin(settings, studio, shelf, jobs, uploads, files)
-    picker = Models(workbench, errands, uploads)
+    basin = Basin(settings, studio, shelf, jobs, uploads, files, network)
+    picker = Models(workbench, errands, callers, uploads, hub, network)
     desk = JobDesk(jobs)
     parts = [gallery.functions(), looking, exports.functions(), desk.functions(), picker.functions()]
     parts.append(UploadDesk(uploads).functions())
+    if hub is not None:
+        parts.append(HubDesk(hub, network, jobs).functions())
     rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
     with basin:
         studio_view.build({**studio.functions(), **rooms}, files, callers)

@@ -69,7 +69,7 @@ def _own(name: str, families: Sequence[Family]) -> Family:
         raise RecipeError(*problems)
     experts = tuple(_expert(ref, task, place, families) for place, (ref, task) in enumerate(pairs))
     few = " and ".join(expert.title for expert in experts) if len(experts) < 3 else f"{len(experts)} experts"
-    description = f"{few} on {plain(base)}." if base else f"{few}, without a base."
+    description = f"{few} on {parse_ref(base).unpinned}." if base else f"{few}, without a base."
     ends = {"kind": "between", "a": experts[0].ref, "b": experts[-1].ref}
     path = ends if base is None and len(experts) > 1 else {"kind": "lambda"}
     return Family(name, "Your models", description, base, experts, tasks, _start(base, experts), path)
@@ -99,11 +99,14 @@ def _read(name: str) -> tuple[str | None, tuple[tuple[str, str | None], ...], tu
 def _closed(ref: str) -> list[Problem]:
     """Say what is wrong with a reference as text, or that visitors may not name its scheme."""
     try:
-        scheme = parse_ref(ref).scheme
+        found = parse_ref(ref)
     except BasinError as error:
         return list(error.problems)
-    if scheme in _CLOSED:
-        return [Problem("a family names checkpoints that every visitor may open", f"{scheme}:", "family")]
+    if found.scheme in _CLOSED:
+        return [Problem("a family names checkpoints that every visitor may open", f"{found.scheme}:", "family")]
+    if found.scheme == "hub" and found.commit is None:
+        fix = "choose the model again: then its commit is known"
+        return [Problem("a family names a model of the Hub with its commit", found.label, "family", fix)]
     return []
 
 
@@ -113,7 +116,7 @@ def _expert(ref: str, task: str | None, place: int, families: Sequence[Family]) 
         for expert in family.experts:
             if plain(expert.ref) == plain(ref):
                 return Expert(ref, expert.title, place, task, expert.description)
-    title = plain(ref).partition(":")[2].rpartition("/")[2]
+    title = parse_ref(ref).path.rpartition("/")[2]
     return Expert(ref, title.replace("-", " "), place, task)
 
 

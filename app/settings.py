@@ -12,14 +12,17 @@ import secrets
 import stat
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from merging_core.cli.environment import cache_folder, hub_token
 from merging_core.errors import BasinError, Problem, closest
 
 __all__ = ["DEVICES", "Allowance", "Settings", "SettingsError"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+_HUGGING_FACE = "https://huggingface.co"
+_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _SHORTEST_SECRET = 16
 _MOUNT = Path("/data")
@@ -89,6 +92,14 @@ class Settings:
     """Whether the endpoints are an MCP server too."""
     zero_gpu: bool
     """Whether settled merges are measured on a GPU that is lent for a moment."""
+    hub: str | None
+    """The address of the Hugging Face Hub; `None` where its models are not offered."""
+    hub_cache: Path
+    """Where downloads are kept, for all visitors together; the command line keeps its own there too."""
+    hub_token: str | None = field(repr=False)
+    """The token of whoever runs this Basin, where visitors may be asked for with it; else `None`."""
+    alone: bool
+    """Whether this Basin serves nobody but whoever runs it: it listens to this machine only, without a proxy."""
     sign_in: bool = False
     """Whether visitors can sign in with Hugging Face."""
 
@@ -143,11 +154,15 @@ class Settings:
             must, fix = "ZeroGPU has the package that lends it", "pip install spaces, or leave it unset"
             problems.append(Problem(must, "none", "BASIN_ZERO_GPU", fix))
         shared_disk = _flag(env, "BASIN_SHARED_DISK", space, problems)
+        host = env.get("BASIN_HOST") or ("0.0.0.0" if space else "127.0.0.1")
+        alone = not space and not root_path and host in _LOOPBACK
+        hub = _hub(env, problems)
+        token = _token(env, space, alone, problems)
         if problems:
             raise SettingsError(*problems)
         data = _data_folder(env, space) if make_folder else None
         return cls(
-            host=env.get("BASIN_HOST") or ("0.0.0.0" if space else "127.0.0.1"),
+            host=host,
             port=port,
             data=data,
             shared_disk=shared_disk and data is not None,
@@ -164,8 +179,34 @@ class Settings:
             allowance=allowance,
             mcp=mcp,
             zero_gpu=zero_gpu,
+            hub=hub,
+            hub_cache=cache_folder(env) / "hub",
+            hub_token=token if hub is not None else None,
+            alone=alone,
             sign_in=space and _can_sign_in(env),
         )
+
+
+def _hub(env: Mapping[str, str], problems: list[Problem]) -> str | None:
+    """Return the Hub's address; nothing where its models are not offered."""
+    address = env.get("HF_ENDPOINT", "").strip().rstrip("/") or _HUGGING_FACE
+    if not address.startswith(("https://", "http://")) or not address.isprintable():
+        must = "the Hub's address starts with https:// or http://"
+        fix = f"leave it unset for {_HUGGING_FACE}"
+        problems.append(Problem(must, ascii(address[:80]), "HF_ENDPOINT", fix))
+    return address if _flag(env, "BASIN_HUB", True, problems) else None
+
+
+def _token(env: Mapping[str, str], space: bool, alone: bool, problems: list[Problem]) -> str | None:
+    """Return the token of whoever runs this Basin, if visitors may be asked for with it; never on a Space."""
+    shared = _flag(env, "BASIN_TOKEN_FOR_VISITORS", alone, problems)
+    if space and shared:
+        must, fix = "visitors of a Space have tokens of their own", "leave it unset: they sign in"
+        problems.append(Problem(must, "1", "BASIN_TOKEN_FOR_VISITORS", fix))
+    token = hub_token(env)
+    if token is not None and not (token.isascii() and token.isprintable()):
+        problems.append(Problem("a token is plain text", "other characters", "HF_TOKEN", "copy it again"))
+    return token if shared else None
 
 
 def _allowance(env: Mapping[str, str], space: bool, problems: list[Problem]) -> Allowance:

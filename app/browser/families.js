@@ -28,10 +28,11 @@ function ownFamily(description, name) {
   };
 }
 
+// What tells a checkpoint from others: another commit of the Hub is another one.
 export function plain(ref) {
-  return ref.split("@")[0];
+  return ref.startsWith("hub:") ? ref : ref.split("@")[0];
 }
 
 export function shortName(ref) {
-  return plain(ref).split(":").at(-1).split("/").at(-1);
+  return ref.split("@")[0].split(":").at(-1).split("/").at(-1);
 }

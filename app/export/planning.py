@@ -13,6 +13,7 @@ from app.charts import accuracy as accuracy_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
 from app.families import Family
+from app.hub.source import VisitorsHub
 from app.ledger import Ledger
 from app.own_family import family_named
 from app.state import StudioState
@@ -36,7 +37,7 @@ _ROOM = 1.1
 
 @dataclass(frozen=True)
 class Planner:
-    """Plans exports of what the studio shows; checkpoints of the zoo and of `models`, a folder, are opened."""
+    """Plans exports of what the studio shows: checkpoints of the zoo, of the folder `models` and of the Hub."""
 
     workbench: Workbench
     ledger: Ledger
@@ -47,13 +48,14 @@ class Planner:
     """Bytes that one export may have."""
     uploads: Path | None = None
     """Where uploads lie, on a server that takes some."""
+    hub: VisitorsHub | None = None
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The checkpoints of the zoo and of the folder, those uploaded, and no other files of this machine."""
+        """The checkpoints of the zoo, of the folder, of the Hub, those uploaded, and no other files of this machine."""
         local = LocalFolders(self.models) if self.models is not None else None
         uploads = UploadedCheckpoints(self.uploads) if self.uploads is not None else None
-        return Catalog(load_zoo(self.zoo), local=local, uploads=uploads)
+        return Catalog(load_zoo(self.zoo), hub=self.hub, local=local, uploads=uploads)
 
     def plan(self, state: StudioState, shard_bytes: int | None) -> Plan:
         """Plan a merge and check everything that can be known before it starts.

@@ -9,6 +9,7 @@ from typing import Any
 
 from app.export import work
 from app.export.planning import Planner
+from app.hub.source import VisitorsHub
 from app.job_desk import shown
 from app.jobs import Job, Jobs
 from app.ledger import Ledger
@@ -39,13 +40,14 @@ class Exports:
         zoo: Path,
         models: Path | None = None,
         uploads: Path | None = None,
+        hub: VisitorsHub | None = None,
         data: Path | None,
         largest: int = _LARGEST_EXPORT,
     ) -> None:
         self._workbench = workbench
         self._scheduler = scheduler
         self._jobs = jobs
-        self._planner = Planner(workbench, ledger, zoo, models, data, largest, uploads)
+        self._planner = Planner(workbench, ledger, zoo, models, data, largest, uploads, hub)
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""

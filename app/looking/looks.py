@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.families import Expert, Family
+from app.families import Expert, Family, plain
 from app.looking.sprites import sprite
 from app.state import StudioState
 from app.studio.memo import Memo
@@ -62,7 +62,10 @@ def task_named(models: Models, family: Family, name: str) -> Task:
 
 
 class Looks:
-    """Answers about pictures; safe to use from several threads. What base and experts say is kept, as they stay."""
+    """Answers about pictures; safe to use from several threads.
+
+    What base and experts say is kept by their content, so that they are opened, for the caller, before it is given.
+    """
 
     def __init__(self, models: Models) -> None:
         self._models = models
@@ -111,7 +114,7 @@ class Looks:
         for ref, kind in asked:
             _go_on(cancelled)
             found = self._single.get(
-                (ref, task.name, digest),
+                (engine.opened(ref).content(), task.name, digest),
                 lambda ref=ref: self._ask(config, engine.checkpoint(ref), task, image),  # type: ignore[misc]
                 cancelled,
             )
@@ -142,7 +145,9 @@ class Looks:
         if expert is not None:
             weights = self._models.engine.checkpoint(expert.ref)
             theirs = self._whole.get(
-                (expert.ref, task.name), lambda: self._answers(config, weights, task, cancelled), cancelled
+                (self._models.engine.opened(expert.ref).content(), task.name),
+                lambda: self._answers(config, weights, task, cancelled),
+                cancelled,
             )
         return {"hash": merged.hash, **look_numbers(task, family, ours, expert, theirs)}
 
@@ -173,9 +178,9 @@ class Looks:
 
 def own_expert(family: Family, state: StudioState, task: str) -> Expert | None:
     """Return the expert of a task: the first in use that was fine-tuned on it, else the family's first."""
-    used = {entry.ref.partition("@")[0] for entry in state.recipe.models}
+    used = {plain(entry.ref) for entry in state.recipe.models}
     own = [expert for expert in family.experts if expert.task == task]
-    return next((expert for expert in own if expert.ref in used), own[0] if own else None)
+    return next((expert for expert in own if plain(expert.ref) in used), own[0] if own else None)
 
 
 def look_numbers(

@@ -34,7 +34,7 @@ class _Count:
 
 
 class TradeOffs:
-    """Measures trade-offs, one task of one model at a time, and keeps what it measured.
+    """Measures trade-offs, one task of one model at a time, and keeps what it measured by the content of both models.
 
     `seconds`: how long one request may take before it answers with what it has; whoever wants all asks again.
     """
@@ -50,21 +50,27 @@ class TradeOffs:
         Raises: `MessageError` if there is nothing to hold the expert against.
         """
         expert, target, controls = self._asked(family, expert_ref)
+        pair = self._pair(family, expert)
         until = time.monotonic() + self._seconds
         fresh = 0
         for curve in CURVES:
             for step in STEPS:
                 for task in (target, *controls):
-                    key = (*_key(curve, expert, step), task.name, subset)
+                    key = (*pair, *_key(curve, step), task.name, subset)
                     if self._counts.known(key) is not None:
                         continue
                     if fresh and cancelled():
                         raise CancelledError(Problem("points are measured while they are wanted", "a newer request"))
                     if fresh and time.monotonic() > until:
-                        return self._numbers(family, expert, target, controls, subset)
+                        return self._numbers(family, expert, pair, target, controls, subset)
                     self._counts.keep(key, self._count(_recipe(family, expert, curve, step), task, subset))
                     fresh += 1
-        return self._numbers(family, expert, target, controls, subset)
+        return self._numbers(family, expert, pair, target, controls, subset)
+
+    def _pair(self, family: Family, expert: Expert) -> tuple[str, ...]:
+        """Open base and expert for the caller and return their contents."""
+        refs = (family.base, expert.ref)
+        return tuple(self._models.engine.opened(ref).content() for ref in refs if ref is not None)
 
     def _asked(self, family: Family, ref: str) -> tuple[Expert, Task, list[Task]]:
         known = {expert.ref: expert for expert in family.experts}
@@ -85,15 +91,21 @@ class TradeOffs:
         score = self._models.evaluator.evaluate(config, merged.weights, [task], SPLIT, subset).tasks[0]
         return _Count(int(score.correct.sum()), score.n)
 
-    def _numbers(
-        self, family: Family, expert: Expert, target: Task, controls: Sequence[Task], subset: Subset
+    def _numbers(  # noqa: PLR0913
+        self,
+        family: Family,
+        expert: Expert,
+        pair: tuple[str, ...],
+        target: Task,
+        controls: Sequence[Task],
+        subset: Subset,
     ) -> Numbers:
         tasks = [target, *controls]
         curves: dict[str, list[Numbers]] = {}
         for curve in CURVES:
             curves[curve] = []
             for step in STEPS:
-                place = _key(curve, expert, step)
+                place = (*pair, *_key(curve, step))
                 counts = [self._counts.known((*place, task.name, subset)) for task in tasks]
                 found = [count for count in counts if count is not None]
                 if len(found) == len(tasks):
@@ -114,9 +126,9 @@ class TradeOffs:
         }
 
 
-def _key(curve: str, expert: Expert, step: float) -> tuple[str, str, float]:
+def _key(curve: str, step: float) -> tuple[str, float]:
     """Return where a point is kept: at 1 both curves stand at the expert itself."""
-    return ("lines_gamma" if step == 1.0 else curve, expert.ref, step)
+    return ("lines_gamma" if step == 1.0 else curve, step)
 
 
 def _recipe(family: Family, expert: Expert, curve: str, step: float) -> Recipe:

@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from app.families import Family
+from app.hub.source import VisitorsHub
 from app.own_family import family_named
 from app.settings import Settings
 from app.state import StudioState
 from app.studio.description import describe_checkpoint, describe_family, describe_task, device_name, registry
 from app.studio.families_of_zoo import families_of
+from app.studio.here import check_here, opened_all
 from app.studio.memo import Memo
 from app.studio.numbers import (
     References,
@@ -27,12 +29,12 @@ from app.studio.numbers import (
 from app.studio.workbench import Cancelled, Correct, Models, Numbers, Scored
 from app.zero_gpu import lent_gpu
 from merging_core import __version__
-from merging_core.checkpoints import Catalog, Checkpoint
+from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines.live import LiveEngine
-from merging_core.errors import CheckpointError, EvaluationError, Problem
+from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.ensemble import ensemble
 from merging_core.evaluation.evaluator import Evaluator
@@ -43,6 +45,7 @@ from merging_core.evaluation.subsets import PREVIEW
 from merging_core.evaluation.tasks import Task
 from merging_core.recipes import Recipe, parse_recipe, recipe_hash
 from merging_core.recipes.changes import with_lambda
+from merging_core.recipes.resolving import references
 
 __all__ = ["ZooBench"]
 
@@ -57,20 +60,26 @@ _OWN = 16
 class ZooBench:
     """Merges and measures the zoo's checkpoints; safe to use from several threads.
 
-    `uploads`: where visitors' checkpoints lie, on a server that takes some.
+    `hub`: where models of the Hub come from; without it there are none. `uploads`: where visitors' checkpoints lie, on
+    a server that takes some.
     `fine_seconds`: how long one request for more of a path's points may take before it answers with what it has.
 
     Raises: `CheckpointError` if the zoo cannot be read.
     """
 
     def __init__(
-        self, settings: Settings, *, uploads: UploadedCheckpoints | None = None, fine_seconds: float = _FINE_SECONDS
+        self,
+        settings: Settings,
+        *,
+        hub: VisitorsHub | None = None,
+        uploads: UploadedCheckpoints | None = None,
+        fine_seconds: float = _FINE_SECONDS,
     ) -> None:
         self._fine_seconds = fine_seconds
         self._zoo = load_zoo(settings.zoo)
         self._local = LocalFolders(settings.models) if settings.models is not None else None
         largest = settings.allowance.model_bytes
-        self._catalog = Catalog(self._zoo, local=self._local, uploads=uploads, largest=largest)
+        self._catalog = Catalog(self._zoo, hub=hub, local=self._local, uploads=uploads, largest=largest)
         # A GPU that is lent looks as if it were always there; what runs all the time stays on the CPU.
         self._lent = lent_gpu() if settings.zero_gpu else None
         device = "cpu" if settings.zero_gpu else settings.device
@@ -104,25 +113,28 @@ class ZooBench:
         """Return the references of checkpoints that can be picked beside the families'."""
         return [f"local:{name}" for name in self._local.names()] if self._local is not None else []
 
-    def check(self, family: Family) -> list[Numbers]:
-        """Open every checkpoint, plan the first merge, and ask the first checkpoint every task.
+    def survey(self, family: Family) -> list[Numbers]:
+        """Open every checkpoint, read its headers, and plan the first merge.
 
         Raises: `BasinError` of the first of these steps that finds something, with all that it finds.
         """
-        problems: list[Problem] = []
-        opened: list[Checkpoint] = []
-        for ref in family.refs:
-            try:
-                opened.append(self._catalog.open(ref))
-            except CheckpointError as error:
-                problems += error.problems
-        if problems:
-            raise CheckpointError(*problems)
+        opened = opened_all(family.refs, self._engine.opened)
         self._engine.plan(parse_recipe(family.start))
+        missing = self._catalog.missing_bytes(family.refs)
+        return [
+            {**describe_checkpoint(checkpoint), "missing": missing.get(ref, 0)}
+            for ref, checkpoint in zip(family.refs, opened, strict=True)
+        ]
+
+    def check(self, family: Family) -> list[Numbers]:
+        """Do as `survey`, and ask the first checkpoint every task. Raises: as `survey`, and what the tasks say."""
+        described = self.survey(family)
+        check_here(family.refs, self._engine.opened)
         if tasks := self._tasks_of(family):
+            config = self._engine.opened(family.refs[0]).config
             weights = self._engine.checkpoint(family.refs[0])
-            self._evaluator.evaluate(opened[0].config, weights, tasks, "validation", "preview")
-        return [describe_checkpoint(checkpoint) for checkpoint in opened]
+            self._evaluator.evaluate(config, weights, tasks, "validation", "preview")
+        return described
 
     def identity(self, state: StudioState) -> str:
         """Return the recipe's hash."""
@@ -148,6 +160,7 @@ class ZooBench:
         if not family.tasks:
             fix = "choose one under Choose models"
             raise EvaluationError(Problem("a merge is measured on tasks", "a family without one", "", fix))
+        check_here(family.refs, self._engine.opened)
         wanted: Subset = "preview" if subset == "preview" else "full"
         identity = self._hash(state.recipe)
         references = self._references_of(family, split, wanted, cancelled)
@@ -189,6 +202,8 @@ class ZooBench:
         too, as many as a moment allows: whoever wants all asks again until the path is complete.
         """
         family, recipe = self._family(state), state.recipe
+        ends = (state.path.a, state.path.b) if state.path.kind == "between" else references(recipe)
+        check_here([str(ref) for ref in ends], self._engine.opened)
         tasks = self._tasks_of(family)
         current = None
         if state.path.kind == "lambda":
@@ -200,7 +215,7 @@ class ZooBench:
             end = _LAMBDA_END
         else:
             a, b = str(state.path.a), str(state.path.b)
-            config = self._catalog.open(a).config
+            config = self._engine.opened(a).config
             weights_at = lambda t: self._engine.between(a, b, t)  # noqa: E731
             memory = self._paths.get((family.name, self._pin(a), self._pin(b)), dict)
             end = 1.0
@@ -234,6 +249,7 @@ class ZooBench:
 
     def layers(self, state: StudioState) -> Numbers:
         """Look at the weights, layer by layer."""
+        check_here(references(state.recipe), self._engine.opened)
         return layer_numbers(self._engine.layers(state.recipe), state, self._family(state))
 
     def difference(self, a: Correct, b: Correct) -> Numbers:
@@ -259,18 +275,22 @@ class ZooBench:
         return self._tasks.get(family.name, lambda: tuple(load_task(folder) for folder in folders))
 
     def _pin(self, ref: str) -> str:
-        """Return a reference with the pin of its content; what lies in the zoo does not change while this runs."""
+        """Return a reference with the pin of its content; what lies in the zoo does not change while this runs.
+
+        All else is opened, so that nothing that is remembered by a pin reaches whoever may not read the checkpoint.
+        """
         if ref.startswith("zoo:"):
             return self._pins.get(ref, lambda: str(self._catalog.pin(ref)))
         checkpoint = self._engine.opened(ref)
+        if checkpoint.ref.commit is not None:
+            return str(checkpoint.ref)
         return str(replace(checkpoint.ref, pin=checkpoint.content()))
 
     def _hash(self, recipe: Recipe) -> str:
         return recipe_hash(recipe, self._pinned(recipe))
 
     def _pinned(self, recipe: Recipe) -> dict[str, str]:
-        refs = [entry.ref for entry in recipe.models] + ([recipe.base] if recipe.base is not None else [])
-        return {ref: self._pin(ref) for ref in refs}
+        return {ref: self._pin(ref) for ref in references(recipe)}
 
     def _references_of(self, family: Family, split: str, subset: Subset, cancelled: Cancelled) -> References:
         key = self._reference_key(family, split, subset)
@@ -291,7 +311,7 @@ class ZooBench:
             return References(base, average, mixture, experts)
         tasks, refs = self._tasks_of(family), [expert.ref for expert in family.experts]
         origin = family.base or refs[0]
-        config = self._catalog.open(origin).config
+        config = self._engine.opened(origin).config
         weights = [self._engine.checkpoint(ref) for ref in refs]
         own: dict[str, TaskScore] = {}
         for expert, found in zip(family.experts, weights, strict=True):

@@ -61,6 +61,9 @@ class Workbench(Protocol):
     def check(self, family: Family) -> list[Numbers]:
         """Describe every checkpoint of a family; raises with all that keeps them from being merged or measured."""
 
+    def survey(self, family: Family) -> list[Numbers]:
+        """As `check`, from headers alone; each description says how many bytes of it are `missing` here."""
+
     def identity(self, state: StudioState) -> str:
         """The hash of the state's recipe."""
 

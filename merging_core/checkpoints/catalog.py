@@ -36,6 +36,7 @@ class HubSource(Protocol):
     """What a catalog asks of the Hub; `merging_core.hub.client.Hub` is the one that there is."""
 
     def open(self, ref: Ref, /) -> Checkpoint: ...
+    def check_access(self, ref: Ref, /) -> None: ...
     def pin(self, ref: Ref, /) -> Ref: ...
     def missing_bytes(self, ref: Ref, /) -> int: ...
     def download(
@@ -101,6 +102,14 @@ class Catalog:
             fix = "its content changed since it was pinned; leave the pin out to take what is there now"
             raise CheckpointError(Problem(f"the content is {ref.pin}", found, checkpoint.label, fix))
         return checkpoint
+
+    def check_access(self, ref: Ref) -> None:
+        """Ask again whether a checkpoint that is open may be read now, by whoever the work is done for.
+
+        Only a checkpoint of the Hub may be somebody's alone. Raises HubError where it is.
+        """
+        if ref.scheme == "hub":
+            self._hub.check_access(ref)
 
     def pin(self, ref: Ref | str) -> Ref:
         """Return the reference with the pin of what it holds now: 16 digits for the zoo, all 64 for a file.

@@ -13,7 +13,7 @@ from merging_core.checkpoints.local import LocalFolders
 if TYPE_CHECKING:
     from merging_core.hub.client import Hub
 
-__all__ = ["folders_of_environment", "hub_of_environment", "hub_token"]
+__all__ = ["cache_folder", "folders_of_environment", "hub_of_environment", "hub_token"]
 
 
 def hub_token(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -31,7 +31,7 @@ def hub_of_environment(environment: Mapping[str, str] = os.environ) -> Hub:
     return Hub(
         environment.get("HF_ENDPOINT") or HUGGING_FACE,
         hub_token(environment),
-        _cache(environment) / "hub",
+        cache_folder(environment) / "hub",
         own_cache=True,
         notice=lambda sentence: print(sentence, file=sys.stderr),
     )
@@ -47,10 +47,10 @@ def folders_of_environment(environment: Mapping[str, str] = os.environ) -> Local
     return LocalFolders(Path(asked).expanduser()) if asked else None
 
 
-def _cache(environment: Mapping[str, str]) -> Path:
+def cache_folder(environment: Mapping[str, str]) -> Path:
     """Return BASIN_CACHE, or the folder that the system has for such things.
 
-    >>> str(_cache({"BASIN_CACHE": "/big/disk"}))
+    >>> str(cache_folder({"BASIN_CACHE": "/big/disk"}))
     '/big/disk'
     """
     asked = environment.get("BASIN_CACHE")

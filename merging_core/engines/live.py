@@ -26,10 +26,10 @@ from merging_core.engines.kernel import non_finite, round_, runs
 from merging_core.engines.ladder import has_rank, ladder, ladder_thresholds
 from merging_core.engines.layer_stats import LayerStats, MaskStats, gram, layer_stats, mask_stats, squares
 from merging_core.engines.masking import is_identity, prepare_mask
-from merging_core.engines.plan import DTYPE_NAMES, Opens, Plan, Survey, price
+from merging_core.engines.plan import DTYPE_NAMES, Plan, Survey, price
 from merging_core.engines.pricing import amount
 from merging_core.engines.residency import Residency
-from merging_core.engines.residents import Residents
+from merging_core.engines.residents import Residents, Shares
 from merging_core.errors import PlanError, Problem
 from merging_core.masks.info import MaskSpec
 from merging_core.recipes.parse import parse_recipe
@@ -94,7 +94,7 @@ class LiveEngine:
     half for stages. A request's own weights are not counted; they are gone when the request lets go of them.
     """
 
-    def __init__(self, catalog: Opens, device: str = "auto", memory_budget: int = 4 << 30) -> None:
+    def __init__(self, catalog: Shares, device: str = "auto", memory_budget: int = 4 << 30) -> None:
         self.device = choose_device(device)
         self.memory_budget = memory_budget
         self._residents = Residents(catalog, self.device, memory_budget // 2)

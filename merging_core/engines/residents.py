@@ -7,26 +7,36 @@ two references to the same weights share one vector, and a file that changed get
 from __future__ import annotations
 
 import threading
+from typing import Protocol
 
 import torch
 
 from merging_core.checkpoints.files import Fingerprint
 from merging_core.checkpoints.reader import Checkpoint
+from merging_core.checkpoints.ref import Ref
 from merging_core.engines.kernel import subtract_
 from merging_core.engines.plan import Opens, Survey, survey
 from merging_core.engines.residency import Residency
+from merging_core.errors import BasinError
 from merging_core.recipes.recipe import Recipe
 from merging_core.space.parameter_space import ParameterSpace
 
-__all__ = ["Residents"]
+__all__ = ["Residents", "Shares"]
 
 _SURVEYS = 64
+
+
+class Shares(Opens, Protocol):
+    """What is asked of a catalog whose open checkpoints are held for everybody."""
+
+    def check_access(self, ref: Ref, /) -> None:
+        """Raise where whoever the work is done for may not read the checkpoint."""
 
 
 class Residents:
     """Open checkpoints, spaces and flat vectors, each made once while it fits the budget."""
 
-    def __init__(self, catalog: Opens, device: torch.device, budget: int) -> None:
+    def __init__(self, catalog: Shares, device: torch.device, budget: int) -> None:
         self.device = device
         self.store = Residency(budget)
         self._catalog = catalog
@@ -35,11 +45,16 @@ class Residents:
         self._lock = threading.Lock()
 
     def open(self, ref: str) -> Checkpoint:
-        """Open a checkpoint, or return the open one if its files are still those that were checked."""
+        """Open a checkpoint, or return the open one if its files are still those that were checked.
+
+        What is held is everybody's, so the catalog is asked each time whether it may be read.
+        """
         with self._lock:
             held = self._opened.get(ref)
-        if held is not None and (held.ref.scheme == "zoo" or _unchanged(held)):
-            return held
+        if held is not None:
+            self._catalog.check_access(held.ref)
+            if held.ref.scheme == "zoo" or _unchanged(held):
+                return held
         fresh = self._catalog.open(ref)
         with self._lock:
             self._opened[ref] = fresh
@@ -47,11 +62,24 @@ class Residents:
 
     def survey(self, recipe: Recipe) -> Survey:
         """Return the open checkpoints of a recipe and their space; raises as planning does."""
-        refs = (recipe.base, *(entry.ref for entry in recipe.models))
-        opened = tuple(id(self.open(ref)) for ref in refs if ref is not None) if self._known(refs) else ()
-        if opened:
-            return self._surveys.get(("survey", refs, opened), lambda: survey(recipe, self.open), lambda _: 1)
-        return survey(recipe, self.open)
+        refs = [ref for ref in (recipe.base, *(entry.ref for entry in recipe.models)) if ref is not None]
+        opened: dict[str, Checkpoint] = {}
+        failed: dict[str, BasinError] = {}
+        for ref in refs:
+            try:
+                opened[ref] = self.open(ref)
+            except BasinError as error:
+                failed[ref] = error
+
+        def again(ref: str) -> Checkpoint:
+            if ref in failed:
+                raise failed[ref]
+            return opened[ref]
+
+        if failed:
+            return survey(recipe, again)
+        key = ("survey", recipe.base, tuple(refs), tuple(id(opened[ref]) for ref in refs))
+        return self._surveys.get(key, lambda: survey(recipe, again), lambda _: 1)
 
     def weights(self, checkpoint: Checkpoint, space: ParameterSpace) -> torch.Tensor:
         """Return the flat float32 weights θ `[N]` of a checkpoint."""
@@ -80,10 +108,6 @@ class Residents:
     def task_vector_key(base: Checkpoint, expert: Checkpoint, space: ParameterSpace) -> tuple[str, str, str, int]:
         """Return what a task vector is computed from."""
         return ("task vector", base.content(), expert.content(), space.size)
-
-    def _known(self, refs: tuple[str | None, ...]) -> bool:
-        with self._lock:
-            return all(ref is None or ref in self._opened for ref in refs)
 
 
 def _unchanged(checkpoint: Checkpoint) -> bool:

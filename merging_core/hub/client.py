@@ -77,6 +77,10 @@ class Hub:
         """Ask whether this visitor may read the model; raises HubAccessError where not. A yes holds for a minute."""
         check_access(self._caller(), self.memory, _hub_ref(ref))
 
+    def granted(self, ref: Ref | str) -> bool:
+        """Say whether the Hub let this visitor in during the last minute; nobody is asked."""
+        return self.memory.granted(self._caller(), _hub_ref(ref).path)
+
     def pin(self, ref: Ref | str) -> Ref:
         """Return the reference with the commit that its branch or tag means now; one with a commit stays."""
         ref = _hub_ref(ref)

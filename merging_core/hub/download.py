@@ -32,7 +32,17 @@ from merging_core.hub.headers import HubSurvey
 from merging_core.hub.listing import RemoteFile
 from merging_core.hub.session import Caller
 
-__all__ = ["download_all", "fetch_files", "folder_of", "missing_bytes", "missing_of", "open_complete"]
+__all__ = [
+    "COMPLETE_NAME",
+    "check_space",
+    "download_all",
+    "fetch_files",
+    "folder_of",
+    "free_bytes",
+    "missing_bytes",
+    "missing_of",
+    "open_complete",
+]
 
 COMPLETE_NAME = "complete.json"
 _VERSION = 1
@@ -136,7 +146,7 @@ def fetch_files(  # noqa: PLR0913
 
     Raises HubError (no space, damaged, out of reach), Stopped, OSError.
     """
-    _check_space(folder, sum(missing_of(folder, file) for file in files))
+    check_space(folder, sum(missing_of(folder, file) for file in files))
     done = 0
     for file in files:
         if not _whole(folder, file):
@@ -228,7 +238,7 @@ class _Fetch:
                     out.truncate(0)
                     raise HubError(Problem(f"the file has {size:,} bytes", "more", self.file.name, "try again"))
                 out.write(piece)
-                self.tell(self.before + at, f"downloading {self.ref.label}")
+                self.tell(self.before + at, f"downloading {self.file.name} of {self.ref.label}")
             _sync(out)
         if at < size:
             must, got = f"the answer has all {size:,} bytes", f"{at:,}"
@@ -277,8 +287,16 @@ def _held(folder: Path, file: RemoteFile) -> int:
     return held if file.size is not None and held <= file.size else 0
 
 
-def _check_space(folder: Path, missing: int) -> None:
-    free, wanted = shutil.disk_usage(folder).free, int(_SPARE * missing)
+def free_bytes(folder: Path) -> int:
+    """Return the free bytes of the disk that a folder is on, or will be on."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def check_space(folder: Path, missing: int) -> None:
+    """Raise HubError where a download of so many bytes would leave less than a tenth of them free."""
+    free, wanted = free_bytes(folder), int(_SPARE * missing)
     if wanted > free:
         must = f"the disk has room for {wanted:,} bytes"
         raise HubError(Problem(must, f"{free:,} free", "disk", "free some space, or choose something smaller"))

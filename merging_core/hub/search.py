@@ -26,6 +26,7 @@ _EXPAND: list[ExpandModelProperty_T] = [
     "likes", "downloads", "pipeline_tag", "library_name", "safetensors", "tags", "gated", "private", "lastModified",
 ]  # fmt: skip
 _RELATED = "base_model:"
+_LICENCE = "license:"
 _NOT_EXPERTS = ("adapter", "quantized", "merge")
 
 
@@ -46,6 +47,8 @@ class HubEntry:
     bytes: int | None
     """Of these scalars."""
     base_models: tuple[str, ...]
+    licence: str
+    """As the Hub spells it, such as `apache-2.0`; empty where the card names none."""
     gated: bool
     private: bool
     updated: str
@@ -140,6 +143,7 @@ def entry_of(info: ModelInfo) -> HubEntry:
         parameters=sum(int(count) for count in counts.values()) if counts else None,
         bytes=sum(int(count) * item_size(dtype) for dtype, count in counts.items()) if known else None,
         base_models=_bases(info.tags or []),
+        licence=_licence(info.tags or []),
         gated=bool(info.gated),
         private=bool(info.private),
         updated=info.last_modified.isoformat(timespec="seconds") if info.last_modified is not None else "",
@@ -154,6 +158,15 @@ def _bases(tags: Iterable[str]) -> tuple[str, ...]:
     """
     ids = (tag.removeprefix(_RELATED).rpartition(":")[2] for tag in tags if tag.startswith(_RELATED))
     return tuple(dict.fromkeys(name[:_LONGEST] for name in ids if _nameable(name)))[:8]
+
+
+def _licence(tags: Iterable[str]) -> str:
+    """Return the licence in the tag `license:ID`.
+
+    >>> _licence(["region:us", "license:mit"])
+    'mit'
+    """
+    return next((_short(tag.removeprefix(_LICENCE)) for tag in tags if tag.startswith(_LICENCE)), "")
 
 
 def _nameable(name: str) -> bool:

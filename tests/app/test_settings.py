@@ -102,3 +102,30 @@ def test_without_a_writable_home_everything_lives_in_memory(tmp_path: Path) -> N
     settings = Settings.from_env({"XDG_DATA_HOME": str(tmp_path / "file"), "HOME": str(tmp_path / "file")})
     assert settings.data is None
     assert len(settings.secret) == 32
+
+
+TOKEN = "hf_" + "t" * 30
+
+
+def test_the_token_of_whoever_runs_it_is_for_nobody_else(tmp_path: Path) -> None:
+    home = read(tmp_path, HF_TOKEN=TOKEN)
+    assert (home.alone, home.hub_token, home.hub) == (True, TOKEN, "https://huggingface.co")
+    for shared in ({"BASIN_HOST": "0.0.0.0"}, {"GRADIO_ROOT_PATH": "/basin"}, {"SPACE_ID": "ann/basin"}):
+        settings = read(tmp_path, HF_TOKEN=TOKEN, **shared)
+        assert (settings.alone, settings.hub_token) == (False, None)
+    told = read(tmp_path, HF_TOKEN=TOKEN, BASIN_HOST="0.0.0.0", BASIN_TOKEN_FOR_VISITORS="1")
+    assert (told.alone, told.hub_token) == (False, TOKEN)
+    assert read(tmp_path, HF_TOKEN=TOKEN, BASIN_TOKEN_FOR_VISITORS="0").hub_token is None
+    assert read(tmp_path, HF_TOKEN=TOKEN, BASIN_HUB="0").hub_token is None
+    assert TOKEN not in repr(home) + repr(told)
+
+
+def test_the_hub_s_address_its_cache_and_a_token_that_is_none(tmp_path: Path) -> None:
+    settings = read(tmp_path, HF_ENDPOINT="http://hub.example/", BASIN_CACHE=str(tmp_path))
+    assert (settings.hub, settings.hub_cache) == ("http://hub.example", tmp_path / "hub")
+    assert read(tmp_path, BASIN_HUB="0").hub is None
+    with pytest.raises(SettingsError) as caught:
+        read(tmp_path, HF_ENDPOINT="hub.example", BASIN_HUB="2", HF_TOKEN="hf_λ")
+    assert {problem.where for problem in caught.value.problems} == {"HF_ENDPOINT", "BASIN_HUB", "HF_TOKEN"}
+    with pytest.raises(SettingsError, match="visitors of a Space have tokens of their own"):
+        read(tmp_path, SPACE_ID="ann/basin", BASIN_TOKEN_FOR_VISITORS="1")
