@@ -1,6 +1,6 @@
 """Thresholds of many densities, quickly: the magnitudes of a task vector, sorted once and kept.
 
-A threshold is the k-th largest |τ|, and that is one element of the sorted magnitudes. Counting, as the mask itself does
+A threshold is a k-th largest |τ|, and that is one element of the sorted magnitudes. Counting, as the mask itself does
 it, walks the vector for every density; a slider asks for many. Both give the same element, so the same bits.
 """
 
@@ -11,11 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from merging_core.engines.masking import ranked
 from merging_core.masks.info import MaskSpec
-from merging_core.masks.magnitude import kept_count, magnitude_threshold
 from merging_core.masks.registry import mask
+from merging_core.space.parameter_space import SpaceLeaf
 
-__all__ = ["has_rank", "ladder", "ladder_thresholds"]
+__all__ = ["has_rank", "ladder", "ladder_thresholds", "standings_flat"]
 
 _LARGEST_SORTED = 1 << 25
 """Above this many elements a CPU counts faster than it sorts."""
@@ -27,7 +28,7 @@ def has_rank(spec: MaskSpec, size: int, device: torch.device) -> bool:
     >>> has_rank(MaskSpec(), 10, torch.device("cpu"))
     False
     """
-    return mask(spec.kind).threshold is magnitude_threshold and (device.type != "cpu" or size <= _LARGEST_SORTED)
+    return mask(spec.kind).ranks is not None and (device.type != "cpu" or size <= _LARGEST_SORTED)
 
 
 def ladder(vector: torch.Tensor, spans: Sequence[tuple[int, int]]) -> torch.Tensor:
@@ -47,11 +48,29 @@ def ladder(vector: torch.Tensor, spans: Sequence[tuple[int, int]]) -> torch.Tens
 
 
 def ladder_thresholds(
-    steps: torch.Tensor, spans: Sequence[tuple[int, int]], density: float
+    steps: torch.Tensor, spans: Sequence[tuple[int, int]], spec: MaskSpec
 ) -> list[torch.Tensor | None]:
-    """Return the k-th largest magnitude of each span of a ladder, k = max(1, ⌊density·n⌋), each 0-dim.
+    """Return the magnitudes at a mask's ranks within each span of a ladder: [R] each, nothing for an empty span.
 
-    >>> ladder_thresholds(torch.tensor([0.5, 1.0, 2.0, 3.0]), [(0, 4)], 0.5)
-    [tensor(2.)]
+    >>> spec = MaskSpec("magnitude", mask("magnitude").defaults().changed(density=0.5))
+    >>> ladder_thresholds(torch.tensor([0.5, 1.0, 2.0, 3.0]), [(0, 4)], spec)
+    [tensor([2.])]
     """
-    return [steps[stop - kept_count(stop - start, density)] if stop > start else None for start, stop in spans]
+    ranks = mask(spec.kind).ranks
+    if ranks is None:
+        return [None] * len(spans)
+    return [
+        steps[[stop - rank for rank in ranks(stop - start, spec.params)]] if stop > start else None
+        for start, stop in spans
+    ]
+
+
+def standings_flat(vector: torch.Tensor, leaves: Sequence[SpaceLeaf], spec: MaskSpec) -> torch.Tensor:
+    """Return where each element stands by magnitude within its row or leaf, as the mask's scope says: [N] float32.
+
+    Standings depend on no number of the mask, so a slider that moves finds them again.
+    """
+    result = torch.empty_like(vector)
+    for leaf in leaves:
+        result[leaf.start : leaf.stop] = ranked(vector[leaf.start : leaf.stop], leaf, spec)
+    return result

@@ -21,9 +21,16 @@ import torch
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.engines.coefficients import after_combine, before_mask, profile, weight_tensor
 from merging_core.engines.crew import Crew
-from merging_core.engines.flat import all_finite, combine_flat, finish_flat, gather_flat, mask_flat, norms_for_alpha
+from merging_core.engines.flat import (
+    all_finite,
+    combine_flat,
+    finish_flat,
+    gather_flat,
+    mask_flat,
+    norms_for_alpha,
+)
 from merging_core.engines.kernel import non_finite, round_, runs
-from merging_core.engines.ladder import has_rank, ladder, ladder_thresholds
+from merging_core.engines.ladder import has_rank, ladder, ladder_thresholds, standings_flat
 from merging_core.engines.layer_stats import LayerStats, MaskStats, gram, layer_stats, mask_stats, squares
 from merging_core.engines.masking import is_identity, prepare_mask
 from merging_core.engines.plan import DTYPE_NAMES, Plan, Survey, price
@@ -32,6 +39,7 @@ from merging_core.engines.residency import Residency
 from merging_core.engines.residents import Residents, Shares
 from merging_core.errors import PlanError, Problem
 from merging_core.masks.info import MaskSpec
+from merging_core.masks.registry import mask
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import Recipe
 from merging_core.scaling.profiles import alpha_from_norms
@@ -272,20 +280,30 @@ class LiveEngine:
     def _mask_one(  # noqa: PLR0913
         self, plan: Plan, vector: torch.Tensor, key: Hashable, spec: MaskSpec, factors: tuple[float, ...], content: str
     ) -> torch.Tensor:
-        """Mask one vector; thresholds that are ranks come from its sorted magnitudes, which are kept."""
+        """Mask one vector; thresholds come from its sorted magnitudes, which are kept, as standings are."""
         space = plan.space
-        names, spans = [leaf.name for leaf in space.leaves], _spans(space)
-        known = None
-        if has_rank(spec, space.size, self.device) and all(factor == 1.0 for factor in factors):
+        leaves, spans = space.leaves, _spans(space)
+        known, standings = None, None
+        untouched = all(factor == 1.0 for factor in factors)
+        if has_rank(spec, space.size, self.device) and untouched:
             ranges = [(0, space.size)] if spec.scope == "model" else spans
             steps = self._stages.get(("ladder", key, spec.scope), lambda: ladder(vector, ranges))
-            known = ladder_thresholds(steps, ranges, spec.params.number("density"))
+            known = ladder_thresholds(steps, ranges, spec)
             known = known * len(spans) if spec.scope == "model" else known
 
-        def walk(leaves: range) -> tuple[torch.Tensor]:
-            return (vector[spans[leaves.start][0] : spans[leaves.stop - 1][1]],)
+        if mask(spec.kind).by_standing and untouched:
+            flat = self._stages.get(("standings", key, spec.scope), lambda: standings_flat(vector, leaves, spec))
 
-        prepared = prepare_mask(spec, names, spans, factors, walk, seed=plan.stages.seed, content=content, known=known)
+            def standings(index: int) -> torch.Tensor:
+                return flat[spans[index][0] : spans[index][1]]
+
+        def walk(part: range) -> tuple[torch.Tensor]:
+            return (vector[spans[part.start][0] : spans[part.stop - 1][1]],)
+
+        seed = plan.stages.seed
+        prepared = prepare_mask(
+            spec, leaves, factors, walk, seed=seed, content=content, known=known, standings=standings
+        )
         return mask_flat(vector, prepared, spans)
 
     def _end(self, what: Recipe | str) -> tuple[torch.Tensor, Survey]:

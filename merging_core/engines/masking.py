@@ -7,19 +7,31 @@ element. Both engines find them here; they differ only in where the pieces come 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import groupby
 
 import torch
 
 from merging_core.engines.kernel import mask_piece
+from merging_core.engines.reductions import l1_norm
 from merging_core.masks.coins import coin_key
 from merging_core.masks.info import MaskContext, MaskInfo, MaskSpec
+from merging_core.masks.ranks import standings as standings_of
 from merging_core.masks.registry import mask
 from merging_core.methods.info import Parameters
+from merging_core.space.parameter_space import SpaceLeaf
 
-__all__ = ["Group", "PreparedMask", "Rewalked", "is_identity", "needs_threshold", "prepare_mask"]
+__all__ = [
+    "Group",
+    "PreparedMask",
+    "Rewalked",
+    "is_identity",
+    "needs_standings",
+    "needs_threshold",
+    "prepare_mask",
+    "ranked",
+]
 
 
 @dataclass(frozen=True)
@@ -56,13 +68,19 @@ class PreparedMask:
     """Layer scaling of each task vector, as float32 numbers; 1 where it applies to the merged vector."""
     thresholds: tuple[torch.Tensor | None, ...]
     keys: tuple[int, ...]
+    standings: Callable[[int], torch.Tensor] | None = None
+    """Where each element of a leaf stands by magnitude, for masks that ask for it."""
+    gains: tuple[float, ...] = ()
+    """What survives in each leaf is multiplied by; nothing for masks that are not balanced."""
 
     def apply(self, leaf: int, start: int, vector: torch.Tensor) -> torch.Tensor:
         """Return elements start, start + 1, … of a leaf's task vector after layer scaling of each, and the mask.
 
         Shapes: vector [n] float32 → [n]; where nothing is to be done, the very same tensor.
         """
-        context = MaskContext(self.params, self.thresholds[leaf], self.keys[leaf], start)
+        standings = self.standings(leaf)[start : start + vector.numel()] if self.standings is not None else None
+        gain = self.gains[leaf] if self.gains else 1.0
+        context = MaskContext(self.params, self.thresholds[leaf], standings, gain, self.keys[leaf], start)
         return mask_piece(vector, self.factors[leaf], self.info, context)
 
     def groups(self, spans: Sequence[tuple[int, int]]) -> tuple[Group, ...]:
@@ -90,45 +108,86 @@ def is_identity(spec: MaskSpec) -> bool:
     >>> is_identity(MaskSpec()), is_identity(MaskSpec("magnitude", Parameters(density=0.5)))
     (True, False)
     """
-    return spec.kind == "none" or spec.params.get("density") == 1.0
+    return mask(spec.kind).keeps_all(spec.params)
 
 
 def needs_threshold(spec: MaskSpec) -> bool:
     """Say whether the leaf or model must be walked before the mask can be applied."""
-    return mask(spec.kind).threshold is not None and not is_identity(spec)
+    return mask(spec.kind).ranks is not None and not is_identity(spec)
+
+
+def needs_standings(spec: MaskSpec) -> bool:
+    """Say whether the elements of a leaf must be ranked before the mask can be applied."""
+    return mask(spec.kind).by_standing and not is_identity(spec)
 
 
 def prepare_mask(  # noqa: PLR0913
     spec: MaskSpec,
-    names: Sequence[str],
-    spans: Sequence[tuple[int, int]],
+    leaves: Sequence[SpaceLeaf],
     factors: tuple[float, ...],
     walk: Callable[[range], Iterable[torch.Tensor]],
     *,
     seed: int,
     content: str,
     known: Sequence[torch.Tensor | None] | None = None,
+    standings: Callable[[int], torch.Tensor] | None = None,
 ) -> PreparedMask:
-    """Find what the mask of one expert must know: thresholds per leaf or for the model, and keys of coins.
+    """Find what the mask of one expert must know: thresholds of each leaf or of the model, standings, gains, keys.
 
     `walk(leaves)` yields the task vector of neighbouring leaves in order, float32, before any stage, in pieces of any
-    size; it is called once per reading. `content` is the expert's digest; `known` are thresholds per leaf that were
-    found elsewhere. Leaves without elements need nothing.
+    size; it is called once per reading. `content` is the expert's digest; `known` are thresholds per leaf, and
+    `standings(leaf)` those of one leaf, that were found elsewhere. Leaves without elements need nothing.
     """
     info = mask(spec.kind)
-    thresholds: list[torch.Tensor | None] = [None] * len(spans) if known is None else list(known)
-    if known is None and info.threshold is not None and needs_threshold(spec):
+    whole = is_identity(spec)
+    thresholds: list[torch.Tensor | None] = [None] * len(leaves) if known is None else list(known)
+    if known is None and needs_threshold(spec):
         if spec.scope == "model":
-            everything = info.threshold(Rewalked(lambda: _scaled(range(len(spans)), factors, walk)), spec.params)
-            thresholds = [everything] * len(spans)
+            everything = info.thresholds(Rewalked(lambda: _scaled(range(len(leaves)), factors, walk)), spec.params)
+            thresholds = [everything] * len(leaves)
         else:
-            for leaf, (start, stop) in enumerate(spans):
-                if stop > start:
-                    pieces = Rewalked(partial(_scaled, range(leaf, leaf + 1), factors, walk))
-                    thresholds[leaf] = info.threshold(pieces, spec.params)
-    keyed = info.stochastic and not is_identity(spec)
-    keys = tuple(coin_key(seed, content, name) if keyed else 0 for name in names)
-    return PreparedMask(info, spec.params, factors, tuple(thresholds), keys)
+            for index, leaf in enumerate(leaves):
+                if leaf.stop > leaf.start:
+                    pieces = Rewalked(partial(_scaled, range(index, index + 1), factors, walk))
+                    thresholds[index] = info.thresholds(pieces, spec.params)
+    if info.by_standing and not whole and standings is None:
+        # A leaf is ranked when its first piece is asked for, and forgotten when the next leaf comes.
+        standings = lru_cache(1)(
+            lambda index: ranked(torch.cat([*_scaled(range(index, index + 1), factors, walk)]), leaves[index], spec)
+        )
+    keys = tuple(coin_key(seed, content, leaf.name) if info.stochastic and not whole else 0 for leaf in leaves)
+    prepared = PreparedMask(info, spec.params, factors, tuple(thresholds), keys, None if whole else standings)
+    if not info.balanced(spec.params) or whole:
+        return prepared
+    gains = [
+        _gain(prepared, index, partial(walk, range(index, index + 1))) if leaf.stop > leaf.start else 1.0
+        for index, leaf in enumerate(leaves)
+    ]
+    return replace(prepared, gains=tuple(gains))
+
+
+def ranked(vector: torch.Tensor, leaf: SpaceLeaf, spec: MaskSpec) -> torch.Tensor:
+    """Return where each element of a leaf stands by magnitude, within its row or the leaf as the scope says: [n].
+
+    A row is what belongs to one index of the first dimension; a leaf of one dimension or none is one row.
+    """
+    rows = leaf.shape[0] if spec.scope == "row" and len(leaf.shape) > 1 else 1
+    return standings_of(vector.view(rows, -1)).view(-1) if vector.numel() else vector
+
+
+def _gain(prepared: PreparedMask, leaf: int, walk: Callable[[], Iterable[torch.Tensor]]) -> float:
+    """Return Σ|τ| / Σ|τ̂| of a leaf as a float32 number; 1 where nothing survived."""
+
+    def masked() -> Iterator[torch.Tensor]:
+        start = 0
+        for piece in walk():
+            yield prepared.apply(leaf, start, piece)
+            start += piece.numel()
+
+    factor = prepared.factors[leaf]
+    before = l1_norm(piece if factor == 1.0 else piece * factor for piece in walk())
+    after = l1_norm(masked())
+    return float(torch.tensor(before / after, dtype=torch.float32)) if after > 0.0 else 1.0
 
 
 def _scaled(

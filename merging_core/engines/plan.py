@@ -222,7 +222,7 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
     found = stages(recipe)
     space = surveyed.space
     output = item_size(dict(DTYPE_NAMES)[recipe.dtype])
-    streaming = streaming_memory(space, surveyed.experts, output, STREAMED_PIECE)
+    streaming = streaming_memory(found, space, surveyed.experts, output, STREAMED_PIECE)
     plan = Plan(
         recipe=recipe,
         stages=found,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merging_core.checkpoints.reader import Checkpoint
-from merging_core.engines.masking import is_identity, needs_threshold
+from merging_core.engines.masking import is_identity, needs_standings, needs_threshold
+from merging_core.masks.registry import mask
 from merging_core.recipes.stages import Stages
 from merging_core.space.parameter_space import ParameterSpace
 
@@ -30,6 +31,8 @@ _DISK_BYTES_PER_SECOND = 1e9
 _ELEMENTS_PER_SECOND = 6e7
 _FLOAT = 4
 _TEMPORARIES = 6
+_RANKING = 64
+"""Bytes for each element of a leaf that is being ranked: its sorted copy, the order and places as whole numbers."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,14 @@ def passes_of(stages: Stages, has_base: bool) -> Passes:
     if stages.layer_scaling.needs_alpha and has_base:
         reads += 2
         why.append("two for the norms behind α")
-    return Passes(reads, (*why, "one to merge and write"))
+    if any(mask(spec.kind).balanced(spec.params) for spec in stages.masks):
+        reads += 2
+        why.append("two for the norms of each leaf before and after the mask")
+    why.append("one to merge and write")
+    if any(needs_standings(spec) for spec in stages.masks):
+        reads *= 2
+        why.append("and each of them twice, to rank the changes first")
+    return Passes(reads, tuple(why))
 
 
 def live_memory(stages: Stages, space: ParameterSpace, experts: int, has_base: bool) -> int:
@@ -75,15 +85,24 @@ def live_memory(stages: Stages, space: ParameterSpace, experts: int, has_base: b
     masked = sum(not is_identity(spec) for spec in stages.masks)
     if stages.layer_scaling.applies_to == "each":
         masked = experts
-    return _FLOAT * space.size * (int(has_base) + experts + masked + 3)
+    standings = sum(needs_standings(spec) for spec in stages.masks)
+    return _FLOAT * space.size * (int(has_base) + experts + masked + standings + 3)
 
 
-def streaming_memory(space: ParameterSpace, experts: Sequence[Checkpoint], output_item: int, piece: int) -> int:
-    """Estimate the streaming engine's peak: the largest leaf of the output, pieces of every model and temporaries."""
+def streaming_memory(
+    stages: Stages, space: ParameterSpace, experts: Sequence[Checkpoint], output_item: int, piece: int
+) -> int:
+    """Estimate the streaming engine's peak: the largest leaf of the output, pieces of every model and temporaries.
+
+    Where changes are ranked, each expert's largest leaf of standings is held, and one is being ranked.
+    """
     largest = max((leaf.stop - leaf.start for leaf in space.leaves), default=0)
     copied = max((leaf.nbytes for leaf in space.copied), default=0)
     piece = min(piece, largest)
-    return max(largest * output_item * 2, copied) + _FLOAT * piece * (2 * len(experts) + 1 + _TEMPORARIES)
+    ranked = sum(needs_standings(spec) for spec in stages.masks)
+    standings = largest * (_FLOAT * ranked + _RANKING) if ranked else 0
+    pieces = _FLOAT * piece * (2 * len(experts) + 1 + _TEMPORARIES)
+    return max(largest * output_item * 2, copied) + standings + pieces
 
 
 def seconds(passes: Passes, read_bytes: int, written_bytes: int, elements: int) -> float:

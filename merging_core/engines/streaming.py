@@ -181,7 +181,6 @@ class _Job:
         plan, space = self.plan, self.plan.space
         found = plan.stages
         factors = before_mask(found, [leaf.depth for leaf in space.leaves])
-        names, spans = [leaf.name for leaf in space.leaves], [(leaf.start, leaf.stop) for leaf in space.leaves]
         prepared = []
         for model, (spec, expert) in enumerate(zip(found.masks, plan.survey.experts, strict=True)):
             self.tell(0.0, f"mask of {expert.label}")
@@ -193,7 +192,7 @@ class _Job:
                         yield self._vector(model, where, start, stop, self._origin(where, start, stop))
 
             content = expert.content() if found.stochastic else ""
-            prepared.append(prepare_mask(spec, names, spans, factors, walk, seed=found.seed, content=content))
+            prepared.append(prepare_mask(spec, space.leaves, factors, walk, seed=found.seed, content=content))
         return tuple(prepared)
 
     def _contexts(self, masks: tuple[PreparedMask, ...], weights: torch.Tensor) -> tuple[CombineContext, ...]:

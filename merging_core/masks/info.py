@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from merging_core.masks.ranks import magnitudes_at
 from merging_core.methods.info import Description, ParameterInfo, Parameters
 
-__all__ = ["MaskContext", "MaskInfo", "MaskSpec", "density_parameter"]
+__all__ = ["MaskContext", "MaskInfo", "MaskSpec", "density_parameter", "never", "whole"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class MaskSpec:
 
     @property
     def scope(self) -> str:
-        """`leaf` or `model`: over what a threshold is taken; `leaf` for masks without a threshold."""
+        """`row`, `leaf` or `model`: among what elements are compared; `leaf` for masks that compare none."""
         return str(self.params.get("scope", "leaf"))
 
     def as_json(self) -> dict[str, object]:
@@ -38,26 +39,64 @@ class MaskContext:
     """What a mask knows of the piece of a leaf that it is applied to."""
 
     params: Parameters = field(default_factory=Parameters)
-    threshold: torch.Tensor | None = None
-    """0-dim float32: the smallest magnitude that survives, over the leaf or the model (`MaskInfo.threshold`)."""
+    thresholds: torch.Tensor | None = None
+    """[R] float32: the magnitudes at the mask's ranks, over the leaf or the model (`MaskInfo.ranks`)."""
+    standings: torch.Tensor | None = None
+    """[n] float32: where each element of the piece stands by magnitude, in (0, 1); for masks that are `by_standing`."""
+    gain: float = 1.0
+    """What survives is multiplied by this float32 number; for masks that are `balanced`."""
     key: int = 0
     """64 bits that name (seed, content, leaf); see `merging_core.masks.coins.coin_key`."""
     start: int = 0
     """Index within its leaf of the piece's first element."""
 
 
+def never(params: Parameters) -> bool:
+    """Say no, whatever the parameters are.
+
+    >>> never(Parameters())
+    False
+    """
+    return False
+
+
+def whole(params: Parameters) -> bool:
+    """Say whether the density is 1.
+
+    >>> whole(Parameters(density=1.0)), whole(Parameters(density=0.5))
+    (True, False)
+    """
+    return params.get("density") == 1.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class MaskInfo(Description):
     """One kind of mask: its record and its pure functions.
 
-    `apply(vector[n] float32, context) -> [n]` works on any piece of one leaf. Where `threshold` is present, it is
-    called first, with the pieces of the leaf or of the whole model (as `scope` says); it walks them up to three times
-    and returns a 0-dim tensor.
+    `apply(vector[n] float32, context) -> [n]` works on any piece of one leaf. Where `ranks` is present, the magnitudes
+    at `ranks(n, params)` among the n elements of the leaf or of the whole model (as `scope` says) are found first; rank
+    1 is the largest.
     """
 
     stochastic: bool
     apply: Callable[[torch.Tensor, MaskContext], torch.Tensor]
-    threshold: Callable[[Iterable[torch.Tensor], Parameters], torch.Tensor] | None = None
+    ranks: Callable[[int, Parameters], tuple[int, ...]] | None = None
+    by_standing: bool = False
+    """Whether it must know where each element stands by magnitude within its leaf, or within its row of the leaf."""
+    balanced: Callable[[Parameters], bool] = never
+    """Whether what survives in a leaf is scaled so that Σ|τ| of the leaf stays."""
+    keeps_all: Callable[[Parameters], bool] = whole
+    """Whether the mask keeps everything as it is."""
+
+    def thresholds(self, pieces: Iterable[torch.Tensor], params: Parameters) -> torch.Tensor:
+        """Return the magnitudes at the mask's ranks: [R] float32; `pieces` is walked up to three times.
+
+        Raises ValueError if the mask has no ranks, or if there are no elements.
+        """
+        ranks = self.ranks
+        if ranks is None:
+            raise ValueError(f"{self.name} has no thresholds")
+        return magnitudes_at(pieces, lambda size: ranks(size, params))
 
     def as_json(self) -> dict[str, object]:
         """Return the record without its functions."""

@@ -29,4 +29,5 @@ NONE = MaskInfo(
     ),
     stochastic=False,
     apply=keep_everything,
+    keeps_all=lambda params: True,
 )

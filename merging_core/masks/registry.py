@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from merging_core.errors import Problem, RecipeError, closest
+from merging_core.masks.breadcrumbs import BREADCRUMBS
 from merging_core.masks.dare import DARE
+from merging_core.masks.della import DELLA
 from merging_core.masks.info import MaskInfo
 from merging_core.masks.magnitude import MAGNITUDE
 from merging_core.masks.none import NONE
@@ -16,9 +18,9 @@ def masks() -> tuple[MaskInfo, ...]:
     """Return every mask.
 
     >>> [info.name for info in masks()]
-    ['none', 'magnitude', 'random', 'dare']
+    ['none', 'magnitude', 'breadcrumbs', 'random', 'dare', 'della']
     """
-    return NONE, MAGNITUDE, RANDOM, DARE
+    return NONE, MAGNITUDE, BREADCRUMBS, RANDOM, DARE, DELLA
 
 
 def mask(kind: str) -> MaskInfo:

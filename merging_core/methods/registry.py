@@ -9,6 +9,7 @@ from merging_core.methods.linear import LINEAR
 from merging_core.methods.model_stock import MODEL_STOCK
 from merging_core.methods.slerp import SLERP
 from merging_core.methods.soups import REWARDED_SOUP, UNIFORM_SOUP, WISE_FT
+from merging_core.methods.sparsified import BREADCRUMBS, BREADCRUMBS_TIES, DELLA, DELLA_LINEAR
 from merging_core.methods.task_arithmetic import DARE_LINEAR, TASK_ARITHMETIC
 from merging_core.methods.ties import DARE_TIES, TIES
 from merging_core.scaling.registry import scalings
@@ -22,10 +23,11 @@ def methods() -> tuple[MethodInfo, ...]:
     >>> [info.name for info in methods()]
     ... # doctest: +NORMALIZE_WHITESPACE
     ['linear', 'uniform_soup', 'rewarded_soup', 'wise_ft', 'slerp', 'model_stock', 'task_arithmetic', 'ties',
-     'dare_linear', 'dare_ties']
+     'dare_linear', 'dare_ties', 'breadcrumbs', 'breadcrumbs_ties', 'della_linear', 'della']
     """
     averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT)
-    return distinct((*averages, SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES, DARE_LINEAR, DARE_TIES))
+    sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA)
+    return distinct((*averages, SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES, *sparsified))
 
 
 def distinct(infos: tuple[MethodInfo, ...]) -> tuple[MethodInfo, ...]:

@@ -10,7 +10,7 @@ from merging_core.methods.contract import CombineContext, MethodInfo, Statistic
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 from merging_core.methods.sums import weighted_sum
 
-__all__ = ["DARE_TIES", "TIES", "majority_sign", "sign_balance", "sign_consensus"]
+__all__ = ["COMBINE", "DARE_TIES", "MAJORITY", "TIES", "majority_sign", "sign_balance", "sign_consensus"]
 
 
 def sign_balance(vectors: torch.Tensor, weights: torch.Tensor, params: Parameters) -> torch.Tensor:
@@ -78,9 +78,9 @@ def sign_consensus(vectors: torch.Tensor, weights: torch.Tensor, context: Combin
     return agreed.mul_(elected).add_(0.0)
 
 
-_MAJORITY = Statistic("majority_sign", sign_balance, majority_sign)
+MAJORITY = Statistic("majority_sign", sign_balance, majority_sign)
 
-_COMBINE = ParameterInfo(
+COMBINE = ParameterInfo(
     "combine",
     "Combine by",
     "choice",
@@ -106,12 +106,12 @@ TIES = MethodInfo(
     group="sign consensus",
     default_lambda=1.0,
     combine=sign_consensus,
-    statistics=(_MAJORITY,),
+    statistics=(MAJORITY,),
     owned_mask="magnitude",
     parameters=(
         density_parameter(0.2, "The fraction of each task vector's elements that is kept: the largest ones."),
         scope_parameter("model"),
-        _COMBINE,
+        COMBINE,
     ),
 )
 
@@ -132,13 +132,13 @@ DARE_TIES = MethodInfo(
     group="sign consensus",
     default_lambda=0.5,
     combine=sign_consensus,
-    statistics=(_MAJORITY,),
+    statistics=(MAJORITY,),
     owned_mask="dare",
     stochastic=True,
     parameters=(
         density_parameter(
             0.5, "The probability with which an element is kept; 0.1 is usual for large language models."
         ),
-        _COMBINE,
+        COMBINE,
     ),
 )

@@ -1,4 +1,4 @@
-"""Every recipe that the registries admit, over method × mask × layer scaling, so that what is registered is covered."""
+"""Recipes that the registries admit, over method, mask and layer scaling, so that what is registered is covered."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ def _others(parameter: ParameterInfo) -> list[Any]:
         return [not parameter.default]
     if parameter.name == "density":
         return [0.35, 1.0]
+    if parameter.name in ("gamma", "epsilon") and parameter.unit:
+        return [0.0, 0.3]
     if parameter.name == "t":
         return [0.0, 0.3, 1.0]
     if parameter.kind == "curve":
@@ -55,8 +57,11 @@ def recipes(base: str, experts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
                 for mask_params in variants(mask):
                     for scaling in scalings():
                         for scaling_params in variants(scaling):
-                            # One thing differs from its default at a time beside method × mask × scaling themselves.
-                            if sum(map(bool, (params, mask_params, scaling_params))) > 1:
+                            # Every pair of stages meets, and one thing at a time differs from its default.
+                            plain = method.name == "task_arithmetic", mask.name == "none", scaling.name == "constant"
+                            if sum(map(bool, (params, mask_params, scaling_params))) > 1 or not any(plain):
+                                continue
+                            if (params or mask_params) and not plain[2]:
                                 continue
                             count = min(most, scaling.models[1] or most)
                             given = {

@@ -11,6 +11,15 @@ import numpy as np
 import torch
 
 Leaves = dict[str, np.ndarray]
+OWNED = {
+    "ties": "magnitude",
+    "dare_linear": "dare",
+    "dare_ties": "dare",
+    "breadcrumbs": "breadcrumbs",
+    "breadcrumbs_ties": "breadcrumbs",
+    "della": "della",
+    "della_linear": "della",
+}
 LAYERS = 3
 
 
@@ -52,20 +61,22 @@ def merge64(
         ]
     masked = []
     for index, tau in enumerate(taus):
-        kind = {"ties": "magnitude", "dare_linear": "dare", "dare_ties": "dare"}.get(method, recipe["mask"]["kind"])
-        owned = method in ("ties", "dare_linear", "dare_ties")
-        settings = {**(params if owned else recipe["mask"]), **recipe["models"][index].get("params", {})}
+        kind = OWNED.get(method, recipe["mask"]["kind"])
+        settings = {**(params if method in OWNED else recipe["mask"]), **recipe["models"][index].get("params", {})}
         masked.append(mask64(kind, settings, tau, recipe["seed"], contents[index]))
-    combine = {"ties": consensus64, "dare_ties": consensus64, "model_stock": stock64}.get(method, sum64)
+    votes = dict.fromkeys(("ties", "dare_ties", "breadcrumbs_ties", "della"), consensus64)
+    combine = {**votes, "model_stock": stock64}.get(method, sum64)
     merged = combine(masked, weights, params)
     factors = dict.fromkeys(floating, 1.0) if each else factors64(scaling, floating, experts, base, weights, merged)
     return {name: zero[name] + scale * factors[name] * merged[name] for name in floating}
 
 
 def mask64(kind: str, settings: Mapping[str, Any], tau: Leaves, seed: int, content: str) -> Leaves:
-    if kind == "none" or settings["density"] == 1.0:
+    if kind == "none" or (settings["density"] == 1.0 and settings.get("gamma", 0.0) == 0.0):
         return tau
     density = settings["density"]
+    if kind == "della":
+        return {name: della64(values, settings, seed, content, name) for name, values in tau.items()}
     if kind in ("random", "dare"):
         factor = 1 / density if kind == "dare" else 1.0
         return {
@@ -82,13 +93,37 @@ def mask64(kind: str, settings: Mapping[str, Any], tau: Leaves, seed: int, conte
             kept[name] = values
             continue
         pool = np.sort(np.abs(pools[name]))[::-1]
+        outliers = min(pool.size - 1, math.floor(settings.get("gamma", 0.0) * pool.size + 1e-9))
         k = max(1, math.floor(density * pool.size + 1e-9))
-        kept[name] = np.where(np.abs(values) >= pool[k - 1], values, 0.0)
+        lowest = pool[outliers:][:k][-1]
+        kept[name] = np.where((np.abs(values) >= lowest) & (np.abs(values) <= pool[outliers]), values, 0.0)
     return kept
 
 
+def della64(values: np.ndarray, settings: Mapping[str, Any], seed: int, content: str, leaf: str) -> np.ndarray:
+    """MAGPRUNE row by row, ranks counted by comparing every element with every other."""
+    density, width = settings["density"], settings["epsilon"]
+    if values.size == 0:
+        return values
+    half = min(width / 2 if settings["epsilon_is"] == "width" else width, density, 1 - density)
+    rows = values.reshape(values.shape[0] if settings["scope"] == "row" and values.ndim > 1 else 1, -1)
+    sizes = np.abs(rows)
+    below = (sizes[:, :, None] > sizes[:, None, :]).sum(2) + ((sizes[:, :, None] == sizes[:, None, :]).sum(2) - 1) / 2
+    chance = (density - half + 2 * half * (below + 0.5) / rows.shape[1]).reshape(values.shape)
+    kept = values * (words(seed, content, leaf, values.size).reshape(values.shape) < chance * 2.0**32)
+    if settings["rescale"] == "probability":
+        return kept / np.where(kept == 0, 1.0, chance)
+    total = np.abs(kept).sum()
+    return kept * (np.abs(values).sum() / total) if settings["rescale"] == "norm" and total > 0 else kept
+
+
 def coins(seed: int, content: str, leaf: str, count: int, density: float) -> np.ndarray:
-    """The coins of random masks in plain Python integers."""
+    """The coins of random masks."""
+    return (words(seed, content, leaf, count) < round(density * 2**32)).astype(float)
+
+
+def words(seed: int, content: str, leaf: str, count: int) -> np.ndarray:
+    """The hashes behind the coins in plain Python integers."""
     digest = hashlib.sha256(f"basin.dare.1\n{seed}\n{content}\n{leaf}".encode()).digest()
     high, low = int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")
 
@@ -97,7 +132,7 @@ def coins(seed: int, content: str, leaf: str, count: int, density: float) -> np.
         x = ((x ^ (x >> 15)) * 0x846CA68B) % 2**32
         return x ^ (x >> 16)
 
-    return np.array([mix(mix(i ^ high) ^ low ^ mix(0)) < round(density * 2**32) for i in range(count)], dtype=float)
+    return np.array([mix(mix(i ^ high) ^ low ^ mix(0)) for i in range(count)], dtype=np.int64)
 
 
 def sum64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:

@@ -17,7 +17,8 @@ from merging_core.engines import LiveEngine
 from merging_core.engines.ladder import ladder, ladder_thresholds
 from merging_core.engines.residency import LINE, Residency
 from merging_core.errors import NonFiniteError, PlanError, SpaceError
-from merging_core.masks.magnitude import magnitude_threshold
+from merging_core.masks.info import MaskSpec
+from merging_core.masks.registry import mask
 from merging_core.methods.info import Parameters
 from tests.engines.world import SHAPES, Family, assert_same_bits, bits, family, write
 
@@ -249,11 +250,13 @@ def test_a_leaf_that_is_not_finite_is_named_when_it_is_read(made: Family, engine
 
 
 @pytest.mark.parametrize("density", [0.001, 0.2, 0.35, 0.999, 1.0])
-def test_sorted_magnitudes_and_counting_find_the_same_threshold(density: float) -> None:
+@pytest.mark.parametrize("kind", ["magnitude", "breadcrumbs"])
+def test_sorted_magnitudes_and_counting_find_the_same_thresholds(kind: str, density: float) -> None:
     generator = torch.Generator().manual_seed(1)
     vector = torch.randn(1_003, generator=generator).round(decimals=1)
+    spec = MaskSpec(kind, mask(kind).defaults().changed(density=density))
     for start, stop in ((0, 1_003), (5, 6), (10, 17)):
         steps = ladder(vector, [(0, start), (start, stop), (stop, 1_003)])
-        found = ladder_thresholds(steps, [(start, stop)], density)[0]
-        counted = magnitude_threshold([vector[start:stop]], Parameters(density=density))
+        found = ladder_thresholds(steps, [(start, stop)], spec)[0]
+        counted = mask(kind).thresholds([vector[start:stop]], spec.params)
         assert found is not None and torch.equal(found, counted)

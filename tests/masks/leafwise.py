@@ -9,7 +9,9 @@ import torch
 
 from merging_core.masks.coins import coin_key
 from merging_core.masks.info import MaskContext, MaskSpec
+from merging_core.masks.ranks import standings
 from merging_core.masks.registry import mask
+from merging_core.space.reductions import block_l1
 
 
 @dataclass(frozen=True)
@@ -19,6 +21,7 @@ class LeafSpan:
     name: str
     start: int
     stop: int
+    shape: tuple[int, ...] = ()
 
 
 def masked(
@@ -26,16 +29,24 @@ def masked(
 ) -> torch.Tensor:
     """Mask a flat vector [N] with the threshold of each leaf, or of the model, as `scope` says."""
     info = mask(spec.kind)
-    if spec.kind == "none" or spec.params.get("density") == 1.0 or vector.numel() == 0:
+    if info.keeps_all(spec.params) or vector.numel() == 0:
         return vector
-    threshold = info.threshold([vector], spec.params) if info.threshold and spec.scope == "model" else None
+    thresholds = info.thresholds([vector], spec.params) if info.ranks and spec.scope == "model" else None
     pieces = []
     for span in spans:
         piece = vector[span.start : span.stop]
         if piece.numel() == 0:
             continue
-        if info.threshold is not None and spec.scope == "leaf":
-            threshold = info.threshold([piece], spec.params)
+        if info.ranks is not None and spec.scope == "leaf":
+            thresholds = info.thresholds([piece], spec.params)
         key = coin_key(seed, content, span.name) if info.stochastic else 0
-        pieces.append(info.apply(piece, MaskContext(spec.params, threshold, key)))
+        standing = None
+        if info.by_standing:
+            rows = span.shape[0] if spec.scope == "row" and len(span.shape) > 1 else 1
+            standing = standings(piece.view(rows, -1)).view(-1)
+        kept = info.apply(piece, MaskContext(spec.params, thresholds, standing, 1.0, key))
+        if info.balanced(spec.params) and block_l1(kept) > 0:
+            gain = float(torch.tensor(block_l1(piece) / block_l1(kept), dtype=torch.float32))
+            kept = info.apply(piece, MaskContext(spec.params, thresholds, standing, gain, key))
+        pieces.append(kept)
     return torch.cat(pieces)
