@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.notices import answer_for
-from merging_core.errors import BasinError, CancelledError, PlanError, Problem
+from merging_core.errors import BasinError, CancelledError, PlanError, Problem, disk_is_full
 
 __all__ = ["CANCEL", "Reporter", "Work", "run"]
 
@@ -96,7 +96,13 @@ def run(work: str, payload: Any, secret: str | None, folder: str, connection: Co
     except BasinError as error:
         reporter.send("failed", _problems(error))
     except Exception as error:
-        reporter.send("failed", answer_for(error)["problems"])
+        full = isinstance(error, OSError) and disk_is_full(error)
+        reporter.send("failed", _problems(_full()) if full else answer_for(error)["problems"])
+
+
+def _full() -> PlanError:
+    fix = "nothing of it is left; try again when there is room"
+    return PlanError(Problem("the server's disk takes the result", "a full disk", "job", fix))
 
 
 def _problems(error: BasinError) -> list[dict[str, str]]:

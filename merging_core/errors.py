@@ -21,6 +21,7 @@ together: a visitor who made three mistakes reads three sentences, not one after
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -39,6 +40,7 @@ __all__ = [
     "RecipeError",
     "SpaceError",
     "closest",
+    "disk_is_full",
     "legible",
 ]
 
@@ -140,6 +142,15 @@ class LinkError(BasinError):
 
 class CancelledError(BasinError):
     """The work was cancelled, or a newer request took its place."""
+
+
+def disk_is_full(error: OSError) -> bool:
+    """Say whether it is the disk's room, or the room that is left to this user, that ran out.
+
+    >>> disk_is_full(OSError(errno.ENOSPC, "No space left on device")), disk_is_full(OSError(errno.EACCES, "no"))
+    (True, False)
+    """
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def legible(text: str) -> str:

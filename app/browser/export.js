@@ -22,7 +22,8 @@ export function createExport({ server, store }) {
     onOpen: () => { look(); jobs.list(); },
   }, plan,
   h("div", { class: "export-start" }, h("label", { for: "basin-export-size" }, "files of at most"), size, start), said, jobs.element,
-  h("section", { "aria-label": "Recipe" }, h("h3", {}, "The recipe, ready to run"), forms.element));
+  h("section", { "aria-label": "Recipe" }, h("h3", {}, "The recipe, ready to run"),
+    h("p", { class: "hint" }, "In the folder where Basin lies, with its Python. YAML and JSON are files for python -m merging_core merge."), forms.element));
   let asked = 0;
   let waiting = null;
 

@@ -7,7 +7,6 @@ Overwriting takes two renames: a process that dies between them leaves the older
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -28,7 +27,7 @@ from merging_core.checkpoints.locks import locked_elsewhere, take_lock
 from merging_core.checkpoints.natural import natural_key
 from merging_core.checkpoints.reader import CONFIG_NAME, MODEL_NAME
 from merging_core.checkpoints.shards import Shard, index_text, shards
-from merging_core.errors import CheckpointError, PlanError, Problem
+from merging_core.errors import CheckpointError, PlanError, Problem, disk_is_full
 
 __all__ = ["check_target", "header_bytes", "layout", "write_checkpoint"]
 
@@ -272,7 +271,7 @@ def _sentences(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        full = disk_is_full(error)
         got = "a full disk" if full else f"“{error.strerror or type(error).__name__}”"
         fix = f"nothing was left behind; {'free some space or ' if full else ''}write elsewhere"
         raise PlanError(Problem("the output can be written", got, folder.name, fix)) from error

@@ -6,6 +6,7 @@ common, and all that the evaluator asks of one, is `AnyTask`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,18 @@ from merging_core.evaluation.architectures import Architecture, Asked
 from merging_core.evaluation.heads import Head, OwnHead
 from merging_core.evaluation.subsets import PREVIEW, stratified_order
 
-__all__ = ["SPLITS", "AnyTask", "Examples", "Metric", "Split", "SplitName", "Task", "head_misfits", "known_split"]
+__all__ = [
+    "SPLITS",
+    "AnyTask",
+    "Examples",
+    "Metric",
+    "Split",
+    "SplitName",
+    "Stratified",
+    "Task",
+    "head_misfits",
+    "known_split",
+]
 
 Metric = Literal["accuracy", "perplexity"]
 SplitName = Literal["train", "calibration", "validation", "test"]
@@ -86,20 +98,14 @@ class AnyTask(Protocol):
         """Why a model cannot be asked."""
 
 
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Examples of one split.
+class Stratified(ABC):
+    """The order of a split whose examples are one row of input each: by classes, as evenly as they allow."""
 
-    `images`: uint8 `[n, channels, side, side]`, n ≥ 1. `labels`: int64 `[n]`, or None for calibration, which has
-    inputs only. `seed`: the text that fixes the preview subset.
-    """
-
-    images: torch.Tensor
     labels: torch.Tensor | None
     seed: str
 
-    def __len__(self) -> int:
-        return len(self.images)
+    @abstractmethod
+    def __len__(self) -> int: ...
 
     @cached_property
     def order(self) -> tuple[int, ...]:
@@ -114,12 +120,28 @@ class Split:
         return min(PREVIEW, len(self))
 
     def rows(self, start: int, stop: int) -> slice:
-        """Return the same: an image is a row."""
+        """Return the same: an example is a row."""
         return slice(start, stop)
 
     def first_of(self, start: int) -> int:
         """Return the same."""
         return start
+
+
+@dataclass(frozen=True, eq=False)
+class Split(Stratified):
+    """Images of one split.
+
+    `images`: uint8 `[n, channels, side, side]`, n ≥ 1. `labels`: int64 `[n]`, or None for calibration, which has
+    inputs only. `seed`: the text that fixes the preview subset.
+    """
+
+    images: torch.Tensor
+    labels: torch.Tensor | None
+    seed: str
+
+    def __len__(self) -> int:
+        return len(self.images)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 
@@ -12,8 +11,7 @@ from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Architecture, Asked, Shapes, Weights, architecture
 from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.splitting import SHARES, divided
-from merging_core.evaluation.subsets import PREVIEW, stratified_order
-from merging_core.evaluation.tasks import SPLITS, Metric, head_misfits, known_split
+from merging_core.evaluation.tasks import SPLITS, Metric, Stratified, head_misfits, known_split
 from merging_core.evaluation.token_rows import packed
 from merging_core.evaluation.tokenizing import TextTokenizer
 
@@ -29,7 +27,7 @@ Text = str | tuple[str, str]
 
 
 @dataclass(frozen=True, eq=False)
-class TextSplit:
+class TextSplit(Stratified):
     """Texts of one split as rows of tokens (`token_rows`). `labels`: int64 `[n]`, or None for calibration."""
 
     tokens: torch.Tensor
@@ -38,26 +36,6 @@ class TextSplit:
 
     def __len__(self) -> int:
         return len(self.tokens)
-
-    @cached_property
-    def order(self) -> tuple[int, ...]:
-        """The stratified order in which examples are evaluated; the preview subset is its beginning."""
-        if self.labels is None:
-            return tuple(range(len(self)))
-        return stratified_order(self.labels.tolist(), self.seed)
-
-    @property
-    def preview(self) -> int:
-        """The size of the preview subset."""
-        return min(PREVIEW, len(self))
-
-    def rows(self, start: int, stop: int) -> slice:
-        """Return the same: a text is a row."""
-        return slice(start, stop)
-
-    def first_of(self, start: int) -> int:
-        """Return the same."""
-        return start
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ they come, and `complete.json`, written last, which says that everything is ther
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
@@ -24,7 +23,7 @@ from filelock import FileLock, Timeout
 from merging_core.checkpoints.config import read_json_object
 from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
 from merging_core.checkpoints.ref import Ref
-from merging_core.errors import CheckpointError, HubAwayError, HubError, Problem
+from merging_core.errors import CheckpointError, HubAwayError, HubError, Problem, disk_is_full
 from merging_core.hub.attended import Stopped
 from merging_core.hub.data_ref import Place
 from merging_core.hub.files import check_size, digest_of, streaming
@@ -52,7 +51,6 @@ _QUIET_TRIES, _TRIES = 3, 40
 _READ = 1 << 20
 _LOCK_WAIT = 0.2
 _UNSATISFIABLE = 416
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Tell = Callable[[int, str], None]
 
@@ -303,7 +301,7 @@ def check_space(folder: Path, missing: int) -> None:
 
 
 def _disk_problem(error: OSError) -> Problem:
-    got = "a full disk" if error.errno in _FULL else f"“{error.strerror or type(error).__name__}”"
+    got = "a full disk" if disk_is_full(error) else f"“{error.strerror or type(error).__name__}”"
     return Problem("the cache can be written", got, "disk", "what came is kept; make room and try again")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -64,3 +65,9 @@ def refuses(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
 def breaks(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
     """Raise what is nobody's business."""
     raise RuntimeError("token=hf_secretsecretsecret in /home/somebody")
+
+
+def fills_the_disk(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Find no room for a file."""
+    (folder / "result").mkdir()
+    raise OSError(errno.ENOSPC, "No space left on device", "/home/somebody/weights.bin")

@@ -151,6 +151,12 @@ def test_what_a_person_can_act_on_is_said_and_the_rest_is_not(
     assert "Something went wrong inside Basin" in broken.problems[0]["sentence"]
     assert "hf_" not in record and "/home/" not in record
     assert "hf_secret" not in capfd.readouterr().err
+    full = ended(jobs, submit(jobs, "fills_the_disk"))
+    assert [problem["sentence"] for problem in full.problems] == [
+        "job: the server's disk takes the result, but a full disk came; "
+        "nothing of it is left; try again when there is room."
+    ]
+    assert [path.name for path in (tmp_path / "jobs" / full.id).iterdir()] == ["job.json"]
     lost = ended(jobs, jobs.submit("ann", title="", work="tests.app.job_works:nothing", payload={}, key="lost"))
     assert lost.state == "failed"
 

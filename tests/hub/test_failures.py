@@ -142,5 +142,13 @@ def test_a_hub_shows_no_token(visit: Visit) -> None:
 
 
 def test_a_short_text_is_no_sign_in_page(fake: FakeHub, visit: Visit) -> None:
+    hub = visit()
+    fake.fail("captive", "auth")
+    with pytest.raises(HubError, match="sign-in page"):
+        hub.check_access("hub:ada/digits")
+    fake.heal()
     fake.fail("okay", "auth")
-    visit().check_access("hub:ada/digits")
+    hub.check_access("hub:ada/digits")
+    asked = len(fake.requests)
+    hub.check_access("hub:ada/digits")
+    assert len(fake.requests) == asked == 2, "the short text is a yes, and a yes is kept"

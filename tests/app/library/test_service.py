@@ -200,23 +200,6 @@ def test_what_cannot_be_asked_gets_sentences(ann: Browser, name: str, message: d
     assert all(text.endswith((".", "?")) for text in sentences(ann.call(name, message)))
 
 
-def test_two_visitors_never_see_each_others_things(ann: Browser, bob: Browser) -> None:
-    (id_,) = saved(ann, 0.6, names=("hers",))
-    assert bob.call("library", {})["rows"] == []
-    unknown = sentences(bob.call("library_result", {"id": "f" * 64}))
-    for name, message in [
-        ("library_result", {"id": id_}),
-        ("library_rename", {"id": id_, "name": "his"}),
-        ("share_result", {"id": id_}),
-        ("recompute", {"id": id_}),
-        ("library_download", {"form": "result", "ids": [id_]}),
-    ]:
-        assert sentences(bob.call(name, message)) == unknown, name
-    assert bob.call("library_delete", {"ids": [id_]})["deleted"] == 0
-    assert bob.call("stored", {"r": id_})["found"] is False
-    assert ann.call("library", {})["rows"][0]["name"] == "hers"
-
-
 # --- the history -----------------------------------------------------------------------------------------------------
 
 
