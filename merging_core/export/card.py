@@ -21,9 +21,12 @@ from merging_core.export.forms import command_line, forms, pinned
 from merging_core.export.licences import common_licence, licence_of
 from merging_core.export.markdown import code_block, inert, table
 from merging_core.export.results import Results, TaskResult
-from merging_core.export.words import in_words, named
+from merging_core.export.words import in_words
 
-__all__ = ["Picture", "model_card"]
+__all__ = ["HERE", "Picture", "model_card"]
+
+HERE = "path/to/this/folder"
+"""What a card calls the folder it lies in."""
 
 _CLASS = re.compile(r"[A-Z][A-Za-z0-9]{1,80}")
 _PACKAGES = ("torch", "transformers", "safetensors")
@@ -90,7 +93,7 @@ def model_card(
 
 def _front_matter(plan: Plan, licences: list[str | None]) -> dict[str, Any]:
     refs = [checkpoint.ref for checkpoint in plan.survey.checkpoints]
-    sources = [ref.path if ref.scheme == "hub" else named(str(ref.unpinned)) for ref in refs]
+    parents = list(dict.fromkeys(ref.path for ref in refs if ref.scheme == "hub"))
     licence = common_licence(licences)
     told = {} if licence is None else {"license": licence}
     if licence == "other":
@@ -98,8 +101,7 @@ def _front_matter(plan: Plan, licences: list[str | None]) -> dict[str, Any]:
     return {
         **told,
         "library_name": "transformers" if _transformers_class(plan) else "safetensors",
-        "base_model": list(dict.fromkeys(sources)),
-        "base_model_relation": "merge",
+        **({"base_model": parents, "base_model_relation": "merge"} if parents else {}),
         "tags": ["merge", "model-merging", "basin", plan.recipe.method.name],
     }
 
@@ -147,7 +149,7 @@ def _loading(plan: Plan, shard_bytes: int | None) -> str:
     files = [shard.file for shard in shards(plan.outputs, shard_bytes)]
     name = _transformers_class(plan)
     if name is not None:
-        use = f'from transformers import {name}\n\nmodel = {name}.from_pretrained("path/to/this/folder")'
+        use = f'from transformers import {name}\n\nmodel = {name}.from_pretrained("{HERE}")'
     elif files == [MODEL_NAME]:
         use = f'from safetensors.torch import load_file\n\nweights = load_file("{MODEL_NAME}")'
     else:

@@ -6,37 +6,31 @@ folder, and licences that allow it.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from merging_core import __version__
-from merging_core.errors import BasinError, CancelledError, CheckpointError, HubError, Problem, legible
-from merging_core.export.licences import hindrances, licences_in, with_licence
+from merging_core.errors import CancelledError, HubError, Problem
+from merging_core.hub.exported import WEIGHTS, read_exported
+from merging_core.hub.upload_problems import ANSWERED_HERE, TOKENS, in_sentences
 
-__all__ = ["Published", "publish", "send"]
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+__all__ = ["Destination", "Published", "account_of", "look", "publish", "send"]
 
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
 Names = frozenset[str]
 
-_CARD = "README.md"
-_NEEDED = (_CARD, "config.json", "recipe.json")
-_WEIGHTS = re.compile(r"[^/]+\.safetensors(?:\.index\.json)?")
-_KINDS = (".safetensors", ".json", ".md", ".png", ".svg", ".csv", ".txt", ".yaml", ".jinja")
 _LARGE = 1 << 20
 """Bytes from which a file is uploaded by itself, so that progress can be told and the work be cancelled between."""
-_LARGEST_TEXT = 1 << 20
 _OF_THE_HUB = frozenset({".gitattributes"})
-_TOKENS = "huggingface.co/settings/tokens"
 _SILENCE = 120.0
 """Seconds without a byte after which the Hub is said not to answer; a whole upload takes as long as it takes."""
-_ANSWERED_HERE = frozenset(range(400, 500)) - {408, 429}
-"""Statuses that have sentences of their own below."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +61,55 @@ class Published:
         }
 
 
+@dataclass(frozen=True)
+class Destination:
+    """A repository that something may be published to, as it is now."""
+
+    repo_id: str
+    exists: bool
+    """Whether it is there, and may be seen with the token."""
+    private: bool | None
+    files: tuple[str, ...]
+    """What it holds; an empty repository counts as a new one."""
+    removed: tuple[str, ...]
+    """What of it an upload would take out."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the plain values; of the files, how many there are."""
+        return {
+            "repo": self.repo_id,
+            "exists": self.exists,
+            "private": self.private,
+            "files": len(self.files),
+            "removed": list(self.removed),
+        }
+
+
+def look(
+    repo_id: str,
+    names: Names,
+    token: str | None,
+    *,
+    endpoint: str | None = None,
+    silence: float = _SILENCE,
+) -> Destination:
+    """Say what a repository holds that files of these names may be published to; nothing is changed.
+
+    Raises: `HubError`.
+    """
+    with _asking(repo_id, token, endpoint, silence) as api:
+        info, there = _look(api, repo_id, "model")
+    gone = sorted(name for name in there if WEIGHTS.fullmatch(name) and name not in names)
+    private = getattr(info, "private", None)
+    return Destination(repo_id, info is not None, private, tuple(sorted(there)), tuple(gone))
+
+
+def account_of(token: str, *, endpoint: str | None = None, silence: float = _SILENCE) -> str:
+    """Return the name of the account whose token this is. Raises `HubError`."""
+    with _asking("", token, endpoint, silence) as api:
+        return str(api.whoami()["name"])
+
+
 def publish(  # noqa: PLR0913
     folder: str | Path,
     repo_id: str,
@@ -92,13 +135,7 @@ def publish(  # noqa: PLR0913
     Raises: `CheckpointError` if the folder is not a whole export; `HubError` for a licence, and for whatever the Hub
     says; `CancelledError`, after which nothing is visible but, at most, an empty repository.
     """
-    found = _exported(Path(folder))
-    files: dict[str, Path | bytes] = dict(found)
-    card = _text(found[_CARD])
-    if licence_override is not None:
-        files[_CARD] = with_licence(card, licence_override).encode()
-    else:
-        _check_licences(card, _text(found["recipe.json"]))
+    files = read_exported(Path(folder)).to_send(repo_id, licence_override)
     return send(
         files,
         repo_id,
@@ -106,7 +143,7 @@ def publish(  # noqa: PLR0913
         private=private,
         must_exist=as_pull_request or not create,
         may_change=lambda there: as_pull_request or not create,
-        stale=lambda there: frozenset(name for name in there if _WEIGHTS.fullmatch(name)),
+        stale=lambda there: frozenset(name for name in there if WEIGHTS.fullmatch(name)),
         as_pull_request=as_pull_request,
         message=message,
         progress=progress,
@@ -141,20 +178,14 @@ def send(  # noqa: PLR0913
 
     Raises: `HubError`, `CancelledError`.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
-    from merging_core.hub.session import Caller, rules
-
-    if not token:
-        problem = Problem("a token of the Hub is given", "none", "token", f"make one that may write at {_TOKENS}")
-        raise HubError(problem)
-    api = HfApi(endpoint=endpoint, token=token, library_name="basin", library_version=__version__)
     tell, stop = progress or _silent, cancelled or _never
     large = {name: path for name, path in files.items() if isinstance(path, Path) and _alone(path, kind)}
-    caller = Caller(api.endpoint, token, silence)
-    with rules(caller, repo_id, passed=_ANSWERED_HERE), _in_sentences(repo_id, token):
+    with _asking(repo_id, token, endpoint, silence) as api:
         tell(0.0, "asking the Hub")
-        parent, there = _look(api, repo_id, kind)
+        info, there = _look(api, repo_id, kind)
+        parent = info.sha if info is not None else None
         if parent is None and must_exist:
             must = "the repository exists and the token may see it"
             raise HubError(Problem(must, "none of this name", repo_id, "leave it to be created"))
@@ -196,63 +227,23 @@ def send(  # noqa: PLR0913
     return Published(repo_id, url, commit.oid, tuple(sorted(files)), tuple(removed), nbytes, as_pull_request)
 
 
-def _exported(folder: Path) -> dict[str, Path]:
-    """List the files of an export; refuse a folder that lacks one, or holds what no export writes."""
-    if not folder.is_dir():
-        problem = Problem("an exported folder is there", "none", folder.name, "export a merge first")
-        raise CheckpointError(problem)
-    entries = {path.name: path for path in sorted(folder.iterdir())}
-    missing = [name for name in _NEEDED if name not in entries]
-    if not any(name.endswith(".safetensors") for name in entries):
-        missing.append("weights (.safetensors)")
-    problems = []
-    if missing:
-        must, fix = "an exported folder is whole", "export the merge again"
-        problems.append(Problem(must, f"one without {', '.join(missing)}", folder.name, fix))
-    strange = [
-        name
-        for name, path in entries.items()
-        if path.is_symlink() or not path.is_file() or path.suffix not in _KINDS or name.startswith(".")
-    ]
-    if strange:
-        must = "a published folder holds what an export writes, and nothing else"
-        more = f" and {len(strange) - 3} more" if len(strange) > 3 else ""
-        problems.append(Problem(must, ", ".join(strange[:3]) + more, folder.name, "take it out"))
-    if problems:
-        raise CheckpointError(*problems)
-    return entries
+@contextmanager
+def _asking(repo_id: str, token: str | None, endpoint: str | None, silence: float) -> Iterator[HfApi]:
+    """Give the client, within the rules for every request; what it raises is said in sentences."""
+    from huggingface_hub import HfApi
+
+    from merging_core.hub.session import Caller, rules
+
+    if not token:
+        problem = Problem("a token of the Hub is given", "none", "token", f"make one that may write at {TOKENS}")
+        raise HubError(problem)
+    api = HfApi(endpoint=endpoint, token=token, library_name="basin", library_version=__version__)
+    with rules(Caller(api.endpoint, token, silence), repo_id, passed=ANSWERED_HERE), in_sentences(repo_id, token):
+        yield api
 
 
-def _check_licences(card: str, recipe: str) -> None:
-    """Refuse what the licences of the parts do not allow; a part that the card is silent about is unknown."""
-    licences = licences_in(card)
-    try:
-        found = json.loads(recipe)
-        parts = {str(entry["ref"]) for entry in found["models"]} | (
-            {str(found["base"])} if found.get("base") else set()
-        )
-    except (ValueError, TypeError, KeyError, AttributeError):
-        must = "recipe.json holds the recipe of the merge"
-        raise CheckpointError(Problem(must, "something else", "recipe.json", "export the merge again")) from None
-    if len(licences) < max(1, len(parts)):
-        licences = {**licences, _CARD: None}
-    problems = hindrances(licences)
-    if problems:
-        raise HubError(*problems)
-
-
-def _text(path: Path) -> str:
-    if path.stat().st_size > _LARGEST_TEXT:
-        must = f"{path.name} has at most {_LARGEST_TEXT} bytes"
-        raise CheckpointError(Problem(must, "more", path.name, "export the merge again"))
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise CheckpointError(Problem("the file is UTF-8 text", "other bytes", path.name)) from None
-
-
-def _look(api: Any, repo_id: str, kind: str) -> tuple[str | None, Names]:
-    """Return the newest commit of a repository and what it holds; nothing if it cannot be seen."""
+def _look(api: HfApi, repo_id: str, kind: str) -> tuple[Any, Names]:
+    """Return what the Hub says of a repository, and what it holds; nothing if it cannot be seen."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     try:
@@ -263,7 +254,7 @@ def _look(api: Any, repo_id: str, kind: str) -> tuple[str | None, Names]:
         if error.response.status_code == 401:
             raise
         return None, frozenset()
-    return info.sha, frozenset(found.rfilename for found in info.siblings or ()) - _OF_THE_HUB
+    return info, frozenset(found.rfilename for found in info.siblings or ()) - _OF_THE_HUB
 
 
 def _alone(path: Path, kind: str) -> bool:
@@ -283,82 +274,3 @@ def _never() -> bool:
 def _go_on(cancelled: Cancelled) -> None:
     if cancelled():
         raise CancelledError(Problem("publishing goes on", "a request to stop"))
-
-
-@contextmanager
-def _in_sentences(repo_id: str, token: str) -> Iterator[None]:
-    """Turn what the client raises into a sentence; none holds the token."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    # The bases of this class are the client's own, of whichever HTTP library it stands on, and OSError.
-    bases: tuple[Any, ...] = HfHubHTTPError.__bases__
-    expected: tuple[type[Exception], ...] = (*bases, ValueError, RuntimeError, KeyError)
-    try:
-        yield
-    except HubError as error:
-        raise _here(error, repo_id) from None
-    except BasinError:
-        raise
-    except expected as error:
-        told = _cause(error)
-        if isinstance(told, HubError):
-            raise _here(told, repo_id) from None
-        problem = _problem(error, repo_id)
-        raise HubError(replace(problem, got=problem.got.replace(token, "[token]"), where=repo_id)) from None
-
-
-def _here(error: HubError, repo_id: str) -> BasinError:
-    """Return an error with the repository in every problem that names no place."""
-    return type(error)(*(problem if problem.where else replace(problem, where=repo_id) for problem in error.problems))
-
-
-def _cause(error: BaseException) -> BaseException:
-    """Return what the client met with where it says only that something failed."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    while not isinstance(error, HfHubHTTPError | HubError) and error.__cause__ is not None:
-        error = error.__cause__
-    return error
-
-
-def _problem(error: BaseException, repo_id: str) -> Problem:
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
-
-    error = _cause(error)
-    if isinstance(error, HfHubHTTPError) and error.response is not None:
-        return _refused(error.response.status_code, str(error.server_message or ""))
-    name = type(error).__name__
-    if isinstance(error, HFValidationError):
-        return Problem("a repository is named owner/name", repr(repo_id[:100]))
-    if isinstance(error, OfflineModeIsEnabled):
-        return Problem("the Hub may be asked", "offline mode", "", "unset HF_HUB_OFFLINE")
-    if "Timeout" in name:
-        return Problem("the Hub answers in time", "no answer", "", "try again")
-    if isinstance(error, KeyError | json.JSONDecodeError):
-        fix = "check HF_ENDPOINT and the network"
-        return Problem("the Hub answers in its own form", "something else", "", fix)
-    if isinstance(error, ValueError):
-        return Problem("the Hub accepts what is sent", f"“{_line(str(error))}”")
-    return Problem("the Hub can be reached", f"no answer ({name})", "", "check the network and try again")
-
-
-def _refused(status: int, said: str) -> Problem:
-    """Say what the Hub means by a status."""
-    if status == 401:
-        return Problem("the token is one that the Hub knows", "another (401)", "", f"make a new one at {_TOKENS}")
-    if status == 403:
-        fix = f"give it this right at {_TOKENS}, or name a repository of yours"
-        return Problem("the token may write there", "one that may not (403)", "", fix)
-    if status == 404:
-        return Problem("the repository exists and the token may see it", "none of this name (404)")
-    if status == 409:
-        return Problem("nothing else of this name is there", "something (409)", "", "name another")
-    if status == 412:
-        return Problem("nobody else changes the repository meanwhile", "another commit (412)", "", "publish again")
-    reason = f", which says “{_line(said)}”" if said else ""
-    return Problem("the Hub accepts what is sent", f"a refusal ({status}){reason}")
-
-
-def _line(text: str) -> str:
-    shown = legible(" ".join(text.split()))
-    return shown if len(shown) <= 200 else shown[:200] + "…"

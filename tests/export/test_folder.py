@@ -100,8 +100,6 @@ def test_the_front_matter_is_what_the_hub_reads(catalog: Catalog, tmp_path: Path
         "license": "other",
         "license_name": "several-see-lineage",
         "library_name": "transformers",
-        "base_model": ["zoo:tiny/base", "zoo:tiny/digits", "zoo:tiny/letters", "zoo:tiny/shapes"],
-        "base_model_relation": "merge",
         "tags": ["merge", "model-merging", "basin", "ties"],
     }
 

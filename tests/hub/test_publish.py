@@ -82,10 +82,13 @@ def test_an_export_arrives_whole_in_one_commit(hub: UploadHub, export: Path) -> 
     made = put(hub, export, private=True, progress=lambda share, what: told.append((share, what)))
     repo = hub.model("ann/merge")
     there = {name: data for name, data in repo.files.items() if name != ".gitattributes"}
-    assert there == {path.name: path.read_bytes() for path in export.iterdir()}
+    card = there.pop("README.md").decode()
+    assert there == {path.name: path.read_bytes() for path in export.iterdir() if path.name != "README.md"}
+    assert card == (export / "README.md").read_text().replace("path/to/this/folder", "ann/merge")
+    assert 'from_pretrained("ann/merge")' in card
     assert (len(repo.commits), repo.private) == (1, True)
     assert (made.url, made.commit) == (f"{hub.url}/ann/merge", repo.head)
-    assert made.nbytes == sum(map(len, there.values()))
+    assert made.nbytes == sum(map(len, there.values())) + len(card.encode())
     assert [what for _, what in told] == ["asking the Hub", "uploading model.safetensors", "committing"]
     assert [share for share, _ in told] == sorted(share for share, _ in told)
     assert hub.tokens == {f"Bearer {TOKEN}"}
@@ -188,7 +191,8 @@ def test_a_licence_that_is_named_explicitly_stands_in_the_card(hub: UploadHub, c
     put(hub, copy, licence_override="cc-by-nc-4.0")
     card = hub.model("ann/merge").files["README.md"].decode()
     assert card.startswith("---\nlicense: cc-by-nc-4.0\nlibrary_name: transformers\n")
-    assert card.partition("\n# ")[2] == (copy / "README.md").read_text().partition("\n# ")[2]
+    exported = (copy / "README.md").read_text().replace("path/to/this/folder", "ann/merge")
+    assert card.partition("\n# ")[2] == exported.partition("\n# ")[2]
     assert "such as apache-2.0" in sentence(hub, copy, "ann/more", licence_override="Mine, all mine")
 
 

@@ -125,6 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/validate-yaml":
             front = json.loads(body)["content"].startswith("---\n")
             return self._answer({"errors": [] if front else [{"message": "no front matter"}]}, 200 if front else 400)
+        if path == "/api/whoami-v2":
+            return self._answer({"type": "user", "name": OWNER})
         if path == "/api/repos/create":
             return self._create(json.loads(body))
         batch, api = _BATCH.fullmatch(path), _API.fullmatch(path)
@@ -142,7 +144,14 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer({"stage": "BUILDING", "hardware": {"current": None, "requested": None}})
         if api[3] == "commit":
             return self._commit(repo, api[1], api[2], body, "create_pr=1" in query)
-        return self._answer({"id": api[2], "sha": repo.head, "siblings": [{"rfilename": name} for name in repo.files]})
+        return self._answer(
+            {
+                "id": api[2],
+                "sha": repo.head,
+                "private": repo.private,
+                "siblings": [{"rfilename": name} for name in repo.files],
+            }
+        )
 
     def _create(self, asked: dict[str, Any]) -> None:
         name = f"{asked['organization'] or OWNER}/{asked['name']}"

@@ -1,0 +1,97 @@
+"""What can keep an upload to the Hub from being done, as one sentence each; none holds the token."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from merging_core.errors import BasinError, HubError, Problem, legible
+
+__all__ = ["ANSWERED_HERE", "TOKENS", "in_sentences"]
+
+TOKENS = "huggingface.co/settings/tokens"
+"""Where tokens are made."""
+ANSWERED_HERE = frozenset(range(400, 500)) - {408, 429}
+"""Statuses that have sentences of their own here."""
+
+
+@contextmanager
+def in_sentences(repo_id: str, token: str) -> Iterator[None]:
+    """Turn what the client raises into a sentence; none holds the token."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    # The bases of this class are the client's own, of whichever HTTP library it stands on, and OSError.
+    bases: tuple[Any, ...] = HfHubHTTPError.__bases__
+    expected: tuple[type[Exception], ...] = (*bases, ValueError, RuntimeError, KeyError)
+    try:
+        yield
+    except HubError as error:
+        raise _here(error, repo_id) from None
+    except BasinError:
+        raise
+    except expected as error:
+        told = _cause(error)
+        if isinstance(told, HubError):
+            raise _here(told, repo_id) from None
+        problem = _problem(error, repo_id)
+        raise HubError(replace(problem, got=problem.got.replace(token, "[token]"), where=repo_id)) from None
+
+
+def _here(error: HubError, repo_id: str) -> BasinError:
+    """Return an error with the repository in every problem that names no place."""
+    return type(error)(*(problem if problem.where else replace(problem, where=repo_id) for problem in error.problems))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what the client met with where it says only that something failed."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    while not isinstance(error, HfHubHTTPError | HubError) and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _problem(error: BaseException, repo_id: str) -> Problem:
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
+
+    error = _cause(error)
+    if isinstance(error, HfHubHTTPError) and error.response is not None:
+        return _refused(error.response.status_code, str(error.server_message or ""))
+    name = type(error).__name__
+    if isinstance(error, HFValidationError):
+        return Problem("a repository is named owner/name", repr(repo_id[:100]))
+    if isinstance(error, OfflineModeIsEnabled):
+        return Problem("the Hub may be asked", "offline mode", "", "unset HF_HUB_OFFLINE")
+    if "Timeout" in name:
+        return Problem("the Hub answers in time", "no answer", "", "try again")
+    if isinstance(error, KeyError | json.JSONDecodeError):
+        fix = "check HF_ENDPOINT and the network"
+        return Problem("the Hub answers in its own form", "something else", "", fix)
+    if isinstance(error, ValueError):
+        return Problem("the Hub accepts what is sent", f"“{_line(str(error))}”")
+    return Problem("the Hub can be reached", f"no answer ({name})", "", "check the network and try again")
+
+
+def _refused(status: int, said: str) -> Problem:
+    """Say what the Hub means by a status."""
+    if status == 401:
+        return Problem("the token is one that the Hub knows", "another (401)", "", f"make a new one at {TOKENS}")
+    if status == 403:
+        fix = f"give it this right at {TOKENS}, or name a repository of yours"
+        return Problem("the token may write there", "one that may not (403)", "", fix)
+    if status == 404:
+        return Problem("the repository exists and the token may see it", "none of this name (404)")
+    if status == 409:
+        return Problem("nothing else of this name is there", "something (409)", "", "name another")
+    if status == 412:
+        return Problem("nobody else changes the repository meanwhile", "another commit (412)", "", "publish again")
+    reason = f", which says “{_line(said)}”" if said else ""
+    return Problem("the Hub accepts what is sent", f"a refusal ({status}){reason}")
+
+
+def _line(text: str) -> str:
+    shown = legible(" ".join(text.split()))
+    return shown if len(shown) <= 200 else shown[:200] + "…"
