@@ -88,6 +88,11 @@ class Callers:
             return Caller(visitor)
         return Caller(visitor, self._token, own=self._alone)
 
+    def own_token(self) -> str | None:
+        """Return the present caller's token where it is the caller's own, to act with in that name; else None."""
+        who = caller()
+        return who.token if who.own or self._sign_in else None
+
     def account(self) -> dict[str, str | None]:
         """Return what the page may know of the present caller: the account's name, and where signing in begins."""
         return {"account": caller().account or None, "sign_in": SIGN_IN if self._sign_in else None}

@@ -28,6 +28,7 @@ from app.library.shelf import Shelf, open_shelf
 from app.live import Scheduler
 from app.looking.service import Looking
 from app.models.service import Models
+from app.publish.service import Publishing
 from app.serving import BrowserFiles
 from app.settings import Settings, SettingsError
 from app.signing_in import SignInMiddleware
@@ -183,6 +184,8 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     parts.append(UploadDesk(uploads).functions())
     if hub is not None:
         parts.append(HubDesk(hub, network, jobs).functions())
+    if settings.hub is not None:
+        parts.append(Publishing(jobs, network, callers, settings.hub).functions())
     rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
     with basin:
         studio_view.build({**studio.functions(), **rooms}, files, callers)

@@ -97,6 +97,7 @@ def look(
 
     Raises: `HubError`.
     """
+    _check_name(repo_id)
     with _asking(repo_id, token, endpoint, silence) as api:
         info, there = _look(api, repo_id, "model")
     gone = sorted(name for name in there if WEIGHTS.fullmatch(name) and name not in names)
@@ -180,6 +181,7 @@ def send(  # noqa: PLR0913
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
+    _check_name(repo_id)
     tell, stop = progress or _silent, cancelled or _never
     large = {name: path for name, path in files.items() if isinstance(path, Path) and _alone(path, kind)}
     with _asking(repo_id, token, endpoint, silence) as api:
@@ -242,7 +244,13 @@ def _asking(repo_id: str, token: str | None, endpoint: str | None, silence: floa
         yield api
 
 
-def _look(api: HfApi, repo_id: str, kind: str) -> tuple[Any, Names]:
+def _check_name(repo_id: str) -> None:
+    """Refuse a name without its owner, which the client would take."""
+    if repo_id.count("/") != 1:
+        raise HubError(Problem("a repository is named owner/name", repr(repo_id[:100]), "", "write it like ann/merge"))
+
+
+def _look(api: Any, repo_id: str, kind: str) -> tuple[Any, Names]:
     """Return what the Hub says of a repository, and what it holds; nothing if it cannot be seen."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 

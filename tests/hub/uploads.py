@@ -57,6 +57,8 @@ class UploadHub:
         self.objects: dict[str, bytes] = {}
         self.asked: list[tuple[str, str]] = []
         self.tokens: set[str] = set()
+        self.accounts = {TOKEN: OWNER}
+        """Whose each token is."""
         self.refuse: dict[str, Refusal] = {}
         """By a part of the path."""
         self.before_commit: Any = None
@@ -119,23 +121,24 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(refusal.body, refusal.status, refusal.headers)
         if path.startswith("/lfs/"):
             return self._store(path.removeprefix("/lfs/"), body)
-        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+        account = world.accounts.get(self.headers.get("Authorization", "").removeprefix("Bearer "))
+        if account is None:
             said = {"X-Error-Message": "Invalid credentials in Authorization header"}
             return self._answer({"error": "Invalid credentials"}, 401, said)
         if path == "/api/validate-yaml":
             front = json.loads(body)["content"].startswith("---\n")
             return self._answer({"errors": [] if front else [{"message": "no front matter"}]}, 200 if front else 400)
         if path == "/api/whoami-v2":
-            return self._answer({"type": "user", "name": OWNER})
+            return self._answer({"type": "user", "name": account})
         if path == "/api/repos/create":
-            return self._create(json.loads(body))
+            return self._create(json.loads(body), account)
         batch, api = _BATCH.fullmatch(path), _API.fullmatch(path)
         if batch is not None:
             return self._batch(json.loads(body))
         repo = world.repos.get((api[1], api[2])) if api is not None else None
         if api is None or repo is None:
             return self._answer({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
-        if not api[2].startswith(f"{OWNER}/") and self.command != "GET" and "create_pr=1" not in query:
+        if not api[2].startswith(f"{account}/") and self.command != "GET" and "create_pr=1" not in query:
             return self._answer({"error": "Forbidden"}, 403, {"X-Error-Message": "You may not write here"})
         if api[3] == "preupload":
             return self._modes(json.loads(body)["files"])
@@ -153,10 +156,10 @@ class _Handler(BaseHTTPRequestHandler):
             }
         )
 
-    def _create(self, asked: dict[str, Any]) -> None:
-        name = f"{asked['organization'] or OWNER}/{asked['name']}"
+    def _create(self, asked: dict[str, Any], account: str) -> None:
+        name = f"{asked['organization'] or account}/{asked['name']}"
         kind = f"{asked.get('type', 'model')}s"
-        if not name.startswith(f"{OWNER}/"):
+        if not name.startswith(f"{account}/"):
             return self._answer({"error": "Forbidden"}, 403, {"X-Error-Message": "not yours"})
         if (kind, name) in self.world.repos:
             return self._answer({"error": "You already created this repo"}, 409)

@@ -1,0 +1,1 @@
+"""Publishing: an export becomes a repository on the Hub, with the visitor's own token."""
