@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from merging_core.errors import Problem, RecipeError, closest
 from merging_core.masks.registry import masks
+from merging_core.methods.consensus import CONSENSUS
 from merging_core.methods.contract import MethodInfo
+from merging_core.methods.largest import EMR, MAGMAX
 from merging_core.methods.linear import LINEAR
 from merging_core.methods.model_stock import MODEL_STOCK
 from merging_core.methods.slerp import SLERP
@@ -12,6 +14,7 @@ from merging_core.methods.soups import REWARDED_SOUP, UNIFORM_SOUP, WISE_FT
 from merging_core.methods.sparsified import BREADCRUMBS, BREADCRUMBS_TIES, DELLA, DELLA_LINEAR
 from merging_core.methods.task_arithmetic import DARE_LINEAR, TASK_ARITHMETIC
 from merging_core.methods.ties import DARE_TIES, TIES
+from merging_core.methods.trajectories import EMA, HWA, LAWA, SWA, SWAD
 from merging_core.scaling.registry import scalings
 
 __all__ = ["distinct", "method", "methods", "registry_as_json"]
@@ -20,14 +23,12 @@ __all__ = ["distinct", "method", "methods", "registry_as_json"]
 def methods() -> tuple[MethodInfo, ...]:
     """Return every merge method.
 
-    >>> [info.name for info in methods()]
-    ... # doctest: +NORMALIZE_WHITESPACE
-    ['linear', 'uniform_soup', 'rewarded_soup', 'wise_ft', 'slerp', 'model_stock', 'task_arithmetic', 'ties',
-     'dare_linear', 'dare_ties', 'breadcrumbs', 'breadcrumbs_ties', 'della_linear', 'della']
+    >>> [info.name for info in methods()][:3], len(methods()) == len({info.name for info in methods()})
+    (['linear', 'uniform_soup', 'rewarded_soup'], True)
     """
-    averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT)
+    averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT, SWA, SWAD, EMA, LAWA, HWA)
     sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA)
-    return distinct((*averages, SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES, *sparsified))
+    return distinct((*averages, SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES, *sparsified, MAGMAX, EMR, CONSENSUS))
 
 
 def distinct(infos: tuple[MethodInfo, ...]) -> tuple[MethodInfo, ...]:

@@ -40,6 +40,11 @@ def _others(parameter: ParameterInfo) -> list[Any]:
         return [0.35, 1.0]
     if parameter.name in ("gamma", "epsilon") and parameter.unit:
         return [0.0, 0.3]
+    small = {"experts": [0, 1, 3], "start": [1, 2], "every": [2], "end": [1], "last": [1, 2], "parallel": [1, 3]}
+    if parameter.name in small:
+        return small[parameter.name]
+    if parameter.name == "decay":
+        return [0.0, 0.9]
     if parameter.name == "t":
         return [0.0, 0.3, 1.0]
     if parameter.kind == "curve":

@@ -21,6 +21,7 @@ OWNED = {
     "della_linear": "della",
 }
 LAYERS = 3
+TRAJECTORIES = ("swa", "swad", "ema", "lawa", "hwa")
 
 
 def merge64(
@@ -35,9 +36,11 @@ def merge64(
     zero = {name: base[name].double().numpy() for name in floating}
     weights = [model["weight"] for model in recipe["models"]]
     scale = recipe["lambda"]
-    if method in ("linear", "uniform_soup", "rewarded_soup", "slerp"):
+    if method in ("linear", "uniform_soup", "rewarded_soup", "slerp", *TRAJECTORIES):
         thetas = [{name: expert[name].double().numpy() for name in floating} for expert in experts]
-        if method == "slerp":
+        if method in TRAJECTORIES:
+            result = trajectory64(method, thetas, params)
+        elif method == "slerp":
             result = slerp64(*thetas, params["t"], params["angle"])
         else:
             whole = sum(weights) if params.get("normalize", True) else 1.0
@@ -65,7 +68,8 @@ def merge64(
         settings = {**(params if method in OWNED else recipe["mask"]), **recipe["models"][index].get("params", {})}
         masked.append(mask64(kind, settings, tau, recipe["seed"], contents[index]))
     votes = dict.fromkeys(("ties", "dare_ties", "breadcrumbs_ties", "della"), consensus64)
-    combine = {**votes, "model_stock": stock64}.get(method, sum64)
+    others = {"model_stock": stock64, "magmax": magmax64, "emr": emr64, "consensus": tall64}
+    combine = {**votes, **others}.get(method, sum64)
     merged = combine(masked, weights, params)
     factors = dict.fromkeys(floating, 1.0) if each else factors64(scaling, floating, experts, base, weights, merged)
     return {name: zero[name] + scale * factors[name] * merged[name] for name in floating}
@@ -139,6 +143,23 @@ def sum64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any])
     return {name: sum(w * vector[name] for w, vector in zip(weights, masked, strict=True)) for name in masked[0]}
 
 
+def trajectory64(method: str, thetas: list[Leaves], params: Mapping[str, Any]) -> Leaves:
+    """Walk along the checkpoints and keep a running average."""
+    if method == "ema":
+        decay = params["decay"]
+        average = dict(thetas[0]) if params["start_at"] == "first" else {n: 0.0 * v for n, v in thetas[0].items()}
+        steps = thetas[1:] if params["start_at"] == "first" else thetas
+        for theta in steps:
+            average = {name: decay * average[name] + (1 - decay) * theta[name] for name in average}
+        correction = 1.0 if params["start_at"] == "first" else 1 - decay ** len(thetas)
+        return {name: value / correction for name, value in average.items()}
+    if method in ("swa", "swad"):
+        chosen = thetas[params["start"] : len(thetas) - params.get("end", 0) : params.get("every", 1)]
+    else:
+        chosen = thetas[-params["last"] * params.get("parallel", 1) :]
+    return {name: np.mean([theta[name] for theta in chosen], axis=0) for name in thetas[0]}
+
+
 def slerp64(first: Leaves, second: Leaves, t: float, within: str) -> Leaves:
     """Turn unit vectors by the angle between them, then give each its length back."""
     pools = {name: (first[name].ravel(), second[name].ravel()) for name in first}
@@ -192,6 +213,34 @@ def consensus64(masked: list[Leaves], weights: list[float], params: Mapping[str,
             bottom += np.where(agrees, abs(weight), 0.0)
         mean = params["combine"] == "mean"
         merged[name] = np.divide(top, bottom, out=np.zeros_like(top), where=bottom > 0) if mean else top
+    return merged
+
+
+def magmax64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
+    merged = {}
+    for name in masked[0]:
+        voices = np.stack([w * vector[name] for w, vector in zip(weights, masked, strict=True)])
+        # Sorted downwards, of two opposite numbers the positive one is met first.
+        voices = -np.sort(-voices, axis=0)
+        merged[name] = np.take_along_axis(voices, np.abs(voices).argmax(axis=0)[None], axis=0)[0]
+    return merged
+
+
+def emr64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
+    merged = {}
+    for name, total in sum64(masked, weights, params).items():
+        voices = np.stack([w * vector[name] for w, vector in zip(weights, masked, strict=True)])
+        agrees = np.sign(voices) == np.sign(total)
+        merged[name] = np.sign(total) * np.where(agrees, np.abs(voices), 0.0).max(axis=0)
+    return merged
+
+
+def tall64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
+    merged = {}
+    for name, total in sum64(masked, weights, params).items():
+        voices = np.stack([w * vector[name] for w, vector in zip(weights, masked, strict=True)])
+        votes = (np.abs(voices) > params["agreement"] * np.abs(total - voices)).sum(axis=0)
+        merged[name] = np.where(votes >= params["experts"], total, 0.0)
     return merged
 
 

@@ -35,6 +35,9 @@ class Remembering:
             self.opened[str(ref)] = self.catalog.open(ref)
         return self.opened[str(ref)]
 
+    def check_access(self, ref: Ref, /) -> None:
+        self.catalog.check_access(ref)
+
 
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory: pytest.TempPathFactory) -> Remembering:

@@ -82,6 +82,8 @@ def test_no_argument_is_changed(info: MethodInfo, params: Parameters) -> None:
 
 @each_setting
 def test_models_permuted_with_their_weights_give_the_same_merge(info: MethodInfo, params: Parameters) -> None:
+    if not info.symmetric and "t" not in params:
+        pytest.skip(f"{info.name} averages along an order")
     vectors, weights = fitting(info, models(4, 2000, seed=3), 1.0, 0.5, 2.0, 0.25)
     order = torch.tensor([place for place in (2, 0, 3, 1) if place < len(weights)])
     straight = merge(info, params, vectors, weights, 512)
@@ -100,6 +102,8 @@ def test_equal_experts_give_the_expert_or_its_multiple(info: MethodInfo, params:
     if not fewest <= count <= (most or count):
         pytest.skip(f"{info.name} takes {fewest} to {most or 'many'} models")
     expert = models(1, 500, seed=4)
+    if info.name == "consensus":
+        pytest.skip("equal experts hide each other: see its own tests")
     adds_up = params.get("normalize") is False or params.get("combine") == "sum" or info.combine is task_arithmetic
     expected = expert[0] * (count if adds_up else 1)
     found = merge(info, params, expert.repeat(count, 1), torch.ones(count), 100)
