@@ -6,8 +6,11 @@ link or a stored result says everything about it, on any machine.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from app.tasks.spec import TaskSpec
 
 __all__ = ["Expert", "Family", "plain"]
 
@@ -39,6 +42,13 @@ class Family:
     """The recipe that the studio opens with, as JSON."""
     start_path: dict[str, Any] = field(default_factory=lambda: {"kind": "lambda"})
     """The path that it opens with."""
+    specs: tuple[TaskSpec, ...] = ()
+    """What those of its tasks are made of that are a visitor's own; `tasks` has their names."""
+
+    def without_tasks(self, names: Collection[str]) -> Family:
+        """Return the family measured on fewer tasks."""
+        tasks = tuple(task for task in self.tasks if task not in names)
+        return replace(self, tasks=tasks, specs=tuple(spec for spec in self.specs if spec.name not in names))
 
     @property
     def refs(self) -> tuple[str, ...]:

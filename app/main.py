@@ -34,6 +34,7 @@ from app.settings import Settings, SettingsError
 from app.signing_in import SignInMiddleware
 from app.studio.service import Studio
 from app.studio.workbench import Workbench
+from app.tasks.service import TaskDesk, TaskPlaces
 from app.uploads.route import upload_routes
 from app.uploads.service import UploadDesk
 from app.uploads.shelf import UploadLimits, Uploads
@@ -186,6 +187,9 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         parts.append(HubDesk(hub, network, jobs).functions())
     if settings.hub is not None:
         parts.append(Publishing(jobs, network, callers, settings.hub).functions())
+    if models is not None:
+        places = TaskPlaces(settings.zoo, settings.models, settings.tasks)
+        parts.append(TaskDesk(models.shelf, hub, places, workbench.families, network, jobs).functions())
     rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
     with basin:
         studio_view.build({**studio.functions(), **rooms}, files, callers)

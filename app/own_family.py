@@ -1,7 +1,8 @@
 """Families by name: those of the zoo, and those that a visitor puts together from any checkpoints that can be opened.
 
 A family of one's own is named `own:` and, as canonical JSON, its base, its experts with the task of each, and the tasks
-it is measured on; without a task there are plans, layers and exports, and no accuracy. Whether its checkpoints exist
+it is measured on; without a task there are plans, layers and exports, and no accuracy. A task of a visitor's own has a
+hash for a name; what it is made of (`app.tasks.spec`) stands in the family's name too. Whether its checkpoints exist
 and fit each other is for the plan to say, not for the name.
 """
 
@@ -12,13 +13,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.families import Expert, Family, plain
+from app.tasks.spec import TaskSpec, parse_spec
 from merging_core.checkpoints.ref import parse_ref
-from merging_core.errors import BasinError, Problem, RecipeError, closest
+from merging_core.errors import BasinError, EvaluationError, Problem, RecipeError, closest
 from merging_core.methods.registry import method
 
 __all__ = ["LONGEST_NAME", "MOST_EXPERTS", "family_named", "own_name"]
 
-LONGEST_NAME = 4000
+LONGEST_NAME = 12_000
 """Characters of a family's name."""
 MOST_EXPERTS = 16
 _OWN = "own:"
@@ -26,13 +28,23 @@ _CLOSED = ("file",)
 """Schemes that a visitor may not name."""
 
 
-def own_name(base: str | None, experts: Sequence[tuple[str, str | None]], tasks: Sequence[str]) -> str:
+def own_name(
+    base: str | None,
+    experts: Sequence[tuple[str, str | None]],
+    tasks: Sequence[str],
+    specs: Sequence[TaskSpec] = (),
+) -> str:
     """Name a family by what it holds; `experts` are references, each with its task or None.
+
+    `specs`: what its tasks that are nobody else's are made of; those that it is not measured on are left out.
 
     >>> own_name(None, [("zoo:a", None), ("zoo:b", "t")], ["t"])
     'own:{"base":null,"experts":[["zoo:a",null],["zoo:b","t"]],"tasks":["t"]}'
     """
-    holds = {"base": base, "experts": [list(expert) for expert in experts], "tasks": list(tasks)}
+    holds: dict[str, Any] = {"base": base, "experts": [list(expert) for expert in experts], "tasks": list(tasks)}
+    own = {spec.name: spec.as_json() for spec in specs if spec.name in tasks}
+    if own:
+        holds["specs"] = own
     return _OWN + json.dumps(holds, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -52,12 +64,12 @@ def family_named(families: Sequence[Family], name: object) -> Family:
 
 
 def _own(name: str, families: Sequence[Family]) -> Family:
-    base, pairs, tasks = _read(name)
+    base, pairs, tasks, specs = _read(name)
     problems = [problem for ref in [*([base] if base else []), *(ref for ref, _ in pairs)] for problem in _closed(ref)]
     refs = [plain(ref) for ref in [*([base] if base else []), *(ref for ref, _ in pairs)]]
     if len(set(refs)) < len(refs):
         problems.append(Problem("each checkpoint of a family is named once", "one twice", "family"))
-    known = sorted({task for family in families for task in family.tasks})
+    known = sorted({task for family in families for task in family.tasks} | {spec.name for spec in specs})
     for task in sorted({*tasks, *(task for _, task in pairs if task is not None)}):
         if task not in known:
             problems.append(
@@ -72,11 +84,11 @@ def _own(name: str, families: Sequence[Family]) -> Family:
     description = f"{few} on {parse_ref(base).unpinned}." if base else f"{few}, without a base."
     ends = {"kind": "between", "a": experts[0].ref, "b": experts[-1].ref}
     path = ends if base is None and len(experts) > 1 else {"kind": "lambda"}
-    return Family(name, "Your models", description, base, experts, tasks, _start(base, experts), path)
+    return Family(name, "Your models", description, base, experts, tasks, _start(base, experts), path, specs)
 
 
-def _read(name: str) -> tuple[str | None, tuple[tuple[str, str | None], ...], tuple[str, ...]]:
-    """Return base, experts and tasks of a name, which `own_name` would write again letter by letter."""
+def _read(name: str) -> tuple[str | None, tuple[tuple[str, str | None], ...], tuple[str, ...], tuple[TaskSpec, ...]]:
+    """Return base, experts, tasks and their specifications; `own_name` would write the name again letter by letter."""
     problem = Problem(
         "a family of one's own is named as Basin names it", name[:60], "family", "choose the models again"
     )
@@ -89,11 +101,14 @@ def _read(name: str) -> tuple[str | None, tuple[tuple[str, str | None], ...], tu
         tasks = tuple(holds["tasks"])
         texts = [*([base] if base is not None else []), *(ref for ref, _ in pairs), *tasks]
         texts += [task for _, task in pairs if task is not None]
-        if not all(isinstance(text, str) for text in texts) or own_name(base, pairs, tasks) != name:
+        specs = tuple(parse_spec(spec) for spec in holds.get("specs", {}).values())
+        if not all(isinstance(text, str) for text in texts) or own_name(base, pairs, tasks, specs) != name:
             raise RecipeError(problem)
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except EvaluationError as error:
+        raise RecipeError(*(found.located("family") for found in error.problems)) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RecipeError(problem) from None
-    return base, pairs, tasks
+    return base, pairs, tasks, specs
 
 
 def _closed(ref: str) -> list[Problem]:

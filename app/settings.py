@@ -81,6 +81,8 @@ class Settings:
     """The embedded checkpoints."""
     models: Path | None
     """A folder whose checkpoints every visitor may use; never on a Space."""
+    tasks: Path | None
+    """A folder whose data every visitor may make tasks of; never on a Space."""
     space: bool
     """Whether this is a Hugging Face Space: the page then stands in a frame of another site."""
     root_path: str
@@ -131,13 +133,8 @@ class Settings:
             problems.append(
                 Problem("the zoo is a folder that holds manifest.json", str(zoo), "BASIN_ZOO", "leave it unset")
             )
-        models = Path(env["BASIN_MODELS"]).expanduser() if env.get("BASIN_MODELS") else None
-        if models is not None and space:
-            must, fix = "a Space offers no folders of its own", "leave it unset"
-            problems.append(Problem(must, "one", "BASIN_MODELS", fix))
-        elif models is not None and not models.is_dir():
-            must = "the folder of checkpoints is there"
-            problems.append(Problem(must, str(models), "BASIN_MODELS", "make it, or leave it unset"))
+        models = _offered(env, "BASIN_MODELS", "checkpoints", space, problems)
+        tasks = _offered(env, "BASIN_TASKS", "data for tasks", space, problems)
         root_path = env.get("GRADIO_ROOT_PATH", "")
         given_secret = env.get("BASIN_SECRET", "").encode()
         if given_secret and len(given_secret) < _SHORTEST_SECRET:
@@ -173,6 +170,7 @@ class Settings:
             workers=workers,
             zoo=zoo,
             models=models,
+            tasks=tasks,
             space=space,
             root_path=root_path,
             address=f"https://{env['SPACE_HOST']}" if space and env.get("SPACE_HOST") else "",
@@ -228,6 +226,16 @@ def _can_sign_in(env: Mapping[str, str]) -> bool:
     """
     asked = env.get("SYSTEM") == "spaces" and all(env.get(name) for name in _OAUTH)
     return asked and all(importlib.util.find_spec(name) for name in _OAUTH_PACKAGES)
+
+
+def _offered(env: Mapping[str, str], name: str, what: str, space: bool, problems: list[Problem]) -> Path | None:
+    """Return a folder of this machine that every visitor may use; a Space has none."""
+    folder = Path(env[name]).expanduser() if env.get(name) else None
+    if folder is not None and space:
+        problems.append(Problem("a Space offers no folders of its own", "one", name, "leave it unset"))
+    elif folder is not None and not folder.is_dir():
+        problems.append(Problem(f"the folder of {what} is there", str(folder), name, "make it, or leave it unset"))
+    return folder
 
 
 def _flag(env: Mapping[str, str], name: str, default: bool, problems: list[Problem]) -> bool:

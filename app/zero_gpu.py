@@ -13,11 +13,11 @@ from typing import Any
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.report import Report
-from merging_core.evaluation.tasks import Task
+from merging_core.evaluation.tasks import AnyTask
 
 __all__ = ["Lent", "lent_gpu", "measured_there"]
 
-Lent = Callable[[Mapping[str, Any], Weights, Sequence[Task], str], Report | None]
+Lent = Callable[[Mapping[str, Any], Weights, Sequence[AnyTask], str], Report | None]
 """(config, weights, tasks, split) -> the report of the whole split, or None where no GPU was to be had."""
 
 SECONDS = 30
@@ -32,7 +32,7 @@ def lent_gpu() -> Lent:
 
     lent = spaces.GPU(measured_there, duration=SECONDS)
 
-    def measure(config: Mapping[str, Any], weights: Weights, tasks: Sequence[Task], split: str) -> Report | None:
+    def measure(config: Mapping[str, Any], weights: Weights, tasks: Sequence[AnyTask], split: str) -> Report | None:
         plain = {name: tensor.detach().cpu() for name, tensor in weights.items()}
         try:
             report: Report = lent(dict(config), plain, tuple(tasks), split)
@@ -44,7 +44,7 @@ def lent_gpu() -> Lent:
     return measure
 
 
-def measured_there(config: dict[str, Any], weights: Weights, tasks: tuple[Task, ...], split: str) -> Report:
+def measured_there(config: dict[str, Any], weights: Weights, tasks: tuple[AnyTask, ...], split: str) -> Report:
     """Measure a merge on the whole split, on CUDA where it is there."""
     import torch
 

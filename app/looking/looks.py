@@ -17,7 +17,7 @@ from app.looking.sprites import sprite
 from app.state import StudioState
 from app.studio.memo import Memo
 from app.studio.messages import MessageError
-from app.studio.workbench import Cancelled, Models, Numbers
+from app.studio.workbench import Cancelled, FamilyTask, Models, Numbers
 from merging_core.errors import CancelledError, Problem, closest
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.confusion import confusion
@@ -51,7 +51,16 @@ class _Answered:
     examples: Classes
 
 
-def task_named(models: Models, family: Family, name: str) -> Task:
+def gray_task_named(models: Models, family: Family, name: str) -> Task:
+    """Return a task of gray pictures, which can be drawn; raises `MessageError`."""
+    task = task_named(models, family, name)
+    if not isinstance(task, Task) or task.channels != 1:
+        got = "one of colours" if isinstance(task, Task) else "one of texts"
+        raise MessageError(Problem("a task that can be tried has gray pictures", got, "message.task"))
+    return task
+
+
+def task_named(models: Models, family: Family, name: str) -> FamilyTask:
     """Return a task of a family; raises `MessageError` with the closest name."""
     tasks = models.tasks_of(family)
     for task in tasks:
@@ -74,7 +83,7 @@ class Looks:
 
     def examples(self, family: Family, name: str, start: int) -> Numbers:
         """Return validation pictures from a place in the split's stratified order, round again at its end."""
-        task = task_named(self._models, family, name)
+        task = gray_task_named(self._models, family, name)
         split, labels = task.splits[SPLIT], task.labels(SPLIT)
         n = len(split)
         places = [(start + step) % n for step in range(min(_STRIP, n))]
@@ -98,7 +107,7 @@ class Looks:
 
         Raises: `EvaluationError` if the picture does not fit or shows nothing; `CancelledError` between two models.
         """
-        task = task_named(self._models, family, name)
+        task = gray_task_named(self._models, family, name)
         image, label = self._example(task, example) if picture is None else (picture_for(task, picture), None)
         if bool(blank(image)[0]):
             raise MessageError(Problem("the picture shows something", "one gray alone", "picture", "draw a line"))
@@ -163,7 +172,9 @@ class Looks:
         found: NDArray[np.float64] = probabilities(logits_of(config, weights, task, image))[0]
         return found
 
-    def _answers(self, config: Mapping[str, Any], weights: Weights, task: Task, cancelled: Cancelled) -> _Answered:
+    def _answers(
+        self, config: Mapping[str, Any], weights: Weights, task: FamilyTask, cancelled: Cancelled
+    ) -> _Answered:
         parts = parts_of([task], SPLIT, "full")
         answers = self._models.evaluator.answers(config, weights, parts, cancelled)[0]
         return _Answered(answers.labels.cpu().numpy(), predicted(answers.logits), answers.examples)
@@ -184,7 +195,7 @@ def own_expert(family: Family, state: StudioState, task: str) -> Expert | None:
 
 
 def look_numbers(
-    task: Task, family: Family, ours: _Answered, expert: Expert | None, theirs: _Answered | None
+    task: FamilyTask, family: Family, ours: _Answered, expert: Expert | None, theirs: _Answered | None
 ) -> Numbers:
     """Return what the page shows of one task (see docs/architecture.md); `theirs` are the expert's answers."""
     found = confusion(ours.labels.tolist(), ours.said.tolist(), len(task.classes))
@@ -246,7 +257,7 @@ def _mistakes(counts: NDArray[np.int64], classes: Sequence[str]) -> list[Numbers
     ]
 
 
-def _strip(task: Task, places: Classes, ours: _Answered, theirs: _Answered) -> Numbers:
+def _strip(task: FamilyTask, places: Classes, ours: _Answered, theirs: _Answered) -> Numbers:
     """Return the first pictures of those that the two see differently, and how many there are."""
     shown = places[:_STRIP]
     rows = [
@@ -257,11 +268,13 @@ def _strip(task: Task, places: Classes, ours: _Answered, theirs: _Answered) -> N
         }
         for place in shown
     ]
+    if not isinstance(task, Task):
+        return {"n": len(places), "pictures": [], "sprite": sprite(torch.zeros(0, 1, 1, 1, dtype=torch.uint8))}
     pictures = task.splits[SPLIT].images[torch.from_numpy(ours.examples[shown])]
     return {"n": len(places), "pictures": rows, "sprite": sprite(pictures)}
 
 
-def _name(task: Task, index: int) -> str:
+def _name(task: FamilyTask, index: int) -> str:
     return task.classes[index] if index >= 0 else "no answer"
 
 

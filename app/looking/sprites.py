@@ -11,11 +11,14 @@ from PIL import Image
 
 __all__ = ["sprite"]
 
+_LARGEST = 64
+"""Pixels of a picture's side on the page."""
+
 
 def sprite(images: torch.Tensor) -> dict[str, Any]:
     """Return pictures side by side: `{side, count, source}`, the source a PNG as a data address, empty for none.
 
-    `images`: uint8 `[n, 1, side, side]`.
+    `images`: uint8 `[n, channels, side, side]`, of one channel or three; large ones are made smaller.
 
     >>> sprite(torch.zeros(3, 1, 2, 2, dtype=torch.uint8))["source"][:22]
     'data:image/png;base64,'
@@ -23,8 +26,12 @@ def sprite(images: torch.Tensor) -> dict[str, Any]:
     count, side = len(images), int(images.shape[-1])
     if count == 0:
         return {"side": side, "count": 0, "source": ""}
-    row = images[:, 0].permute(1, 0, 2).reshape(side, count * side).numpy()
+    row = images.permute(2, 0, 3, 1).reshape(side, count * side, -1)
+    picture = Image.fromarray(row[..., 0].numpy() if row.shape[2] == 1 else row.contiguous().numpy())
+    if side > _LARGEST:
+        side = _LARGEST
+        picture = picture.resize((count * side, side), Image.Resampling.BOX)
     file = io.BytesIO()
-    Image.fromarray(row, mode="L").save(file, "PNG", optimize=True)
+    picture.save(file, "PNG", optimize=True)
     text = base64.b64encode(file.getvalue()).decode()
     return {"side": side, "count": count, "source": f"data:image/png;base64,{text}"}

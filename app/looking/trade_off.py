@@ -11,12 +11,11 @@ from app.families import Expert, Family
 from app.looking.looks import SPLIT
 from app.studio.memo import Memo
 from app.studio.messages import MessageError
-from app.studio.workbench import Cancelled, Models, Numbers
+from app.studio.workbench import Cancelled, FamilyTask, Models, Numbers
 from merging_core.errors import CancelledError, Problem, closest
 from merging_core.evaluation.intervals import average_interval, wilson
 from merging_core.evaluation.report import Subset
 from merging_core.evaluation.subsets import PREVIEW
-from merging_core.evaluation.tasks import Task
 from merging_core.recipes import Recipe, parse_recipe
 
 __all__ = ["CURVES", "STEPS", "TradeOffs"]
@@ -72,7 +71,7 @@ class TradeOffs:
         refs = (family.base, expert.ref)
         return tuple(self._models.engine.opened(ref).content() for ref in refs if ref is not None)
 
-    def _asked(self, family: Family, ref: str) -> tuple[Expert, Task, list[Task]]:
+    def _asked(self, family: Family, ref: str) -> tuple[Expert, FamilyTask, list[FamilyTask]]:
         known = {expert.ref: expert for expert in family.experts}
         if ref not in known:
             fix = closest(ref[:80], known)
@@ -85,7 +84,7 @@ class TradeOffs:
             raise MessageError(Problem(must, f"{len(tasks)} task", family.title, "choose a family with several tasks"))
         return expert, target, controls
 
-    def _count(self, recipe: Recipe, task: Task, subset: Subset) -> _Count:
+    def _count(self, recipe: Recipe, task: FamilyTask, subset: Subset) -> _Count:
         merged = self._models.engine.merge(recipe)
         config = merged.plan.survey.reference.config
         score = self._models.evaluator.evaluate(config, merged.weights, [task], SPLIT, subset).tasks[0]
@@ -96,8 +95,8 @@ class TradeOffs:
         family: Family,
         expert: Expert,
         pair: tuple[str, ...],
-        target: Task,
-        controls: Sequence[Task],
+        target: FamilyTask,
+        controls: Sequence[FamilyTask],
         subset: Subset,
     ) -> Numbers:
         tasks = [target, *controls]

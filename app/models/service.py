@@ -15,6 +15,7 @@ from app.own_family import MOST_EXPERTS, family_named, own_name
 from app.state import default_state
 from app.studio.messages import MessageError, is_text, message_of
 from app.studio.workbench import Numbers, Workbench
+from app.tasks.spec import parse_spec
 from app.uploads.shelf import Upload, Uploads
 from merging_core.errors import Problem
 from merging_core.hub.download import check_space, free_bytes
@@ -76,13 +77,15 @@ class Models:
                 "base": (False, "base is a reference, or null", _REF),
                 "experts": (True, "experts are a list of {ref, task}", _are_experts),
                 "tasks": (True, "tasks are a list of names", lambda value: _are_all(value, is_text(120))),
+                "specs": (False, "specs are a list of tasks", lambda value: isinstance(value, list)),
             },
         )
+        specs = [parse_spec(spec) for spec in (fields["specs"] or [])[: len(fields["tasks"])]]
         pairs = [(expert["ref"], expert["task"]) for expert in fields["experts"]]
         if fields["base"] in [ref for ref, _ in pairs]:
             must = "base and experts are different checkpoints"
             raise MessageError(Problem(must, fields["base"], "message.base", "leave it out of the experts"))
-        family = family_named(self._workbench.families, own_name(fields["base"], pairs, fields["tasks"]))
+        family = family_named(self._workbench.families, own_name(fields["base"], pairs, fields["tasks"], specs))
 
         described = await self._told(visitor, family) if _of_the_hub(family) else []
         missing = [_missing(row) for row in described if row["missing"]]

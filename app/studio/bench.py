@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +14,7 @@ from app.settings import Settings
 from app.state import StudioState
 from app.studio.description import describe_checkpoint, describe_family, describe_task, device_name, registry
 from app.studio.families_of_zoo import families_of
+from app.studio.family_tasks import FamilyTasks
 from app.studio.here import check_here, opened_all
 from app.studio.memo import Memo
 from app.studio.numbers import (
@@ -26,7 +25,8 @@ from app.studio.numbers import (
     layer_numbers,
     path_numbers,
 )
-from app.studio.workbench import Cancelled, Correct, Models, Numbers, Scored
+from app.studio.workbench import Cancelled, Correct, FamilyTask, Models, Numbers, Scored
+from app.tasks.shelf import TaskShelf
 from app.zero_gpu import lent_gpu
 from merging_core import __version__
 from merging_core.checkpoints import Catalog
@@ -38,11 +38,9 @@ from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.ensemble import ensemble
 from merging_core.evaluation.evaluator import Evaluator
-from merging_core.evaluation.loading import load_task
 from merging_core.evaluation.paths import Point, point_of, trace
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report
 from merging_core.evaluation.subsets import PREVIEW
-from merging_core.evaluation.tasks import Task
 from merging_core.recipes import Recipe, parse_recipe, recipe_hash
 from merging_core.recipes.changes import with_lambda
 from merging_core.recipes.resolving import references
@@ -87,7 +85,8 @@ class ZooBench:
         self._evaluator = Evaluator(self._engine.device)
         self._budget = settings.memory_budget
         self.families = families_of(self._zoo)
-        self._tasks: Memo[tuple[Task, ...]] = Memo(len(self.families) + _OWN)
+        self.shelf = TaskShelf(settings.scratch / "tasks" if settings.scratch is not None else None, hub)
+        self._tasks = FamilyTasks(self._zoo, self.shelf, sum(len(family.tasks) for family in self.families))
         self._pins: Memo[str] = Memo(512)
         self._reports: Memo[Report] = Memo(_REPORTS)
         self._references: Memo[References] = Memo(6 * (len(self.families) + _OWN))
@@ -95,7 +94,7 @@ class ZooBench:
 
     def models(self) -> Models:
         """Return the engine, the evaluator and the tasks, for rooms that look at single pictures."""
-        return Models(self._engine, self._evaluator, self._tasks_of)
+        return Models(self._engine, self._evaluator, self._tasks_of, self.shelf)
 
     def description(self) -> Numbers:
         """Return version, device, families, tasks, registry and limits."""
@@ -130,7 +129,7 @@ class ZooBench:
         """Do as `survey`, and ask the first checkpoint every task. Raises: as `survey`, and what the tasks say."""
         described = self.survey(family)
         check_here(family.refs, self._engine.opened)
-        if tasks := self._tasks_of(family):
+        if tasks := self._tasks.of(self._tasks.ready(family)):
             config = self._engine.opened(family.refs[0]).config
             weights = self._engine.checkpoint(family.refs[0])
             self._evaluator.evaluate(config, weights, tasks, "validation", "preview")
@@ -146,10 +145,7 @@ class ZooBench:
 
     def evaluation(self, family: Family) -> str:
         """Return a digest of the tasks' files and the library's version."""
-        folders = tuple(f"tasks/{task}/" for task in family.tasks)
-        files = {path: file.sha256 for path, file in self._zoo.files.items() if path.startswith(folders)}
-        text = json.dumps([__version__, sorted(files.items())])
-        return hashlib.sha256(text.encode()).hexdigest()
+        return self._tasks.digest(family)
 
     def accuracy(self, state: StudioState, split: str, subset: str, cancelled: Cancelled) -> Scored:
         """Merge and measure, or remember.
@@ -161,26 +157,27 @@ class ZooBench:
             fix = "choose one under Choose models"
             raise EvaluationError(Problem("a merge is measured on tasks", "a family without one", "", fix))
         check_here(family.refs, self._engine.opened)
+        self._tasks.admit(family)
         wanted: Subset = "preview" if subset == "preview" else "full"
-        identity = self._hash(state.recipe)
+        identity = (self._hash(state.recipe), self._tasks.digest(family))
         references = self._references_of(family, split, wanted, cancelled)
-        report = self._reports.known((identity, split, wanted))
-        if report is None and (full := self._reports.known((identity, split, "full"))) is not None:
+        report = self._reports.known((*identity, split, wanted))
+        if report is None and (full := self._reports.known((*identity, split, "full"))) is not None:
             report = make_report(_previews(full.tasks), "preview", references.experts)
         if report is None:
             merged = self._engine.merge(state.recipe)
             config = merged.plan.survey.reference.config
             tasks = self._tasks_of(family)
-            first = self._reports.known((identity, split, "preview"))
+            first = self._reports.known((*identity, split, "preview"))
             measured = self._measured_merge(config, merged.weights, tasks, split, wanted, first, cancelled)
-            report = self._reports.keep((identity, split, wanted), measured.against(references.experts))
+            report = self._reports.keep((*identity, split, wanted), measured.against(references.experts))
         return Scored(accuracy_numbers(report, references, family), correct_of(report))
 
     def _measured_merge(  # noqa: PLR0913
         self,
         config: Mapping[str, Any],
         weights: Weights,
-        tasks: Sequence[Task],
+        tasks: Sequence[FamilyTask],
         split: str,
         subset: Subset,
         first: Report | None,
@@ -240,7 +237,7 @@ class ZooBench:
     def _recall(self, memory: dict[tuple[str, float], Point], state: StudioState, family: Family) -> None:
         """Put in what other panels have measured: the base, which is every path's start, and the merge itself."""
         lambda_ = state.recipe.lambda_
-        here = self._reports.known((self._hash(state.recipe), "validation", "preview"))
+        here = self._reports.known((self._hash(state.recipe), self._tasks.digest(family), "validation", "preview"))
         if here is not None:
             memory.setdefault(("validation", lambda_), point_of(here, lambda_))
         start = self._references.known(self._reference_key(family, "validation", "preview"))
@@ -270,9 +267,8 @@ class ZooBench:
     def _family(self, state: StudioState) -> Family:
         return family_named(self.families, state.family)
 
-    def _tasks_of(self, family: Family) -> tuple[Task, ...]:
-        folders = [self._zoo.task_folder(name) for name in family.tasks]
-        return self._tasks.get(family.name, lambda: tuple(load_task(folder) for folder in folders))
+    def _tasks_of(self, family: Family) -> tuple[FamilyTask, ...]:
+        return self._tasks.of(family)
 
     def _pin(self, ref: str) -> str:
         """Return a reference with the pin of its content; what lies in the zoo does not change while this runs.
@@ -298,7 +294,7 @@ class ZooBench:
 
     def _reference_key(self, family: Family, split: str, subset: str) -> tuple[object, ...]:
         """Return where references are kept: by content, since a folder of this machine may change."""
-        return (family.name, *(self._pin(ref) for ref in family.refs), split, subset)
+        return (family.name, self._tasks.digest(family), *(self._pin(ref) for ref in family.refs), split, subset)
 
     def _measured(self, family: Family, split: str, subset: Subset, cancelled: Cancelled) -> References:
         """Measure base, simple average, ensemble, and each task's own expert."""

@@ -10,6 +10,7 @@ import torch
 from app.families import Family
 from merging_core.checkpoints import Checkpoint
 from merging_core.evaluation.tasks import Task
+from merging_core.evaluation.text_tasks import TextClassification
 from merging_core.masks.registry import masks
 from merging_core.methods.registry import methods
 from merging_core.recipes.recipe import DTYPE, SEED, WEIGHT, lambda_parameter
@@ -33,14 +34,18 @@ def registry() -> dict[str, Any]:
     }
 
 
-def describe_task(task: Task) -> dict[str, Any]:
-    """Return what the page shows of a task: classes, and how many examples each split holds."""
+def describe_task(task: Task | TextClassification) -> dict[str, Any]:
+    """Return what the page shows of a task: classes, and how many examples each split holds.
+
+    `image_size` is None for a task of texts, `channels` 0.
+    """
     return {
         "name": task.name,
         "title": task.title,
         "description": task.description,
         "classes": list(task.classes),
-        "image_size": task.image_size,
+        "image_size": task.image_size if isinstance(task, Task) else None,
+        "channels": task.channels if isinstance(task, Task) else 0,
         "splits": {name: len(split) for name, split in task.splits.items()},
         "source": task.source,
         "licence": task.licence,

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from app.families import Family
 from app.state import StudioState
-from app.studio.workbench import Correct, Numbers
+from app.studio.workbench import Correct, FamilyTask, Numbers
 from merging_core.engines.layer_stats import LayerStats
 from merging_core.evaluation.intervals import difference, pair_counts
 from merging_core.evaluation.paths import Path, barrier
 from merging_core.evaluation.report import Report, TaskScore
-from merging_core.evaluation.tasks import Task
 from merging_core.methods.registry import method
 from merging_core.recipes import Recipe
 from merging_core.scaling.registry import factors as factors_of
@@ -94,7 +93,7 @@ def difference_numbers(a: Correct, b: Correct, titles: Mapping[str, str]) -> Num
     return {"tasks": rows, "average": {"difference": whole.value, "interval": list(whole.interval), "n": n}}
 
 
-def path_numbers(path: Path, state: StudioState, family: Family, tasks: Sequence[Task]) -> Numbers:
+def path_numbers(path: Path, state: StudioState, family: Family, tasks: Sequence[FamilyTask]) -> Numbers:
     """Return a path with its barriers, named after what lies at its ends."""
     plain: dict[str, Any] = path.as_json()
     if state.path.kind == "lambda":

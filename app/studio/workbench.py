@@ -11,15 +11,19 @@ from numpy.typing import NDArray
 
 from app.families import Family
 from app.state import StudioState
+from app.tasks.shelf import TaskShelf
 from merging_core.engines.live import LiveEngine
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.tasks import Task
+from merging_core.evaluation.text_tasks import TextClassification
 
-__all__ = ["Cancelled", "Correct", "Models", "Numbers", "Scored", "Workbench"]
+__all__ = ["Cancelled", "Correct", "FamilyTask", "Models", "Numbers", "Scored", "Workbench"]
 
 Cancelled = Callable[[], bool]
 Numbers = dict[str, Any]
 """Plain JSON, of the shapes that docs/architecture.md lists."""
+FamilyTask = Task | TextClassification
+"""A task that a family is measured on."""
 Correct = Mapping[str, NDArray[np.bool_]]
 """Per task, which examples were right."""
 
@@ -38,8 +42,10 @@ class Models:
 
     engine: LiveEngine
     evaluator: Evaluator
-    tasks_of: Callable[[Family], tuple[Task, ...]]
-    """The tasks of a family, read once."""
+    tasks_of: Callable[[Family], tuple[FamilyTask, ...]]
+    """The tasks of a family, read once; raises where the caller may not have one, or one is not prepared."""
+    shelf: TaskShelf
+    """The tasks that visitors had prepared."""
 
 
 class Workbench(Protocol):

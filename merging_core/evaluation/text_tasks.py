@@ -109,7 +109,7 @@ def text_classification(
     """Return a task of labelled texts.
 
     `texts`: (text, label) by split. Where train alone is given, under whatever name, it is divided into all four splits
-    by seed, class by class; otherwise calibration, if absent, is made from train, and other absent splits stay so. A
+    by seed, class by class; otherwise calibration and validation, if absent, are made from train. A
     text with more than `longest` tokens loses its middle: the first `longest` − 1 tokens and the last (which closes a
     text) stay; the description says how many did.
     Raises EvaluationError with every problem found: an empty split, a label that is no class, a text without tokens.
@@ -122,12 +122,12 @@ def text_classification(
         parts = divided([label for _, label in pool], SHARES, f"{name} {seed}")
         rows = {split: [pool[index] for index in parts[split]] for split in SPLITS}
         words = f"Train, calibration, validation and test made from {only} by seed {seed}, class by class."
-    elif "calibration" not in rows and "train" in rows:
+    elif "train" in rows and (made := [one for one in ("calibration", "validation") if one not in rows]):
         pool = rows["train"]
-        share = {one: SHARES[one] for one in ("train", "calibration")}
+        share = {one: SHARES[one] for one in ("train", *made)}
         parts = divided([label for _, label in pool], share, f"{name} {seed}")
         rows |= {split: [pool[index] for index in parts[split]] for split in share}
-        words = f"Calibration made from train by seed {seed}, class by class."
+        words = f"{' and '.join(made).capitalize()} made from train by seed {seed}, class by class."
     if len(classes) < 2 or len(set(classes)) < len(classes):
         problems.append(Problem("there are at least two classes, and their names differ", str(len(classes)), "classes"))
     for split, examples in rows.items():

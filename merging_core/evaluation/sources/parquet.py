@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,17 +38,23 @@ class _Columns:
 
 
 def open_parquet(
-    path: Path, *, image: str | None = None, label: str | None = None, classes: Sequence[str] | None = None
+    path: Path,
+    *,
+    shards: Mapping[str, Sequence[Path]] | None = None,
+    image: str | None = None,
+    label: str | None = None,
+    classes: Sequence[str] | None = None,
 ) -> PictureSet:
     """List the labelled pictures of a parquet file, or of a folder of shards (its sub-folders too).
 
     The image column holds structs {bytes, path} or bytes, the label column whole numbers or texts. Which they are, and
     the class names, is said by the `huggingface` features in the shards' metadata; without these the columns are named
     `image`, `img` and `label` (or given), and the names are `classes`, or the texts in order. A shard's name begins
-    with its split (`train-00000-of-00001.parquet`), or its folder is called so; otherwise the source has no splits.
+    with its split (`train-00000-of-00001.parquet`), or its folder is called so; otherwise the source has no splits;
+    `shards` says it instead, by split.
     Labels are read now, pictures when they are asked for. Raises EvaluationError with every problem found.
     """
-    tables = shards_by_split(path)
+    tables = shards_by_split(path) if shards is None else {split: list(files) for split, files in shards.items()}
     columns = _columns(next(iter(tables.values()))[0], image, label, classes)
     found: dict[str, list[Any]] = {split: [] for split in tables}
     sizes: dict[str, list[int]] = {split: [] for split in tables}

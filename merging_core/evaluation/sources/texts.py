@@ -20,11 +20,13 @@ from merging_core.evaluation.sources.shards import (
     shards_by_split,
 )
 
-__all__ = ["LabelledTexts", "open_texts"]
+__all__ = ["TEXT_COLUMNS", "LabelledTexts", "open_texts"]
 
 _TABLE_BYTES = 1 << 27
 _TEXTS = ("text", "sentence", "sentence1", "premise", "question", "content")
 _SECONDS = ("sentence2", "hypothesis")
+TEXT_COLUMNS = (_TEXTS, _SECONDS)
+"""What columns of texts, and of second texts, are usually called; the first that is there is taken."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,12 +42,13 @@ class LabelledTexts:
 def open_texts(
     path: Path,
     *,
+    shards: Mapping[str, Sequence[Path]] | None = None,
     text: str | None = None,
     second: str | None = None,
     label: str | None = None,
     classes: Sequence[str] | None = None,
 ) -> LabelledTexts:
-    """Read labelled texts out of a CSV file, a parquet file or a folder of parquet shards.
+    """Read labelled texts out of a CSV file, a parquet file or a folder of parquet shards (`shards`: by split).
 
     `text`, `second`, `label`: names of columns; by default the text is `text`, `sentence`, `sentence1`, `premise`,
     `question` or `content`, whichever is first there, paired with `sentence2` or `hypothesis` if there is one, and the
@@ -57,10 +60,10 @@ def open_texts(
         columns, splits = _table(path)
         tables, features = {split: [rows] for split, rows in splits.items()}, {}
     else:
-        shards = shards_by_split(path)
-        with opened(next(iter(shards.values()))[0]) as file:
+        found = shards_by_split(path) if shards is None else shards
+        with opened(next(iter(found.values()))[0]) as file:
             columns, features = list(file.schema_arrow.names), features_of(file.schema_arrow.metadata)
-        tables = {split: list(files) for split, files in shards.items()}
+        tables = {split: list(files) for split, files in found.items()}
     picked = {
         "texts": text or next((name for name in _TEXTS if name in columns), ""),
         "labels": label or column_of_kind(features, "ClassLabel") or ("label" if "label" in columns else ""),

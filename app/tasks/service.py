@@ -1,0 +1,223 @@
+"""What the page asks about tasks of a visitor's own: look at data, have a task prepared, list those there are."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from app.callers import caller
+from app.families import Family
+from app.job_desk import shown
+from app.jobs import Job, Jobs
+from app.live import Cancelled, Scheduler
+from app.notices import Answer, answers_in_turn
+from app.own_family import LONGEST_NAME, family_named
+from app.studio.description import describe_task
+from app.studio.messages import MessageError, is_text, message_of
+from app.tasks import work
+from app.tasks.local import local_names
+from app.tasks.looking import look_at_hub, look_at_local
+from app.tasks.shelf import TaskShelf, VisitorsDoor
+from app.tasks.spec import TaskSpec, parse_spec
+from merging_core.checkpoints.ref import ref_of_url
+from merging_core.errors import BasinError, EvaluationError, Problem
+from merging_core.evaluation.prompt_templates import templates_for
+from merging_core.hub.data_ref import data_ref, data_ref_of_address
+from merging_core.hub.data_sets import DataSets
+from merging_core.hub.download import check_space
+
+__all__ = ["MOST_SPECS", "TaskDesk", "TaskPlaces"]
+
+MOST_SPECS = 16
+"""Tasks that are prepared by one job."""
+_LONGEST = 300
+
+
+class TaskPlaces:
+    """Where things lie that a job of preparing needs."""
+
+    def __init__(self, zoo: Path, models: Path | None, data: Path | None) -> None:
+        self.zoo, self.models, self.data = zoo, models, data
+
+
+class TaskDesk:
+    """Methods take a visitor's id and a message, and return an answer; none raises.
+
+    `scheduler`: for what waits for the Hub, so that no slider waits for it.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        shelf: TaskShelf,
+        hub: VisitorsDoor | None,
+        places: TaskPlaces,
+        families: tuple[Family, ...],
+        scheduler: Scheduler,
+        jobs: Jobs,
+    ) -> None:
+        self._shelf = shelf
+        self._hub = hub
+        self._places = places
+        self._families = families
+        self._scheduler = scheduler
+        self._jobs = jobs
+
+    def functions(self) -> dict[str, Callable[[str, object], Any]]:
+        """Return what the page may call, by name."""
+        return {"task_look": self.look, "task_prepare": self.prepare, "tasks_list": self.list}
+
+    @answers_in_turn
+    async def look(self, visitor: str, message: object) -> Answer:
+        """Say what data hold and what would be made of them; a branch is resolved to a commit once, here."""
+        fields = message_of(
+            message,
+            {
+                "source": (True, "source is a data set of the Hub, or local: and a name", is_text(_LONGEST)),
+                "part": (False, "part is text", is_text(100)),
+                "model": (False, "model is a reference or a model's page", is_text(_LONGEST)),
+            },
+        )
+
+        def work(cancelled: Cancelled) -> Answer:
+            source = fields["source"].strip()
+            if source.startswith("local:"):
+                found = look_at_local(self._data(), source.removeprefix("local:"))
+            else:
+                sets = DataSets(self._opened().for_caller())
+                found = look_at_hub(sets, data_ref_of_address(source), fields["part"] or None)
+            prompts, words = templates_for(found["source"].partition("@")[0].partition(":")[2])
+            model = self._pinned(fields["model"]) if fields["model"] else None
+            return {**found, "prompts": {"count": len(prompts), "first": prompts[0], "words": words}, "model": model}
+
+        return await self._turn(visitor, "task look", work)
+
+    @answers_in_turn
+    async def prepare(self, visitor: str, message: object) -> Answer:
+        """Have tasks prepared by one job; the same tasks again are the same job while it runs."""
+        fields = message_of(
+            message,
+            {
+                "spec": (False, "spec is an object", lambda value: isinstance(value, dict)),
+                "specs": (
+                    False,
+                    f"specs are 1 to {MOST_SPECS} objects",
+                    lambda value: isinstance(value, list) and 1 <= len(value) <= MOST_SPECS,
+                ),
+            },
+        )
+        if (fields["spec"] is None) == (fields["specs"] is None):
+            raise MessageError(Problem("one task or several are sent", "neither or both", "message"))
+        specs = [parse_spec(one) for one in (fields["specs"] or [fields["spec"]])]
+
+        def begin(cancelled: Cancelled) -> Answer:
+            return {"job": shown(self._jobs, self._begin(visitor, specs)), "tasks": [_named(spec) for spec in specs]}
+
+        return await self._turn(visitor, "task prepare", begin)
+
+    @answers_in_turn
+    async def list(self, visitor: str, message: object) -> Answer:
+        """List the tasks that this visitor had prepared, and those of a family, as far as the visitor may have them."""
+        fields = message_of(
+            message, {"family": (False, f"family has at most {LONGEST_NAME} characters", is_text(LONGEST_NAME))}
+        )
+        specs = list(family_named(self._families, fields["family"]).specs) if fields["family"] else []
+        for job in self._jobs.of(visitor, "task"):
+            specs += [parse_spec(one) for one in (job.result or {}).get("specs", [])]
+
+        def look(cancelled: Cancelled) -> Answer:
+            rows = [self._row(spec) for spec in {spec.digest: spec for spec in specs}.values()]
+            names = local_names(self._places.data) if self._places.data is not None else ()
+            return {"tasks": rows, "local": [f"local:{name}" for name in names], "hub": self._hub is not None}
+
+        return await self._turn(visitor, "tasks list", look)
+
+    def _begin(self, visitor: str, specs: Sequence[TaskSpec]) -> Job:
+        """Ask for access to everything, see whether the disk has room, and submit the job."""
+        problems: list[Problem] = []
+        errors: list[BasinError] = []
+        missing = 0
+        for spec in specs:
+            try:
+                self._shelf.admit(spec)
+                missing += 0 if self._shelf.is_prepared(spec) else self._missing(spec)
+            except BasinError as error:
+                errors.append(error)
+                problems += [problem for problem in error.problems if problem not in problems]
+        if errors:
+            raise type(errors[0])(*problems)
+        hub = self._hub.for_caller() if self._hub is not None else None
+        if hub is not None:
+            check_space(hub.cache, missing)
+        key = " ".join(["task", *(spec.digest for spec in specs)])
+        for job in self._jobs.of(visitor, "task"):
+            if job.key == key and job.state == "done" and not all(map(self._shelf.is_prepared, specs)):
+                self._jobs.forget(visitor, job.id)
+        title = specs[0].title + (f" and {len(specs) - 1} more" if len(specs) > 1 else "")
+        places = self._places
+        return self._jobs.submit(
+            visitor,
+            title=title,
+            work=work.NAME,
+            payload={
+                "specs": [spec.as_json() for spec in specs],
+                "root": str(self._shelf.root.absolute()),
+                "zoo": str(places.zoo),
+                "models": str(places.models) if places.models is not None else None,
+                "data": str(places.data) if places.data is not None else None,
+                "hub": None
+                if hub is None
+                else {"endpoint": hub.endpoint, "cache": str(hub.cache.absolute()), "largest": hub.largest},
+            },
+            key=key,
+            kind="task",
+            secret=caller().token,
+        )
+
+    def _missing(self, spec: TaskSpec) -> int:
+        """Return the bytes that preparing a task downloads; finds a part or a split that is not there."""
+        from app.tasks.roles import roles_of
+
+        if not spec.source.startswith("hub:"):
+            if spec.source.startswith("local:"):
+                look_at_local(self._data(), spec.source.removeprefix("local:"))
+            return 0
+        sets = DataSets(self._opened().for_caller())
+        found = sets.list(data_ref(spec.source))
+        roles = roles_of(found.of(spec.config), dict(spec.splits), spec.title)
+        return sets.missing_bytes(found.ref, [file for shards in roles.values() for file in shards])
+
+    def _row(self, spec: TaskSpec) -> dict[str, Any]:
+        """Describe a task, prepared or not; of one that this visitor may not have, say why."""
+        row = {**_named(spec), "prepared": False, "problems": []}
+        try:
+            self._shelf.admit(spec)
+            return {**row, **describe_task(self._shelf.task(spec)), "prepared": True}
+        except EvaluationError:
+            return row
+        except BasinError as error:
+            return {**row, "problems": [problem.as_json() for problem in error.problems]}
+
+    def _pinned(self, model: str) -> str:
+        ref = ref_of_url(model)
+        return str(self._opened().for_caller().pin(ref)) if ref.scheme == "hub" else str(ref)
+
+    def _data(self) -> Path:
+        if self._places.data is None:
+            must, fix = "this server offers data of its own", "choose a data set of the Hub"
+            raise EvaluationError(Problem(must, "one that does not", "source", fix))
+        return self._places.data
+
+    def _opened(self) -> VisitorsDoor:
+        if self._hub is None:
+            must = "this server uses models and data of the Hub"
+            raise EvaluationError(Problem(must, "a server that does not", "source"))
+        return self._hub
+
+    async def _turn(self, visitor: str, kind: str, work: Callable[[Cancelled], Answer]) -> Answer:
+        return await asyncio.wrap_future(self._scheduler.submit(visitor, kind, kind, 0, work))
+
+
+def _named(spec: TaskSpec) -> dict[str, Any]:
+    return {"name": spec.name, "title": spec.title, "spec": spec.as_json()}

@@ -1,0 +1,85 @@
+"""A tiny CLIP with two experts in folders, data sets on a Hub, and what works on them as the server does."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.callers import Caller, called_by
+from app.hub.source import VisitorsHub
+from app.jobs import Jobs
+from app.live import Scheduler
+from app.models.service import Models
+from app.settings import Settings
+from app.studio.bench import ZooBench
+from app.tasks.service import TaskDesk, TaskPlaces
+from merging_core.hub.client import Hub
+from tests.evaluation.test_picture_tasks import labels_of, write_shard
+from tests.hub.server import ADA, BOB
+
+__all__ = ["ANN", "BEN", "Place", "opened", "shards"]
+
+ANN, BEN = Caller("ann", ADA), Caller("ben", BOB)
+WAIT = 60
+
+
+@dataclass(frozen=True)
+class Place:
+    """A server without a page."""
+
+    bench: ZooBench
+    desk: TaskDesk
+    picker: Models
+    jobs: Jobs
+
+    def ask(self, who: Caller, name: str, message: dict[str, Any]) -> dict[str, Any]:
+        """Call a function as a visitor."""
+        functions = {**self.desk.functions(), **self.picker.functions()}
+        with called_by(who):
+            answer = functions[name](who.visitor, message)
+            found: dict[str, Any] = asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
+        return found
+
+    def prepared(self, who: Caller, *specs: dict[str, Any]) -> dict[str, Any]:
+        """Have tasks prepared, and wait for the end of the job."""
+        answer = self.ask(who, "task_prepare", {"specs": list(specs)})
+        assert answer["ok"], answer
+        ended = threading.Event()
+        for _ in range(WAIT * 20):
+            job = self.jobs.get(who.visitor, answer["job"]["id"])
+            if job.state not in ("queued", "running"):
+                return {**answer, "job": job}
+            ended.wait(0.05)
+        raise AssertionError("the job does not end")
+
+
+@contextmanager
+def opened(folder: Path, models: Path, hub: Hub | None = None, data: Path | None = None) -> Iterator[Place]:
+    """Open a server over folders of checkpoints, a Hub and a folder of data."""
+    environment = {"BASIN_DEVICE": "cpu", "BASIN_MODELS": str(models), "BASIN_DATA": str(folder / "data")}
+    settings = Settings.from_env(environment)
+    door = VisitorsHub(hub) if hub is not None else None
+    bench = ZooBench(settings, hub=door)
+    scheduler, jobs = Scheduler(), Jobs(settings.scratch)
+    places = TaskPlaces(settings.zoo, settings.models, data)
+    desk = TaskDesk(bench.shelf, door, places, bench.families, scheduler, jobs)
+    try:
+        yield Place(bench, desk, Models(bench, scheduler, hub=door), jobs)
+    finally:
+        jobs.close()
+        scheduler.close()
+
+
+def shards(folder: Path, train: int = 90, test: int = 60) -> dict[str, bytes]:
+    """Return the files of a data set of three kinds of animals."""
+    files = {}
+    for name, count in (("train", train), ("test", test)):
+        path = folder / f"{name}.parquet"
+        write_shard(path, labels_of(count), start=0 if name == "train" else 500)
+        files[f"data/{name}-00000-of-00001.parquet"] = path.read_bytes()
+    return files
