@@ -9,6 +9,8 @@ from merging_core.methods.contract import MethodInfo
 from merging_core.methods.largest import EMR, MAGMAX
 from merging_core.methods.linear import LINEAR
 from merging_core.methods.model_stock import MODEL_STOCK
+from merging_core.methods.nearswap import NEARSWAP
+from merging_core.methods.reinforced import RAM
 from merging_core.methods.slerp import SLERP
 from merging_core.methods.soups import REWARDED_SOUP, UNIFORM_SOUP, WISE_FT
 from merging_core.methods.sparsified import BREADCRUMBS, BREADCRUMBS_TIES, DELLA, DELLA_LINEAR
@@ -28,7 +30,9 @@ def methods() -> tuple[MethodInfo, ...]:
     """
     averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT, SWA, SWAD, EMA, LAWA, HWA)
     sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA)
-    return distinct((*averages, SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES, *sparsified, MAGMAX, EMR, CONSENSUS))
+    return distinct(
+        (*averages, SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES, *sparsified, MAGMAX, EMR, CONSENSUS, RAM, NEARSWAP)
+    )
 
 
 def distinct(infos: tuple[MethodInfo, ...]) -> tuple[MethodInfo, ...]:

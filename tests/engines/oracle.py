@@ -68,7 +68,14 @@ def merge64(
         settings = {**(params if method in OWNED else recipe["mask"]), **recipe["models"][index].get("params", {})}
         masked.append(mask64(kind, settings, tau, recipe["seed"], contents[index]))
     votes = dict.fromkeys(("ties", "dare_ties", "breadcrumbs_ties", "della"), consensus64)
-    others = {"model_stock": stock64, "magmax": magmax64, "emr": emr64, "consensus": tall64}
+    others = {
+        "model_stock": stock64,
+        "magmax": magmax64,
+        "emr": emr64,
+        "consensus": tall64,
+        "ram": ram64,
+        "nearswap": nearswap64,
+    }
     combine = {**votes, **others}.get(method, sum64)
     merged = combine(masked, weights, params)
     factors = dict.fromkeys(floating, 1.0) if each else factors64(scaling, floating, experts, base, weights, merged)
@@ -242,6 +249,22 @@ def tall64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]
         votes = (np.abs(voices) > params["agreement"] * np.abs(total - voices)).sum(axis=0)
         merged[name] = np.where(votes >= params["experts"], total, 0.0)
     return merged
+
+
+def ram64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
+    merged = {}
+    for name in masked[0]:
+        voices = np.stack([w * vector[name] for w, vector in zip(weights, masked, strict=True)])
+        spoken = np.ma.masked_array(voices, np.abs(voices) <= params["epsilon"])
+        merged[name] = np.ma.filled(spoken.mean(axis=0), 0.0)
+    return merged
+
+
+def nearswap64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
+    near = {
+        name: np.minimum(1.0, params["t"] / np.maximum(np.abs(vector), 1e-300)) for name, vector in masked[0].items()
+    }
+    return {name: near[name] * vector for name, vector in masked[0].items()}
 
 
 def factors64(

@@ -106,6 +106,8 @@ def test_equal_experts_give_the_expert_or_its_multiple(info: MethodInfo, params:
         pytest.skip("equal experts hide each other: see its own tests")
     adds_up = params.get("normalize") is False or params.get("combine") == "sum" or info.combine is task_arithmetic
     expected = expert[0] * (count if adds_up else 1)
+    if info.name == "nearswap":
+        expected = expected.clamp(-params.number("t"), params.number("t"))
     found = merge(info, params, expert.repeat(count, 1), torch.ones(count), 100)
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=0.0)
 
@@ -130,6 +132,8 @@ def test_a_weight_of_zero_is_the_same_as_absence(info: MethodInfo, params: Param
 @each_setting
 @pytest.mark.parametrize("factor", [0.5, 4.0])
 def test_scaling_all_vectors_scales_the_merge(info: MethodInfo, params: Parameters, factor: float) -> None:
+    if info.name == "nearswap":
+        pytest.skip("its step is a number of its own, which does not grow with the vectors")
     vectors, weights = fitting(info, models(3, 400, seed=6), 1.0, -0.3, 0.7)
     found = merge(info, params, vectors * factor, weights, 400)
     assert torch.equal(found, merge(info, params, vectors, weights, 400) * factor)
@@ -165,7 +169,9 @@ def test_the_result_is_float32_and_no_alias_of_an_input(info: MethodInfo, params
 
 def test_every_method_says_what_a_reader_needs() -> None:
     for info in methods():
-        assert info.source.url.startswith(("https://arxiv.org/abs/", "https://doi.org/"))
+        assert info.source.url.startswith(
+            ("https://arxiv.org/abs/", "https://doi.org/", "https://huggingface.co/", "https://github.com/")
+        )
         assert info.summary.endswith(".")
         assert not set("<>&\\$") & set(info.formula)
         assert info.models[0] >= 1
