@@ -31,7 +31,7 @@ def test_golden_near_numbers_are_taken_and_far_ones_move_one_step() -> None:
 
 
 @given(st.lists(st.floats(-4, 4, width=32), min_size=1, max_size=20), st.floats(0, 3), st.integers(0, 1000))
-def test_it_is_the_interpolation(changes: list[float], t: float, seed: int) -> None:
+def test_it_is_the_interpolation_in_float64(changes: list[float], t: float, seed: int) -> None:
     base = np.random.default_rng(seed).normal(size=len(changes)).astype(np.float32)
     other = base + np.array(changes, dtype=np.float32)
     found = base.astype(np.float64) + np.array(step((other - base).tolist(), t))

@@ -48,7 +48,7 @@ def test_golden_five_checkpoints() -> None:
 @given(
     st.lists(st.floats(-10, 10, width=32), min_size=1, max_size=9), st.floats(0, 1), st.sampled_from(["first", "zero"])
 )
-def test_the_moving_average_is_the_recursion(run: list[float], decay: float, start: str) -> None:
+def test_the_moving_average_is_the_recursion_in_float64(run: list[float], decay: float, start: str) -> None:
     if start == "zero" and decay > 0.999:
         return
     average = run[0] if start == "first" else 0.0
@@ -78,6 +78,14 @@ def test_shares_are_those_of_python_slices(count: int, start: int, every: int, e
         float(at in range(count)[-every:]) for at in range(count)
     )
     assert sum(decaying(count, Parameters(decay=0.7, start_at="first"))) == pytest.approx(1.0)
+
+
+@given(st.sampled_from(["swa", "swad", "lawa", "hwa"]), st.integers(2, 9), st.integers(0, 2**31))
+def test_windows_are_means_in_float64(name: str, count: int, seed: int) -> None:
+    run = np.random.default_rng(seed).normal(size=count).astype(np.float32)
+    params = {"swa": {"start": 1, "every": 2}, "swad": {"start": 1}, "lawa": {"last": 3}, "hwa": {"last": 2}}[name]
+    chosen = {"swa": run[1::2], "swad": run[1:], "lawa": run[-3:], "hwa": run[-2:]}[name]
+    assert math.isclose(merged(name, run.tolist(), **params), chosen.astype(np.float64).mean(), abs_tol=1e-6)
 
 
 def test_an_empty_window_and_uneven_runs_are_said_before_anything_is_read() -> None:
