@@ -5,6 +5,7 @@ import { fill, freshId, h } from "./dom.js";
 import { familyNamed, plain } from "./families.js";
 import { count } from "./format.js";
 import { createPopover } from "./popover.js";
+import { createUploads, shortRef } from "./uploads.js";
 
 const REST = 250;
 const SHOWN = 3;
@@ -16,10 +17,11 @@ export function createModels({ server, store, description, open }) {
   const tasks = h("fieldset", { class: "models-tasks" });
   const said = h("div", { class: "models-said", role: "status" });
   const use = h("button", { type: "button", class: "primary", disabled: true, onclick: take }, "Merge these models");
+  const uploads = createUploads(server, { onChange: refresh });
   const { button, panel, element } = createPopover({
     title: "Choose models", className: "models-panel", act: "models", says: "Choose base, experts and tasks", onOpen: show,
   }, h("p", { class: "hint" }, "Any checkpoints of one architecture. The base is what they were fine-tuned from; without one, weights are averaged."),
-  table, tasks, said, use);
+  table, uploads.element, tasks, said, use);
   let rows = [];
   let most = 0;
   let chosen = { base: null, experts: [], tasks: [] };
@@ -35,6 +37,20 @@ export function createModels({ server, store, description, open }) {
     ({ checkpoints: rows, most } = answer);
     draw();
     check();
+    uploads.show();
+  }
+
+  // An upload came or went: one that is gone is chosen no more.
+  async function refresh() {
+    const answer = await asked(() => server.models_list({}));
+    if (!answer) return;
+    ({ checkpoints: rows } = answer);
+    const stays = (ref) => !ref?.startsWith("upload:") || rows.some((row) => row.ref === plain(ref));
+    const experts = chosen.experts.filter(stays);
+    const changed = experts.length < chosen.experts.length || !stays(chosen.base);
+    chosen = { ...chosen, experts, base: stays(chosen.base) ? chosen.base : null };
+    draw();
+    if (changed) check();
   }
 
   function draw() {
@@ -50,7 +66,7 @@ export function createModels({ server, store, description, open }) {
 
   function entry(row) {
     return h("tr", {}, h("td", {}, radio(row.ref, `${row.ref} as base`)), h("td", {}, tick(row)),
-      h("th", { scope: "row" }, row.title, h("small", {}, row.ref)), h("td", {}, titleOf(row.task)));
+      h("th", { scope: "row" }, row.title, h("small", {}, shortRef(row.ref))), h("td", {}, titleOf(row.task)));
   }
 
   function radio(ref, says) {

@@ -101,7 +101,9 @@ async def _answered(work: Callable[[Request], Coroutine[Any, Any, dict[str, Any]
     except Exception as error:
         failure, status = error, 500
     await _drain(request)
-    return _written(answer_for(failure), status, {"connection": "close"})
+    # A page that reads the answer needs no status, which its browser would write down as an error of the page.
+    from_page = "sec-fetch-mode" in request.headers
+    return _written(answer_for(failure), 200 if from_page else status, {"connection": "close"})
 
 
 class _Asked:
