@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
@@ -45,6 +46,9 @@ class Crew:
         wanted = min(MAX_WORKERS, cores()) if workers is None else workers
         self._workers = wanted if device.type == "cpu" else 1
         self._pool = single_threaded_pool(self._workers, "basin-merging") if self._workers > 1 else None
+        self._alone = self._pool
+        self._on_cpu = device.type == "cpu"
+        self._lock = threading.Lock()
 
     def __call__(self, function: Callable[[Item], Found], items: Iterable[Item], /) -> list[Found]:
         """Return function(item) for each item, in order; the first exception of any is raised."""
@@ -55,6 +59,31 @@ class Crew:
         parts = [every[start : start + size] for start in range(0, len(every), size)]
         futures = [self._pool.submit(_all, function, part) for part in parts]
         return [found for future in futures for found in future.result()]
+
+    def on_one_core(self, function: Callable[[Item], Found], items: Iterable[Item], /) -> list[Found]:
+        """Return function(item) for each item, in order, each on one core of a CPU from end to end.
+
+        Products and decompositions round differently on several cores; like this they do not depend on their number.
+
+        >>> Crew(torch.device("cpu"), workers=1).on_one_core(lambda _: torch.get_num_threads(), [0])
+        [1]
+        """
+        if not self._on_cpu:
+            return [function(item) for item in items]
+        with self._lock:
+            if self._alone is None:
+                self._alone = single_threaded_pool(1, "basin-merging")
+        futures = [self._alone.submit(function, item) for item in items]
+        try:
+            return [future.result() for future in futures]
+        finally:
+            for future in futures:
+                future.cancel()
+
+    def close(self) -> None:
+        """Let go of the workers."""
+        for pool in {self._pool, self._alone} - {None}:
+            pool.shutdown(wait=False, cancel_futures=True)  # type: ignore[union-attr]
 
 
 def _all(function: Callable[[Item], Found], items: Sequence[Item]) -> list[Found]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import torch
 
 from merging_core.engines.crew import Each, in_turn
-from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_
+from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_, runs
 from merging_core.engines.masking import PreparedMask
 from merging_core.engines.reductions import l1_norm
 from merging_core.methods.contract import (
@@ -82,13 +82,14 @@ def combine_flat(  # noqa: PLR0913
     weights: torch.Tensor,
     info: MethodInfo,
     params: Parameters,
-    spans: Sequence[tuple[int, int]] = (),
+    spans: Sequence[tuple[int, int]],
     sums: Sequence[Mapping[str, torch.Tensor]] = (),
     each: Each = in_turn,
-) -> torch.Tensor:
-    """Return what the method makes of all models, statistics of the whole model first where it has any.
+) -> tuple[torch.Tensor, CombineContext]:
+    """Return what the method makes of the leaves at `spans`, piece by piece, statistics of the whole model first.
 
-    `sums` are those of `gather_flat`, for the leaves that lie at `spans`; `each` works on the pieces.
+    What lies between them is not written. `sums` are those of `gather_flat`, for these leaves; `each` works on the
+    pieces. The context is what all leaves share.
     """
     out = torch.empty_like(vectors[0])
     step = piece_size(out.device) if each is in_turn else max(_WORKER_PIECE, piece_size(out.device))
@@ -103,8 +104,8 @@ def combine_flat(  # noqa: PLR0913
 
     whole = list(cuts(out.numel(), step))
     common = CombineContext(params, added(info, each(measure, whole)) if info.statistics else {})
-    places = spans if sums else [(0, out.numel())]
-    contexts = contexts_of_leaves(info, common, sums, weights) if sums else (common,)
+    places = spans if sums else [(run.start, run.stop) for run in runs(spans, [1.0] * len(spans))]
+    contexts = contexts_of_leaves(info, common, sums, weights) if sums else (common,) * len(places)
     pieces = [
         (first + start, first + stop, context)
         for (first, last), context in zip(places, contexts, strict=True)
@@ -112,7 +113,7 @@ def combine_flat(  # noqa: PLR0913
     ]
     for _ in each(combine, pieces):
         pass
-    return out
+    return out, common
 
 
 def finish_flat(

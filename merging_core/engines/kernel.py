@@ -10,19 +10,20 @@ Functions whose names end in `_` write into a buffer that the engine owns; all o
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from merging_core.errors import PlanError, Problem
 from merging_core.masks.info import MaskContext, MaskInfo
-from merging_core.methods.contract import CombineContext, MethodInfo
+from merging_core.methods.contract import CombineContext, MethodInfo, WholeLeaf
 
 __all__ = [
     "PIECE",
     "Run",
     "coefficients",
     "combine_piece",
+    "combine_whole",
     "cuts",
     "finish_",
     "mask_piece",
@@ -115,6 +116,23 @@ def combine_piece(
     Shapes: vectors T × [n] float32 (masked task vectors, or weights θₜ in the weight domain), weights [T] → [n].
     """
     return info.combine(torch.stack(tuple(vectors)), weights, context)
+
+
+def combine_whole(
+    leaves: Sequence[torch.Tensor],
+    weights: torch.Tensor,
+    whole: WholeLeaf,
+    context: CombineContext,
+    found: Sequence[tuple[torch.Tensor, ...]] | None = None,
+) -> torch.Tensor:
+    """Return what the method makes of one leaf of every model, seen whole; run on one core of a CPU.
+
+    Shapes: leaves T × [*shape] float32 (masked task vectors, or weights θₜ in the weight domain), weights [T] →
+    [*shape]. `found` holds what `whole.of_each` says of each leaf, where it is known already.
+    """
+    if found is None:
+        found = [whole.of_each(leaf) for leaf in leaves] if whole.of_each is not None else []
+    return whole.combine(torch.stack(tuple(leaves)), weights, replace(context, found=tuple(found)))
 
 
 def finish_(

@@ -12,7 +12,7 @@ mask too. The numbers are those that the streaming engine writes, bit for bit on
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -37,14 +37,16 @@ from merging_core.engines.plan import DTYPE_NAMES, Plan, Survey, price
 from merging_core.engines.pricing import amount
 from merging_core.engines.residency import Residency
 from merging_core.engines.residents import Residents, Shares
+from merging_core.engines.whole import Found, combine_leaves_, found_in, whole_leaves
 from merging_core.errors import PlanError, Problem
 from merging_core.masks.info import MaskSpec
 from merging_core.masks.registry import mask
+from merging_core.methods.contract import MethodInfo
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import Recipe
 from merging_core.scaling.profiles import alpha_from_norms
 from merging_core.space.depth import Depth
-from merging_core.space.parameter_space import ParameterSpace, build_space
+from merging_core.space.parameter_space import ParameterSpace, SpaceLeaf, build_space
 
 __all__ = ["LiveEngine", "Merged", "choose_device"]
 
@@ -267,15 +269,46 @@ class LiveEngine:
         return tuple(vector for vector, _ in made), tuple(key for _, key in made)
 
     def _combined(
-        self, plan: Plan, masked: Sequence[torch.Tensor], mask_keys: Hashable, weights: torch.Tensor
+        self, plan: Plan, masked: Sequence[torch.Tensor], mask_keys: tuple[Hashable, ...], weights: torch.Tensor
     ) -> torch.Tensor:
-        """Combine all vectors; the sums behind statistics of each leaf are kept, since they know of no parameter."""
-        found, spans = plan.stages, _spans(plan.space)
-        if not found.method.leaf_statistics:
-            return combine_flat(masked, weights, found.method, found.params, (), (), self._crew)
-        asked = tuple((statistic.name, statistic.of_blocks) for statistic in found.method.leaf_statistics)
-        sums = self._stages.get(("leaf sums", asked, mask_keys), lambda: gather_flat(masked, found.method, spans))
-        return combine_flat(masked, weights, found.method, found.params, spans, sums, self._crew)
+        """Combine all vectors; what a method finds before it knows weights and parameters is kept.
+
+        That is the sums behind the statistics of each leaf, and what it finds in each leaf that it sees whole.
+        """
+        found, method = plan.stages, plan.stages.method
+        leaves, spans = plan.space.leaves, _spans(plan.space)
+        seen = whole_leaves(method, found.params, leaves)
+        rest = [place for place in range(len(leaves)) if place not in set(seen)]
+        sums: Sequence[Mapping[str, torch.Tensor]] = ()
+        if method.leaf_statistics:
+            asked = tuple((statistic.name, statistic.of_blocks) for statistic in method.leaf_statistics)
+            known = self._stages.get(("leaf sums", asked, mask_keys), lambda: gather_flat(masked, method, spans))
+            sums = [known[place] for place in rest]
+        outside = [spans[place] for place in rest]
+        out, context = combine_flat(masked, weights, method, found.params, outside, sums, self._crew)
+        whole = [leaves[place] for place in seen]
+        return combine_leaves_(
+            out, masked, weights, method, context, whole, self._found(method, masked, mask_keys, whole), self._crew
+        )
+
+    def _found(
+        self,
+        method: MethodInfo,
+        masked: Sequence[torch.Tensor],
+        mask_keys: Sequence[Hashable],
+        leaves: Sequence[SpaceLeaf],
+    ) -> tuple[Found, ...]:
+        """Return what a method finds in the leaves of each expert alone, from the cache where that did not change."""
+        places = tuple(leaf.start for leaf in leaves)
+        of_each = method.whole_leaf.of_each if method.whole_leaf is not None else None
+        return tuple(
+            self._stages.get(
+                ("found in leaves", of_each, places, key),
+                lambda vector=vector: found_in(vector, method, leaves, self._crew),  # type: ignore[misc]
+                line=("found in leaves", key),
+            )
+            for vector, key in zip(masked, mask_keys, strict=True)
+        )
 
     def _mask_one(  # noqa: PLR0913
         self, plan: Plan, vector: torch.Tensor, key: Hashable, spec: MaskSpec, factors: tuple[float, ...], content: str

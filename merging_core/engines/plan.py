@@ -227,7 +227,7 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
         recipe=recipe,
         stages=found,
         survey=surveyed,
-        passes=passes_of(found, surveyed.base is not None),
+        passes=passes_of(found, surveyed.base is not None, space),
         live_bytes=live_memory(found, space, len(surveyed.experts), surveyed.base is not None),
         streaming_bytes=streaming,
         warnings=_warnings(recipe, surveyed),

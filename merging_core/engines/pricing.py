@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merging_core.checkpoints.reader import Checkpoint
+from merging_core.cores import MAX_WORKERS
 from merging_core.engines.masking import is_identity, needs_standings, needs_threshold
+from merging_core.engines.whole import whole_leaves
 from merging_core.masks.registry import mask
+from merging_core.methods.contract import Cost
 from merging_core.recipes.stages import Stages
 from merging_core.space.parameter_space import ParameterSpace
 
@@ -30,9 +33,12 @@ STREAMED_PIECE = 1 << 18
 _DISK_BYTES_PER_SECOND = 1e9
 _ELEMENTS_PER_SECOND = 6e7
 _FLOAT = 4
+_WIDE = 8
 _TEMPORARIES = 6
 _RANKING = 64
 """Bytes for each element of a leaf that is being ranked: its sorted copy, the order and places as whole numbers."""
+_OPERATIONS_PER_SECOND = 1e10
+"""Of products and decompositions in float64, on one core."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +47,27 @@ class Passes:
 
     reads: int
     why: tuple[str, ...]
+    operations: float = 0.0
+    """Of what the method does with leaves that it sees whole: products and decompositions."""
 
     @property
     def assumption(self) -> str:
         """The rates behind the estimated time."""
-        return (
-            f"{_DISK_BYTES_PER_SECOND / 1e9:g} GB/s from disk and {_ELEMENTS_PER_SECOND / 1e6:g} M elements/s per pass"
+        disk, elements = (
+            f"{_DISK_BYTES_PER_SECOND / 1e9:g} GB/s from disk",
+            f"{_ELEMENTS_PER_SECOND / 1e6:g} M elements/s",
         )
+        if not self.operations:
+            return f"{disk} and {elements} per pass"
+        rate = f"{_OPERATIONS_PER_SECOND / 1e9:g} G operations/s for {self.operations / 1e9:.3g} G of them on matrices"
+        return f"{disk}, {elements} per pass and {rate}"
 
 
-def passes_of(stages: Stages, has_base: bool) -> Passes:
-    """Count the readings: one to merge, one for statistics of each kind, up to three for thresholds."""
+def passes_of(stages: Stages, has_base: bool, space: ParameterSpace | None = None) -> Passes:
+    """Count the readings: one to merge, one for statistics of each kind, up to three for thresholds.
+
+    `space` says which leaves there are that the method sees whole.
+    """
     why = []
     reads = 1
     if any(needs_threshold(spec) for spec in stages.masks):
@@ -77,7 +93,9 @@ def passes_of(stages: Stages, has_base: bool) -> Passes:
     if any(needs_standings(spec) for spec in stages.masks):
         reads *= 2
         why.append("and each of them twice, to rank the changes first")
-    return Passes(reads, tuple(why))
+    operations = sum(cost.operations for cost in _costs(stages, space)) if space is not None else 0.0
+    twice = 2 if stages.layer_scaling.needs_alpha and has_base else 1
+    return Passes(reads, tuple(why), twice * operations)
 
 
 def live_memory(stages: Stages, space: ParameterSpace, experts: int, has_base: bool) -> int:
@@ -86,7 +104,11 @@ def live_memory(stages: Stages, space: ParameterSpace, experts: int, has_base: b
     if stages.layer_scaling.applies_to == "each":
         masked = experts
     standings = sum(needs_standings(spec) for spec in stages.masks)
-    return _FLOAT * space.size * (int(has_base) + experts + masked + standings + 3)
+    costs = _costs(stages, space)
+    whole = sum(sorted((cost.numbers for cost in costs), reverse=True)[:MAX_WORKERS])
+    kept = experts * sum(cost.kept for cost in costs)
+    vectors = int(has_base) + experts + masked + standings + 3
+    return _FLOAT * space.size * vectors + _WIDE * (whole + kept)
 
 
 def streaming_memory(
@@ -94,15 +116,20 @@ def streaming_memory(
 ) -> int:
     """Estimate the streaming engine's peak: the largest leaf of the output, pieces of every model and temporaries.
 
-    Where changes are ranked, each expert's largest leaf of standings is held, and one is being ranked.
+    Where changes are ranked, each expert's largest leaf of standings is held, and one is being ranked. A leaf that the
+    method sees whole is held of every model.
     """
     largest = max((leaf.stop - leaf.start for leaf in space.leaves), default=0)
     copied = max((leaf.nbytes for leaf in space.copied), default=0)
     piece = min(piece, largest)
     ranked = sum(needs_standings(spec) for spec in stages.masks)
     standings = largest * (_FLOAT * ranked + _RANKING) if ranked else 0
+    found = whole_leaves(stages.method, stages.params, space.leaves)
+    elements = max((space.leaves[place].elements for place in found), default=0)
+    numbers = max((cost.numbers for cost in _costs(stages, space)), default=0)
+    seen = _FLOAT * elements * (2 * len(experts) + 1) + _WIDE * numbers
     pieces = _FLOAT * piece * (2 * len(experts) + 1 + _TEMPORARIES)
-    return max(largest * output_item * 2, copied) + standings + pieces
+    return max(largest * output_item * 2, copied) + standings + pieces + seen
 
 
 def seconds(passes: Passes, read_bytes: int, written_bytes: int, elements: int) -> float:
@@ -112,7 +139,16 @@ def seconds(passes: Passes, read_bytes: int, written_bytes: int, elements: int) 
     2.0
     """
     disk = (passes.reads * read_bytes + written_bytes) / _DISK_BYTES_PER_SECOND
-    return disk + passes.reads * elements / _ELEMENTS_PER_SECOND
+    return disk + passes.reads * elements / _ELEMENTS_PER_SECOND + passes.operations / _OPERATIONS_PER_SECOND
+
+
+def _costs(stages: Stages, space: ParameterSpace) -> tuple[Cost, ...]:
+    info = stages.method
+    if info.whole_leaf is None:
+        return ()
+    leaves = [space.leaves[place] for place in whole_leaves(info, stages.params, space.leaves)]
+    voices = sum(weight != 0.0 for weight in stages.weights)
+    return tuple(info.whole_leaf.cost(leaf.shape, voices, stages.params) for leaf in leaves)
 
 
 def available_memory(groups: str = "/sys/fs/cgroup") -> int | None:

@@ -20,11 +20,13 @@ from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.writer import check_target, write_checkpoint
 from merging_core.engines.coefficients import after_combine, before_mask, weight_tensor
-from merging_core.engines.kernel import combine_piece, cuts, finish_, non_finite, subtract_
+from merging_core.engines.crew import Crew
+from merging_core.engines.kernel import combine_piece, combine_whole, cuts, finish_, non_finite, subtract_
 from merging_core.engines.masking import PreparedMask, prepare_mask
 from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.pricing import STREAMED_PIECE
 from merging_core.engines.reductions import l1_norm
+from merging_core.engines.whole import whole_leaves
 from merging_core.errors import CancelledError, CheckpointError, Problem
 from merging_core.methods.contract import CombineContext, contexts_of_leaves, gather, gather_leaf
 from merging_core.methods.sums import weighted_sum
@@ -93,7 +95,8 @@ def stream_leaves(
     """
     if chunk_elements < 1:
         raise ValueError("a piece has at least one element")
-    return _Job(plan, chunk_elements, progress, cancelled).leaves()
+    whole = whole_leaves(plan.stages.method, plan.stages.params, plan.space.leaves)
+    return _Job(plan, chunk_elements, progress, cancelled, frozenset(whole), Crew(torch.device("cpu"), 1)).leaves()
 
 
 def _check_unchanged(plan: Plan, catalog: Opens) -> None:
@@ -132,6 +135,9 @@ class _Job:
     piece: int
     progress: Progress | None
     cancelled: Cancelled | None
+    whole: frozenset[int]
+    """Places of the leaves that the method must see whole."""
+    crew: Crew
 
     def check(self) -> None:
         """Stop here if somebody asked for it."""
@@ -146,6 +152,12 @@ class _Job:
 
     def leaves(self) -> Iterator[tuple[str, torch.Tensor]]:
         """Yield every leaf of the output in order, each computed when it is asked for."""
+        try:
+            yield from self._leaves()
+        finally:
+            self.crew.close()
+
+    def _leaves(self) -> Iterator[tuple[str, torch.Tensor]]:
         self.check()
         plan, space = self.plan, self.plan.space
         found = plan.stages
@@ -163,10 +175,7 @@ class _Job:
                 continue
             leaf = space.leaves[index]
             out = torch.empty(leaf.elements, dtype=getattr(torch, plan.recipe.dtype))
-            for start, stop in self._ranges(leaf):
-                origin = self._origin(leaf, start, stop)
-                pieces = self._inputs(masks, index, start, stop, origin)
-                combined = combine_piece(pieces, weights, found.method, contexts[index])
+            for start, stop, origin, combined in self._combined(masks, index, weights, contexts[index]):
                 merged = finish_(torch.empty_like(combined), combined, origin, coefficients[index], found.method.domain)
                 out[start:stop] = merged
             error = non_finite([(leaf.name, out)], plan.recipe.dtype)
@@ -200,7 +209,10 @@ class _Job:
         found, leaves = self.plan.stages, range(len(self.plan.space.leaves))
         stacked = (torch.stack(pieces) for index in leaves for pieces in self._walk(masks, index))
         common = CombineContext(found.params, gather(found.method, stacked, weights, found.params))
-        sums = [gather_leaf(found.method, map(torch.stack, self._walk(masks, index))) for index in leaves]
+        sums = [
+            {} if index in self.whole else gather_leaf(found.method, map(torch.stack, self._walk(masks, index)))
+            for index in leaves
+        ]
         return contexts_of_leaves(found.method, common, sums, weights)
 
     def _alpha(
@@ -221,15 +233,29 @@ class _Job:
                     yield weighted_sum(torch.stack(raw), weights)
 
         def merged() -> Iterator[torch.Tensor]:
-            for index, leaf in enumerate(space.leaves):
-                for start, stop in self._ranges(leaf):
-                    before = self._read(origin, leaf, start, stop)
-                    pieces = self._inputs(masks, index, start, stop, before)
-                    piece = combine_piece(pieces, weights, found.method, contexts[index])
-                    yield piece - before if found.method.domain == "weight" else piece
+            for index in range(len(space.leaves)):
+                for _, _, before, piece in self._combined(masks, index, weights, contexts[index]):
+                    yield piece - before if found.method.domain == "weight" and before is not None else piece
 
         norms = l1_norm(summed()), l1_norm(merged())
         return alpha_from_norms(*norms, len(plan.survey.experts), found.layer_scaling.alpha_rule)
+
+    def _combined(
+        self, masks: tuple[PreparedMask, ...], index: int, weights: torch.Tensor, context: CombineContext
+    ) -> Iterator[tuple[int, int, torch.Tensor | None, torch.Tensor]]:
+        """Yield pieces of one leaf: start, stop, the base's piece, and what the method makes of all models there."""
+        leaf, info = self.plan.space.leaves[index], self.plan.stages.method
+        if index not in self.whole or info.whole_leaf is None:
+            for start, stop in self._ranges(leaf):
+                origin = self._origin(leaf, start, stop)
+                pieces = self._inputs(masks, index, start, stop, origin)
+                yield start, stop, origin, combine_piece(pieces, weights, info, context)
+            return
+        whole = info.whole_leaf
+        models = [torch.cat(pieces).view(leaf.shape) for pieces in zip(*self._walk(masks, index), strict=True)]
+        (combined,) = self.crew.on_one_core(lambda one: combine_whole(one, weights, whole, context), [models])
+        for start, stop in self._ranges(leaf):
+            yield start, stop, self._origin(leaf, start, stop), combined.reshape(-1)[start:stop]
 
     def _walk(self, masks: tuple[PreparedMask, ...], index: int) -> Iterator[tuple[torch.Tensor, ...]]:
         """Yield what the method combines of one leaf, piece by piece."""

@@ -3,7 +3,7 @@
 The stages of a merge, in order, and who owns the numbers in each:
 
     task vectors τₜ → mask (the recipe's, or the method's own: `owned_mask`) → statistics of the whole model, or of each
-    leaf → combine (weights wₜ inside) → layer scaling → λ → + θ₀
+    leaf → combine (weights wₜ inside), piece by piece or whole leaves → layer scaling → λ → + θ₀
 
 Weight-domain methods skip the mask: their vectors are the weights θₜ; with a base, combine(θ) − θ₀ is what is scaled.
 """
@@ -21,11 +21,13 @@ from merging_core.space.reductions import blocks
 
 __all__ = [
     "CombineContext",
+    "Cost",
     "Group",
     "LeafStatistic",
     "MethodInfo",
     "Statistic",
     "WeightRule",
+    "WholeLeaf",
     "added",
     "contexts_of_leaves",
     "gather",
@@ -44,6 +46,8 @@ class CombineContext:
 
     params: Parameters = field(default_factory=Parameters)
     statistics: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    found: tuple[tuple[torch.Tensor, ...], ...] = ()
+    """For each model what `WholeLeaf.of_each` found in this leaf."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +78,41 @@ class LeafStatistic:
     """`finish(sums [L, …] float64, weights [T] float64, params)`; everything on the CPU."""
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What one leaf costs: floating-point operations, and how many float64 numbers are held."""
+
+    operations: float
+    numbers: int
+    """At once, while it is combined."""
+    kept: int = 0
+    """Of each model between requests of the live engine."""
+
+
+@dataclass(frozen=True)
+class WholeLeaf:
+    """How a method combines the leaves that it must see whole and in their shape, such as matrices.
+
+    `combine(leaves [T, *shape] float32, weights [T] float32, context) -> [*shape]` is pure. On a CPU the engines run it
+    on one core from end to end, so products and decompositions have the same bits for any number of threads.
+    """
+
+    takes: Callable[[str, tuple[int, ...], Parameters], bool]
+    """`takes(name, shape, params)`: whether a leaf is combined here; all others go to `MethodInfo.combine`."""
+    combine: Callable[[torch.Tensor, torch.Tensor, CombineContext], torch.Tensor]
+    cost: Callable[[tuple[int, ...], int, Parameters], Cost]
+    """`cost(shape, T, params)` of one leaf."""
+    of_each: Callable[[torch.Tensor], tuple[torch.Tensor, ...]] | None = None
+    """What can be found in one model's leaf [*shape] before weights and parameters are known; kept between requests."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodInfo(Description):
     """One merge method: its record and its pure function.
 
     `combine(vectors [T, n] float32, weights [T] float32, context) -> [n]` works on any contiguous piece of the flat
-    vector, changes none of its arguments and gives the same bits however the model is cut.
+    vector, changes none of its arguments and gives the same bits however the model is cut. Leaves that `whole_leaf`
+    takes are left to it.
     """
 
     domain: Literal["task_vector", "weight"]
@@ -88,6 +121,7 @@ class MethodInfo(Description):
     combine: Callable[[torch.Tensor, torch.Tensor, CombineContext], torch.Tensor]
     statistics: tuple[Statistic, ...] = ()
     leaf_statistics: tuple[LeafStatistic, ...] = ()
+    whole_leaf: WholeLeaf | None = None
     owned_mask: str = ""
     """Kind of the mask that is part of the method; the method's parameters of the same names are that mask's."""
     needs_base: bool = True
@@ -105,6 +139,10 @@ class MethodInfo(Description):
     def owns(self) -> frozenset[str]:
         """The stages that have no control of their own beside this method."""
         return frozenset({"mask"}) if self.owned_mask else frozenset()
+
+    def sees_whole(self, name: str, shape: tuple[int, ...], params: Parameters) -> bool:
+        """Say whether a leaf is combined whole."""
+        return self.whole_leaf is not None and self.whole_leaf.takes(name, shape, params)
 
     def per_model(self) -> tuple[ParameterInfo, ...]:
         """Return the parameters that one expert may override."""

@@ -6,6 +6,7 @@ from merging_core.errors import Problem, RecipeError, closest
 from merging_core.masks.registry import masks
 from merging_core.methods.consensus import CONSENSUS
 from merging_core.methods.contract import MethodInfo
+from merging_core.methods.isotropic import ISO_C, ISO_CTS
 from merging_core.methods.largest import EMR, MAGMAX
 from merging_core.methods.linear import LINEAR
 from merging_core.methods.model_stock import MODEL_STOCK
@@ -17,6 +18,8 @@ from merging_core.methods.sparsified import BREADCRUMBS, BREADCRUMBS_TIES, DELLA
 from merging_core.methods.task_arithmetic import DARE_LINEAR, TASK_ARITHMETIC
 from merging_core.methods.ties import DARE_TIES, TIES
 from merging_core.methods.trajectories import EMA, HWA, LAWA, SWA, SWAD
+from merging_core.methods.tsv_m import TSV_M
+from merging_core.methods.wudi import WUDI
 from merging_core.scaling.registry import scalings
 
 __all__ = ["distinct", "method", "methods", "registry_as_json"]
@@ -30,9 +33,14 @@ def methods() -> tuple[MethodInfo, ...]:
     """
     averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT, SWA, SWAD, EMA, LAWA, HWA)
     sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA)
-    return distinct(
-        (*averages, SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES, *sparsified, MAGMAX, EMR, CONSENSUS, RAM, NEARSWAP)
+    groups = (
+        averages,
+        (SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES),
+        sparsified,
+        (MAGMAX, EMR, CONSENSUS, RAM, NEARSWAP),
+        (TSV_M, ISO_C, ISO_CTS, WUDI),
     )
+    return distinct(tuple(info for group in groups for info in group))
 
 
 def distinct(infos: tuple[MethodInfo, ...]) -> tuple[MethodInfo, ...]:

@@ -31,6 +31,14 @@ def weights_for(method: MethodInfo) -> tuple[float, ...]:
     return WEIGHTS if method.weights == "any" else tuple(abs(weight) for weight in WEIGHTS)
 
 
+def few_steps(method: MethodInfo, params: dict[str, Any]) -> dict[str, Any]:
+    """Return a number of steps that a test can take, for a method that takes steps."""
+    steps = next((parameter for parameter in method.parameters if parameter.name == "steps"), None)
+    if steps is None or steps.only_when is None or params.get(steps.only_when[0], "adam") != steps.only_when[1]:
+        return {}
+    return {"steps": 5}
+
+
 def _others(parameter: ParameterInfo) -> list[Any]:
     if parameter.kind == "choice":
         return [choice for choice in parameter.choices if choice != parameter.default]
@@ -57,17 +65,18 @@ def recipes(base: str, experts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for method in methods():
         most = method.models[1] or len(experts)
-        for params in variants(method):
+        for given_params in variants(method):
             for mask in masks():
                 for mask_params in variants(mask):
                     for scaling in scalings():
                         for scaling_params in variants(scaling):
                             # Every pair of stages meets, and one thing at a time differs from its default.
                             plain = method.name == "task_arithmetic", mask.name == "none", scaling.name == "constant"
-                            if sum(map(bool, (params, mask_params, scaling_params))) > 1 or not any(plain):
+                            if sum(map(bool, (given_params, mask_params, scaling_params))) > 1 or not any(plain):
                                 continue
-                            if (params or mask_params) and not plain[2]:
+                            if (given_params or mask_params) and not plain[2]:
                                 continue
+                            params = {**few_steps(method, given_params), **given_params}
                             count = min(most, scaling.models[1] or most)
                             given = {
                                 "version": 1,
@@ -86,6 +95,6 @@ def recipes(base: str, experts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
                                 complete = parse_recipe(given).as_json()
                             except RecipeError:
                                 continue
-                            changed = {**params, **mask_params, **scaling_params}
+                            changed = {**given_params, **mask_params, **scaling_params}
                             found[f"{method.name}-{mask.name}-{scaling.name}-{changed or 'defaults'}"] = complete
     return found

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from tests.engines import subspaces64
+
 Leaves = dict[str, np.ndarray]
 OWNED = {
     "ties": "magnitude",
@@ -76,7 +78,7 @@ def merge64(
         "ram": ram64,
         "nearswap": nearswap64,
     }
-    combine = {**votes, **others}.get(method, sum64)
+    combine = {**votes, **others, **subspaces64.METHODS}.get(method, sum64)
     merged = combine(masked, weights, params)
     factors = dict.fromkeys(floating, 1.0) if each else factors64(scaling, floating, experts, base, weights, merged)
     return {name: zero[name] + scale * factors[name] * merged[name] for name in floating}

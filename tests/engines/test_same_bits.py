@@ -121,7 +121,9 @@ def test_threads_do_not_change_a_bit_of_leaves_that_are_cut_between_threads(
         assert_same_bits(alone, other)
 
 
-@pytest.mark.parametrize("method", ["linear", "slerp", "model_stock", "task_arithmetic", "ties", "dare_ties"])
+@pytest.mark.parametrize(
+    "method", ["linear", "slerp", "model_stock", "task_arithmetic", "ties", "dare_ties", "tsv_m", "iso_cts"]
+)
 def test_bfloat16_checkpoints_are_merged_in_float32_and_rounded_once(
     method: str, halves: dict[str, Any], catalog: Remembering
 ) -> None:
