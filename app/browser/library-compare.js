@@ -11,7 +11,7 @@ export function createCompare() {
     element.hidden = false;
     const tasks = others.find((one) => one.differences)?.differences.tasks ?? [];
     fill(body, h("table", {}, h("caption", {}, "Against ", h("strong", {}, first.name), `, ${percent(first.average, first.interval)} ${plusMinus(first.interval)} %, n ${count(first.n)}: difference in points with its 95 % interval, paired on the same validation examples`),
-      h("thead", {}, h("tr", {}, ["", "average", ...tasks.map((task) => task.title ?? task.task), "recipe"].map((title) => h("th", { scope: "col" }, title)))),
+      h("thead", {}, h("tr", {}, ["merge", "average", ...tasks.map((task) => task.title ?? task.task), "recipe"].map((title) => h("th", { scope: "col" }, title)))),
       h("tbody", {}, others.map((other) => line(other, tasks)))));
   }
 

@@ -93,7 +93,7 @@ function readable(numbers) {
   const rows = CURVES.flatMap(([key, name, letter]) => numbers.curves[key].map((point) => [name, letter, point]));
   return h("details", {}, h("summary", {}, "the same as a table"),
     h("table", {}, h("caption", { class: "sr-only" }, `Accuracy in percent on ${numbers.target} and on the other tasks`),
-      h("thead", {}, h("tr", {}, ["", numbers.target, "others"].map((text) => h("th", { scope: "col" }, text)))),
+      h("thead", {}, h("tr", {}, ["point", numbers.target, "others"].map((text) => h("th", { scope: "col" }, text)))),
       h("tbody", {}, rows.map(([name, letter, point]) => h("tr", {}, h("th", { scope: "row" }, `${name} ${letter} ${number(point.at, 1)}`),
         h("td", {}, `${percent(point.target)} ${plusMinus(point.target_interval)}`), h("td", {}, `${percent(point.control)} ${plusMinus(point.control_interval)}`))))));
 }

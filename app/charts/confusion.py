@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.charts.cells import written
 from app.charts.roles import Figure, axis, colour, figure, inert
 
 __all__ = ["figure_of"]
 
 _MOST_NAMES = 26
 _MOST_COUNTS = 12
+_FULL = 0.77
+"""The share from which white letters stand out best."""
 
 
 def figure_of(numbers: dict[str, Any]) -> Figure:
@@ -22,7 +25,6 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
     places = list(range(len(names)))
     counts, shares = numbers["confusion"]["counts"], numbers["confusion"]["shares"]
     step = -(-len(names) // _MOST_NAMES)
-    written = len(names) <= _MOST_COUNTS
     heat = {
         "type": "heatmap",
         "name": "confusion",
@@ -35,7 +37,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "ygap": 1,
         "showscale": False,
         "hoverongaps": False,
-        "colorscale": [[0.0, colour("merge-none")], [1.0, colour("merge")]],
+        "colorscale": [[0.0, colour("merge-none")], [1.0, colour("cell")]],
         "customdata": [
             [[truth, said, counts[i][j], numbers["classes"][i]["n"]] for j, said in enumerate(names)]
             for i, truth in enumerate(names)
@@ -43,12 +45,8 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "hovertemplate": "true %{customdata[0]}, predicted %{customdata[1]}"
         "<br>%{customdata[2]} of %{customdata[3]} (%{z:.0%})<extra></extra>",
     }
-    if written:
-        heat |= {
-            "text": [[str(count) if count else "" for count in row] for row in counts],
-            "texttemplate": "%{text}",
-            "textfont": {"size": 11},
-        }
+    texts = [[str(count) if count and len(names) <= _MOST_COUNTS else "" for count in row] for row in counts]
+    letters = written(texts, [[(share or 0) >= _FULL for share in row] for row in shares])
     ticks = {"tickvals": places[::step], "ticktext": names[::step], "showgrid": False, "fixedrange": True}
     long = max(len(name) for name in names) > 4
     layout = {
@@ -57,4 +55,4 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "margin": {"l": 86 if long else 44, "r": 6, "t": 6, "b": 86 if long else 40},
     }
     small = {"size": 10, "color": colour("muted")}
-    return figure([heat], layout, narrow={"xaxis.tickfont": small, "yaxis.tickfont": small})
+    return figure([heat, *letters], layout, narrow={"xaxis.tickfont": small, "yaxis.tickfont": small})

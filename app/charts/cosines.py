@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.charts.cells import written
 from app.charts.roles import Figure, axis, colour, expert, figure, inert
 
 __all__ = ["figure_of"]
@@ -25,18 +26,19 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "x": places,
         "y": places,
         "z": pairs,
-        "text": [["" if value is None else f"{value:.2f}".replace("-", "−") for value in row] for row in pairs],
-        "texttemplate": "%{text}",
         "customdata": [[[one, other] for other in names] for one in names],
         "hovertemplate": "%{customdata[0]} · %{customdata[1]}: %{z:.4f}<extra></extra>",
         "hoverongaps": False,
         "zmin": -strongest,
         "zmax": strongest,
-        "colorscale": [[0.0, colour("expert-5")], [0.5, colour("surface")], [1.0, colour("merge")]],
+        "colorscale": [[0.0, colour("cell-opposite")], [0.5, colour("surface")], [1.0, colour("cell")]],
         "xgap": 2,
         "ygap": 2,
         "showscale": False,
     }
+    texts = [["" if value is None else f"{value:.2f}".replace("-", "−") for value in row] for row in pairs]
+    full = [[_is_full((value or 0) / strongest) for value in row] for row in pairs]
+    letters = written(texts, full, 12)
     ticks: dict[str, Any] = {
         "tickvals": places,
         "ticktext": [
@@ -52,4 +54,9 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "yaxis": axis(range=[len(names) - 0.5, -0.5], **ticks),
         "margin": {"l": 120, "r": 16, "t": 8, "b": 30},
     }
-    return figure([cells], layout, narrow={"xaxis.tickangle": -38, "margin.b": 70})
+    return figure([cells, *letters], layout, narrow={"xaxis.tickangle": -38, "margin.b": 70})
+
+
+def _is_full(share: float) -> bool:
+    """Say whether white letters stand out best on a cell of this share of the strongest, in [−1, 1]."""
+    return share >= 0.79 or share <= -0.96

@@ -80,11 +80,11 @@ def words_of(differences: Numbers) -> str:
     """Say whether the paired interval leaves room for no difference.
 
     >>> words_of({"average": {"difference": 0.02, "interval": [0.01, 0.03], "n": 900}})
-    'The interval lies above zero: the second is better on these examples.'
+    'The interval lies above zero: this one is better on these examples.'
     """
     low, high = differences["average"]["interval"]
     if low > 0:
-        return "The interval lies above zero: the second is better on these examples."
+        return "The interval lies above zero: this one is better on these examples."
     if high < 0:
-        return "The interval lies below zero: the second is worse on these examples."
+        return "The interval lies below zero: this one is worse on these examples."
     return "The interval holds zero: these examples do not tell the two apart."

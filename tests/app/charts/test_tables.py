@@ -86,8 +86,9 @@ def test_no_text_cell_is_a_formula_and_every_cell_reads_back(text: str) -> None:
 def test_the_matrix_of_cosines_leaves_out_its_diagonal_and_can_be_drawn() -> None:
     experts = [{"ref": f"zoo:{name}", "title": name, "colour": i, "norms": []} for i, name in enumerate("ab")]
     made = cosines.figure_of({**layer_numbers(), "experts": experts, "cosines": [[1.0, -0.2], [-0.2, 1.0]]})
-    (cells,) = made["data"]
-    assert cells["z"] == [[None, -0.2], [-0.2, None]] and cells["text"] == [["", "−0.20"], ["−0.20", ""]]
+    cells, faint, full = made["data"]
+    assert cells["z"] == [[None, -0.2], [-0.2, None]]
+    assert (full["text"], full["x"], full["y"], faint["text"]) == (["−0.20", "−0.20"], [1, 0], [0, 1], [])
     assert (cells["zmin"], cells["zmax"]) == (-0.2, 0.2)
     assert render(made, form="svg")
     assert cosines.figure_of(layer_numbers())["data"][0]["zmax"] == 1.0
