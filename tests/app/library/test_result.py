@@ -80,7 +80,7 @@ def test_a_file_never_takes_the_place_of_what_was_measured_here() -> None:
         (("basin_result",), True, "form 1"),
         (("hash",), "0" * 64, "hash is that of the recipe"),
         (("hash",), "no", "64 hex digits"),
-        (("family",), "", "1 to 4000 characters"),
+        (("family",), "", "1 to 12000 characters"),
         (("label",), "x" * 300, "1 to 200 characters"),
         (("environment",), {"basin": "1"}, "environment names basin, device, torch"),
         (("measured",), "yesterday", "measured is a moment"),
