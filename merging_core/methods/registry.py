@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from merging_core.errors import Problem, RecipeError, closest
 from merging_core.masks.registry import masks
+from merging_core.methods.arcee_fusion import ARCEE_FUSION
 from merging_core.methods.consensus import CONSENSUS
 from merging_core.methods.contract import MethodInfo
 from merging_core.methods.isotropic import ISO_C, ISO_CTS
@@ -11,7 +12,8 @@ from merging_core.methods.largest import EMR, MAGMAX
 from merging_core.methods.linear import LINEAR
 from merging_core.methods.model_stock import MODEL_STOCK
 from merging_core.methods.nearswap import NEARSWAP
-from merging_core.methods.reinforced import RAM
+from merging_core.methods.reinforced import RAM, RAM_PLUS
+from merging_core.methods.sce import SCE
 from merging_core.methods.slerp import SLERP
 from merging_core.methods.soups import REWARDED_SOUP, UNIFORM_SOUP, WISE_FT
 from merging_core.methods.sparsified import BREADCRUMBS, BREADCRUMBS_TIES, DELLA, DELLA_LINEAR
@@ -32,14 +34,11 @@ def methods() -> tuple[MethodInfo, ...]:
     (['linear', 'uniform_soup', 'rewarded_soup'], True)
     """
     averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT, SWA, SWAD, EMA, LAWA, HWA)
-    sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA)
-    groups = (
-        averages,
-        (SLERP, MODEL_STOCK, TASK_ARITHMETIC, TIES),
-        sparsified,
-        (MAGMAX, EMR, CONSENSUS, RAM, NEARSWAP),
-        (TSV_M, ISO_C, ISO_CTS, WUDI),
-    )
+    sums = (TASK_ARITHMETIC, RAM, RAM_PLUS, NEARSWAP)
+    consensus = (TIES, MAGMAX, EMR, CONSENSUS, SCE)
+    sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA, ARCEE_FUSION)
+    subspace = (TSV_M, ISO_C, ISO_CTS, WUDI)
+    groups = (averages, (SLERP, MODEL_STOCK), sums, consensus, sparsified, subspace)
     return distinct(tuple(info for group in groups for info in group))
 
 

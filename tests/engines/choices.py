@@ -51,6 +51,8 @@ def _others(parameter: ParameterInfo) -> list[Any]:
     small = {"experts": [0, 1, 3], "start": [1, 2], "every": [2], "end": [1], "last": [1, 2], "parallel": [1, 3]}
     if parameter.name in small:
         return small[parameter.name]
+    if parameter.name == "select":
+        return [1.0]
     if parameter.name == "decay":
         return [0.0, 0.9]
     if parameter.name == "t":

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from tests.engines import subspaces64
+from tests.engines.leaves64 import fused64, rescaled64, sce64
 
 Leaves = dict[str, np.ndarray]
 OWNED = {
@@ -38,10 +39,12 @@ def merge64(
     zero = {name: base[name].double().numpy() for name in floating}
     weights = [model["weight"] for model in recipe["models"]]
     scale = recipe["lambda"]
-    if method in ("linear", "uniform_soup", "rewarded_soup", "slerp", *TRAJECTORIES):
+    if method in ("linear", "uniform_soup", "rewarded_soup", "slerp", "arcee_fusion", *TRAJECTORIES):
         thetas = [{name: expert[name].double().numpy() for name in floating} for expert in experts]
         if method in TRAJECTORIES:
             result = trajectory64(method, thetas, params)
+        elif method == "arcee_fusion":
+            result = {name: fused64(thetas[0][name], thetas[1][name], params["outlier"]) for name in floating}
         elif method == "slerp":
             result = slerp64(*thetas, params["t"], params["angle"])
         else:
@@ -77,6 +80,8 @@ def merge64(
         "consensus": tall64,
         "ram": ram64,
         "nearswap": nearswap64,
+        "sce": chosen64,
+        "ramplus_tl": ramplus64,
     }
     combine = {**votes, **others, **subspaces64.METHODS}.get(method, sum64)
     merged = combine(masked, weights, params)
@@ -260,6 +265,26 @@ def ram64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any])
         spoken = np.ma.masked_array(voices, np.abs(voices) <= params["epsilon"])
         merged[name] = np.ma.filled(spoken.mean(axis=0), 0.0)
     return merged
+
+
+def ramplus64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
+    rows = {name: np.stack([w * v[name].ravel() for w, v in zip(weights, masked, strict=True)]) for name in masked[0]}
+    if params["counted"] == "leaf":
+        flat = {name: rescaled64(voices, params) for name, voices in rows.items()}
+    else:
+        whole = rescaled64(np.concatenate(list(rows.values()), axis=1), params)
+        ends = np.cumsum([voices.shape[1] for voices in rows.values()])[:-1]
+        flat = dict(zip(rows, np.split(whole, ends), strict=True))
+    return {name: flat[name].reshape(values.shape) for name, values in masked[0].items()}
+
+
+def chosen64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
+    return {
+        name: sce64(np.stack([v[name] for v in masked]), weights, params["select"], params["weigh_by"])
+        if masked[0][name].size
+        else masked[0][name]
+        for name in masked[0]
+    }
 
 
 def nearswap64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:

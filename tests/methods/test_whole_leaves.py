@@ -137,7 +137,9 @@ def test_the_same_leaves_give_the_same_bits(info: MethodInfo, params: dict[str, 
 
 
 @each
-def test_leaves_without_two_sides_are_not_seen_whole(info: MethodInfo, params: dict[str, object]) -> None:
+def test_leaves_without_two_sides_are_no_matrices(info: MethodInfo, params: dict[str, object]) -> None:
+    if info.group != "subspace":
+        pytest.skip(f"{info.name} looks at leaves of every shape")
     assert not any(takes(info, params, "blocks.0.fc.weight", shape) for shape in [(), (1,), (7,), (0, 4)])
 
 
