@@ -17,6 +17,7 @@ from merging_core.methods.sce import SCE
 from merging_core.methods.slerp import SLERP
 from merging_core.methods.soups import REWARDED_SOUP, UNIFORM_SOUP, WISE_FT
 from merging_core.methods.sparsified import BREADCRUMBS, BREADCRUMBS_TIES, DELLA, DELLA_LINEAR
+from merging_core.methods.swalp import SWALP
 from merging_core.methods.task_arithmetic import DARE_LINEAR, TASK_ARITHMETIC
 from merging_core.methods.ties import DARE_TIES, TIES
 from merging_core.methods.trajectories import EMA, HWA, LAWA, SWA, SWAD
@@ -33,7 +34,7 @@ def methods() -> tuple[MethodInfo, ...]:
     >>> [info.name for info in methods()][:3], len(methods()) == len({info.name for info in methods()})
     (['linear', 'uniform_soup', 'rewarded_soup'], True)
     """
-    averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT, SWA, SWAD, EMA, LAWA, HWA)
+    averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT, SWA, SWAD, SWALP, EMA, LAWA, HWA)
     sums = (TASK_ARITHMETIC, RAM, RAM_PLUS, NEARSWAP)
     consensus = (TIES, MAGMAX, EMR, CONSENSUS, SCE)
     sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA, ARCEE_FUSION)

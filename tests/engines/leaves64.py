@@ -56,3 +56,14 @@ def rescaled64(voices: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
             share = (int(own.sum()) - unique) / unique
             result[i] = voices[among[0], i] * (1 + params["r"] * min(share, params["alpha"]))
     return result
+
+
+def block_rounded64(values: np.ndarray, bits: int) -> np.ndarray:
+    """Round one number after the other to the nearest multiple of the leaf's unit."""
+    largest = np.abs(values).max(initial=0.0)
+    if largest == 0:
+        return values
+    unit = 2.0 ** (np.floor(np.log2(largest)) - bits + 2)
+    most = 2 ** (bits - 1) - 1
+    rounded = [max(-most, min(most, round(value / unit))) * unit for value in values.ravel().tolist()]
+    return np.array(rounded).reshape(values.shape)

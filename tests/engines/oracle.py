@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tests.engines import subspaces64
-from tests.engines.leaves64 import fused64, rescaled64, sce64
+from tests.engines.leaves64 import block_rounded64, fused64, rescaled64, sce64
 
 Leaves = dict[str, np.ndarray]
 OWNED = {
@@ -24,7 +24,7 @@ OWNED = {
     "della_linear": "della",
 }
 LAYERS = 3
-TRAJECTORIES = ("swa", "swad", "ema", "lawa", "hwa")
+TRAJECTORIES = ("swa", "swad", "swalp", "ema", "lawa", "hwa")
 
 
 def merge64(
@@ -167,11 +167,16 @@ def trajectory64(method: str, thetas: list[Leaves], params: Mapping[str, Any]) -
             average = {name: decay * average[name] + (1 - decay) * theta[name] for name in average}
         correction = 1.0 if params["start_at"] == "first" else 1 - decay ** len(thetas)
         return {name: value / correction for name, value in average.items()}
-    if method in ("swa", "swad"):
+    if method == "swalp" and params["rounded"] != "average":
+        thetas = [{name: block_rounded64(values, params["bits"]) for name, values in theta.items()} for theta in thetas]
+    if method in ("swa", "swad", "swalp"):
         chosen = thetas[params["start"] : len(thetas) - params.get("end", 0) : params.get("every", 1)]
     else:
         chosen = thetas[-params["last"] * params.get("parallel", 1) :]
-    return {name: np.mean([theta[name] for theta in chosen], axis=0) for name in thetas[0]}
+    mean = {name: np.mean([theta[name] for theta in chosen], axis=0) for name in thetas[0]}
+    if method == "swalp" and params["rounded"] != "each":
+        return {name: block_rounded64(values, params["bits"]) for name, values in mean.items()}
+    return mean
 
 
 def slerp64(first: Leaves, second: Leaves, t: float, within: str) -> Leaves:
