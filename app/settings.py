@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from merging_core.cli.environment import cache_folder, hub_token
+from merging_core.cli.environment import CACHE_GIGABYTES, cache_folder, hub_token
 from merging_core.errors import BasinError, Problem, closest
 
 __all__ = ["DEVICES", "Allowance", "Settings", "SettingsError"]
@@ -98,6 +98,8 @@ class Settings:
     """The address of the Hugging Face Hub; `None` where its models are not offered."""
     hub_cache: Path
     """Where downloads are kept, for all visitors together; the command line keeps its own there too."""
+    hub_budget: int
+    """Bytes that all downloads together may take."""
     hub_token: str | None = field(repr=False)
     """The token of whoever runs this Basin, where visitors may be asked for with it; else `None`."""
     alone: bool
@@ -154,6 +156,7 @@ class Settings:
         host = env.get("BASIN_HOST") or ("0.0.0.0" if space else "127.0.0.1")
         alone = not space and not root_path and host in _LOOPBACK
         hub = _hub(env, problems)
+        cache_gigabytes = _whole(env, "BASIN_CACHE_GB", 30 if space else CACHE_GIGABYTES, 1, 1_000_000, problems)
         token = _token(env, space, alone, problems)
         if problems:
             raise SettingsError(*problems)
@@ -179,6 +182,7 @@ class Settings:
             zero_gpu=zero_gpu,
             hub=hub,
             hub_cache=cache_folder(env) / "hub",
+            hub_budget=cache_gigabytes * 1_000_000_000,
             hub_token=token if hub is not None else None,
             alone=alone,
             sign_in=space and _can_sign_in(env),

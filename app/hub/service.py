@@ -150,6 +150,7 @@ class HubDesk:
                 "endpoint": hub.endpoint,
                 "cache": str(hub.cache.absolute()),
                 "largest": hub.largest,
+                "budget": hub.budget,
                 "models": [{"ref": str(survey.ref), "bytes": survey.nbytes} for survey in surveys],
             },
             key=key,

@@ -42,6 +42,7 @@ def visitors_hub(settings: Settings) -> VisitorsHub | None:
         settings.hub_cache,
         deadline=_DEADLINE,
         largest=settings.allowance.model_bytes,
+        budget=settings.hub_budget,
         own_cache=settings.alone,
     )
     return VisitorsHub(hub)
@@ -73,6 +74,11 @@ class VisitorsHub:
     def largest(self) -> int | None:
         """Bytes that a checkpoint may have."""
         return self._hub.largest
+
+    @property
+    def budget(self) -> int | None:
+        """Bytes that all downloads together may take."""
+        return self._hub.budget
 
     def for_caller(self) -> Hub:
         """Return the Hub with the rights of whoever the present work is done for."""

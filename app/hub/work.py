@@ -26,7 +26,8 @@ def download(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[
     from merging_core.hub.download import COMPLETE_NAME
 
     begun = time.monotonic()
-    hub = Hub(payload["endpoint"], reporter.secret, Path(payload["cache"]), largest=payload["largest"])
+    limits: dict[str, Any] = {"largest": payload["largest"], "budget": payload["budget"]}
+    hub = Hub(payload["endpoint"], reporter.secret, Path(payload["cache"]), **limits)
     total = max(1, sum(model["bytes"] for model in payload["models"]))
     before = 0
     for model in payload["models"]:

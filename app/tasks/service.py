@@ -168,7 +168,12 @@ class TaskDesk:
                 "data": str(places.data) if places.data is not None else None,
                 "hub": None
                 if hub is None
-                else {"endpoint": hub.endpoint, "cache": str(hub.cache.absolute()), "largest": hub.largest},
+                else {
+                    "endpoint": hub.endpoint,
+                    "cache": str(hub.cache.absolute()),
+                    "largest": hub.largest,
+                    "budget": hub.budget,
+                },
             },
             key=key,
             kind="task",

@@ -69,7 +69,8 @@ class _Bench:
         given, models = payload["hub"], payload["models"]
         self.hub: Hub | None = None
         if given is not None:
-            self.hub = Hub(given["endpoint"], reporter.secret, Path(given["cache"]), largest=given["largest"])
+            limits: dict[str, Any] = {"largest": given["largest"], "budget": given["budget"]}
+            self.hub = Hub(given["endpoint"], reporter.secret, Path(given["cache"]), **limits)
         self.catalog: Catalog = Catalog(
             load_zoo(Path(payload["zoo"])), local=LocalFolders(Path(models)) if models else None, hub=self.hub
         )

@@ -9,11 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from merging_core.checkpoints.local import LocalFolders
+from merging_core.errors import HubError, Problem
 
 if TYPE_CHECKING:
     from merging_core.hub.client import Hub
 
-__all__ = ["cache_folder", "folders_of_environment", "hub_of_environment", "hub_token"]
+__all__ = [
+    "CACHE_GIGABYTES",
+    "cache_budget",
+    "cache_folder",
+    "folders_of_environment",
+    "hub_of_environment",
+    "hub_token",
+]
+
+CACHE_GIGABYTES = 100
+"""What downloads may take where BASIN_CACHE_GB is not set."""
 
 
 def hub_token(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -32,6 +43,7 @@ def hub_of_environment(environment: Mapping[str, str] = os.environ) -> Hub:
         environment.get("HF_ENDPOINT") or HUGGING_FACE,
         hub_token(environment),
         cache_folder(environment) / "hub",
+        budget=cache_budget(environment),
         own_cache=True,
         notice=lambda sentence: print(sentence, file=sys.stderr),
     )
@@ -45,6 +57,21 @@ def folders_of_environment(environment: Mapping[str, str] = os.environ) -> Local
     """
     asked = environment.get("BASIN_MODELS")
     return LocalFolders(Path(asked).expanduser()) if asked else None
+
+
+def cache_budget(environment: Mapping[str, str]) -> int:
+    """Return how many bytes downloads may take, from BASIN_CACHE_GB.
+
+    Raises HubError where that is no whole number.
+
+    >>> cache_budget({"BASIN_CACHE_GB": "2"})
+    2000000000
+    """
+    text = environment.get("BASIN_CACHE_GB", "").strip() or str(CACHE_GIGABYTES)
+    if not (text.isascii() and text.isdigit() and int(text[:8]) > 0 and len(text) < 8):
+        must = "BASIN_CACHE_GB is a whole number of gigabytes"
+        raise HubError(Problem(must, ascii(text[:40]), "BASIN_CACHE_GB", f"the default is {CACHE_GIGABYTES}"))
+    return int(text) * 1_000_000_000
 
 
 def cache_folder(environment: Mapping[str, str]) -> Path:

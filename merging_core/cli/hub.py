@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -11,6 +12,7 @@ from merging_core.cli.output import answer
 from merging_core.cli.tables import aligned
 
 if TYPE_CHECKING:
+    from merging_core.hub.cache import Held
     from merging_core.hub.headers import HubSurvey
     from merging_core.hub.search import Found
 
@@ -19,8 +21,10 @@ __all__ = ["hub"]
 
 def hub(
     action: Annotated[
-        Literal["search", "show"],
-        typer.Argument(help="Find models, or show one from its headers without downloading it."),
+        Literal["search", "show", "cache"],
+        typer.Argument(
+            help="Find models, show one from its headers without downloading it, or list the downloads here."
+        ),
     ],
     what: Annotated[
         str, typer.Argument(metavar="[WHAT]", help="Words of a name to search for; owner/name or an address to show.")
@@ -34,9 +38,18 @@ def hub(
     ] = "downloads",
     limit: Annotated[int, typer.Option(min=1, max=100, help="Models on a page.")] = 20,
     page: Annotated[int, typer.Option(min=0, max=20, help="Which page; the first is 0.")] = 0,
+    remove: Annotated[
+        str | None, typer.Option(metavar="REF", help="With cache: remove this download, as the list names it.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find models on the Hub, or show what one holds before a download, with the token in HF_TOKEN if there is one."""
+    """Find models on the Hub, or show what one holds before a download, with the token in HF_TOKEN if there is one.
+
+    Downloads are kept in the cache: BASIN_CACHE_GB (100) says how many gigabytes, what was used longest ago goes first.
+    """
+    if action == "cache":
+        _cache(remove, as_json=as_json)
+        return
     from merging_core.checkpoints.ref import ref_of_url
     from merging_core.cli.environment import hub_of_environment
 
@@ -53,6 +66,32 @@ def hub(
         models = found.search(what, task=task, library=library, sort=sort, limit=limit, page=page)
     document = {"models": [entry.as_json() for entry in models.entries], "page": models.page, "more": models.more}
     answer(_models_table(models), document, as_json=as_json)
+
+
+def _cache(remove: str | None, *, as_json: bool) -> None:
+    """List what the cache holds, after removing what is named."""
+    from merging_core.cli.environment import hub_of_environment
+    from merging_core.engines.pricing import amount
+    from merging_core.hub.cache import held
+    from merging_core.hub.cache import remove as removed
+
+    found = hub_of_environment()
+    gone = removed(found.cache, remove) if remove is not None else None
+    entries = held(found.cache)
+    total = sum(entry.bytes for entry in entries)
+    document = {"downloads": [entry.as_json() for entry in entries], "bytes": total, "budget": found.budget}
+    rows = [
+        (entry.ref, amount(entry.bytes), f"{datetime.fromtimestamp(entry.used, UTC):%Y-%m-%d %H:%M}", _state(entry))
+        for entry in entries
+    ]
+    table = aligned(("download", "size", "last used (UTC)", ""), rows, right=("size",)) if rows else "Nothing is here."
+    told = [f"Removed {gone.ref}, {amount(gone.bytes)}."] if gone is not None else []
+    text = "\n".join([*told, table, f"{amount(total)} of {amount(found.budget or 0)}"])
+    answer(text, {**document, **({"removed": gone.as_json()} if gone is not None else {})}, as_json=as_json)
+
+
+def _state(entry: Held) -> str:
+    return "" if entry.complete or not entry.ref.startswith("hub:") else "not complete"
 
 
 def _models_table(found: Found) -> str:

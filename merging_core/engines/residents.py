@@ -7,6 +7,7 @@ two references to the same weights share one vector, and a file that changed get
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from typing import Protocol
 
 import torch
@@ -24,6 +25,8 @@ from merging_core.space.parameter_space import ParameterSpace
 __all__ = ["Residents", "Shares"]
 
 _SURVEYS = 64
+_OPENED = 128
+"""Checkpoints that are held open; what was used longest ago goes."""
 
 
 class Shares(Opens, Protocol):
@@ -41,7 +44,7 @@ class Residents:
         self.store = Residency(budget)
         self._catalog = catalog
         self._surveys = Residency(_SURVEYS)
-        self._opened: dict[str, Checkpoint] = {}
+        self._opened: OrderedDict[str, Checkpoint] = OrderedDict()
         self._lock = threading.Lock()
 
     def open(self, ref: str) -> Checkpoint:
@@ -51,6 +54,8 @@ class Residents:
         """
         with self._lock:
             held = self._opened.get(ref)
+            if held is not None:
+                self._opened.move_to_end(ref)
         if held is not None:
             self._catalog.check_access(held.ref)
             if held.ref.scheme == "zoo" or _unchanged(held):
@@ -58,6 +63,9 @@ class Residents:
         fresh = self._catalog.open(ref)
         with self._lock:
             self._opened[ref] = fresh
+            self._opened.move_to_end(ref)
+            while len(self._opened) > _OPENED:
+                self._opened.popitem(last=False)
         return fresh
 
     def survey(self, recipe: Recipe) -> Survey:

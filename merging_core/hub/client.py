@@ -11,6 +11,7 @@ from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.errors import CancelledError, CheckpointError, HubAwayError, HubError, Problem
 from merging_core.hub.access import Memory, check_access
 from merging_core.hub.attended import Stopped, attended
+from merging_core.hub.cache import make_room
 from merging_core.hub.download import download_all, folder_of, missing_bytes, open_complete
 from merging_core.hub.headers import HubSurvey, read_survey
 from merging_core.hub.listing import Listing, list_repository
@@ -39,6 +40,8 @@ class Hub:
     """Seconds."""
     largest: int | None = None
     """Bytes that a checkpoint may have; None sets no limit."""
+    budget: int | None = None
+    """Bytes that all downloads together may take in the cache; None sets no limit."""
     own_cache: bool = False
     """Whether the cache is the caller's own: then it is used also while the Hub cannot be asked for access."""
     notice: Callable[[str], None] | None = field(default=None, repr=False, compare=False)
@@ -138,6 +141,7 @@ class Hub:
         what came is kept, and the next download goes on from there. See `merging_core.hub.download`.
         """
         survey = self.survey(ref)
+        self.make_room(folder_of(self.cache, survey.ref), missing_bytes(self.cache, survey))
         total = max(1, survey.nbytes)
 
         def tell(done: int, what: str) -> None:
@@ -154,6 +158,13 @@ class Hub:
         except Stopped:
             fix = "what came is kept; start it again to go on"
             raise CancelledError(Problem("a download runs to its end", "a request to cancel it", fix=fix)) from None
+
+    def make_room(self, folder: Path, missing: int) -> None:
+        """Remove what was used longest ago, until `missing` more bytes in `folder` fit into the cache's budget.
+
+        Raises HubError where they cannot.
+        """
+        make_room(self.cache, missing, self.budget, folder)
 
     def _caller(self) -> Caller:
         return Caller(self.endpoint.rstrip("/"), self.token, self.deadline).starting()

@@ -137,6 +137,7 @@ class DataSets:
                 fetch_files(streams, ref, wanted, folder, tell, stopped)
 
         try:
+            self.hub.make_room(folder, self.missing_bytes(ref, wanted))
             attended(lambda meter, stopped: fetch(meter.tell, stopped), progress, cancelled)
         except HubError as error:
             raise error.located(ref.label) from None

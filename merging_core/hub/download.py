@@ -21,6 +21,7 @@ import httpx2
 from filelock import FileLock, Timeout
 
 from merging_core.checkpoints.config import read_json_object
+from merging_core.checkpoints.locks import hold_while
 from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import CheckpointError, HubAwayError, HubError, Problem, disk_is_full
@@ -47,6 +48,7 @@ COMPLETE_NAME = "complete.json"
 _VERSION = 1
 _SPARE = 1.1
 _SILENCE = 10.0
+_MINUTE = 60.0
 _QUIET_TRIES, _TRIES = 3, 40
 _READ = 1 << 20
 _LOCK_WAIT = 0.2
@@ -63,7 +65,10 @@ def folder_of(cache: Path, ref: Ref) -> Path:
 
 
 def open_complete(cache: Path, ref: Ref) -> Checkpoint | None:
-    """Open a checkpoint whose download is complete; None where it is not, or where files were changed since."""
+    """Open a checkpoint whose download is complete; None where it is not, or where files were changed since.
+
+    While it is open it stays in the cache, whoever makes room there.
+    """
     folder = folder_of(cache, ref)
     try:
         record = read_json_object(folder / COMPLETE_NAME)
@@ -73,7 +78,21 @@ def open_complete(cache: Path, ref: Ref) -> Checkpoint | None:
         )
     except (CheckpointError, OSError, KeyError, AttributeError, TypeError):
         return None
-    return open_checkpoint(folder, ref, known_content=str(content)) if whole else None
+    if not whole:
+        return None
+    opened = open_checkpoint(folder, ref, known_content=str(content))
+    hold_while(folder / COMPLETE_NAME, opened)
+    _mark_used(folder / COMPLETE_NAME)
+    return opened
+
+
+def _mark_used(path: Path) -> None:
+    """Let the time of a file say when it was used, a minute more or less."""
+    try:
+        if time.time() - path.stat().st_mtime > _MINUTE:
+            os.utime(path)
+    except OSError:  # a cache that can only be read has nobody who makes room in it
+        return
 
 
 def missing_bytes(cache: Path, survey: HubSurvey) -> int:
