@@ -1,21 +1,23 @@
-// The visitor's exports: how far each is, its log, and its files to download.
+// The visitor's exports and what was published of them: how far each is, its log, its files to download or its address.
 
 import { fill, h } from "./dom.js";
 import { bytes, clock } from "./format.js";
 import { createWatch, unfinished } from "./job-watch.js";
+import { createPublish, published } from "./publish.js";
 
+const KINDS = ["export", "publish"];
 const WORDS = { queued: "waiting", running: "running", done: "done", failed: "failed", cancelled: "cancelled" };
 
 export function createJobs(server, { onChange, onTrouble }) {
   const element = h("div", { class: "export-jobs" });
   const rows = new Map();
-  const { watch, cancel, attempt } = createWatch(server, { next: () => running(), onJob: hear, onTrouble, goesOn: "The export goes on." });
+  const { watch, cancel, attempt } = createWatch(server, { next: () => running(), onJob: hear, onTrouble, goesOn: "What was begun goes on." });
 
   const running = () => [...rows.values()].map((found) => found.job).find((job) => unfinished(job)) ?? null;
 
   async function list() {
-    const answer = await attempt(() => server.job_list({ kind: "export" }));
-    if (answer) all(answer.jobs);
+    const answer = await attempt(() => server.job_list({ kind: null }));
+    if (answer) all(answer.jobs.filter((job) => KINDS.includes(job.kind)));
   }
 
   function all(jobs) {
@@ -28,7 +30,7 @@ export function createJobs(server, { onChange, onTrouble }) {
   }
 
   function show(job) {
-    const found = rows.get(job.id) ?? createRow(job.id, { cancel, remove });
+    const found = rows.get(job.id) ?? createRow(job.id, { cancel, remove, publish });
     rows.set(job.id, found);
     found.show(job);
   }
@@ -38,6 +40,12 @@ export function createJobs(server, { onChange, onTrouble }) {
     rows.forEach((found, id) => found.open(id === job.id));
   }
 
+  // The form of an export, where the server has to do with the Hub.
+  function publish(job) {
+    if (job.kind !== "export" || job.state !== "done" || !server.publish_plan) return null;
+    return createPublish(server, job, { onStarted: async (begun) => { await list(); follow(begun); } }).element;
+  }
+
   function hear(job) {
     if (rows.has(job.id)) show(job);
     onChange(running());
@@ -45,16 +53,16 @@ export function createJobs(server, { onChange, onTrouble }) {
 
   async function remove(id) {
     const answer = await attempt(() => server.job_delete({ job: id }));
-    if (answer) all(answer.jobs);
+    if (answer) list();
   }
 
   return { element, list, follow };
 }
 
-function createRow(id, { cancel, remove }) {
+function createRow(id, { cancel, remove, publish }) {
   const title = h("span", { class: "export-title" });
   const state = h("span", { class: "export-state", role: "status" });
-  const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the export that is done" });
+  const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the work that is done" });
   const what = h("span", { class: "hint" });
   const stop = h("button", { type: "button", class: "quiet", onclick: () => cancel(id) }, "Cancel");
   const going = h("div", { class: "export-going" }, bar, stop, what);
@@ -70,13 +78,13 @@ function createRow(id, { cancel, remove }) {
     found.job = job;
     if (before === null) element.open = unfinished(job);
     element.dataset.state = job.state;
-    title.textContent = job.title;
+    title.textContent = job.kind === "publish" ? `Publish ${job.title}` : job.title;
     state.textContent = job.state === "queued" && job.ahead ? `waiting, ${job.ahead} before it` : `${WORDS[job.state]}${job.finished ? ` ${clock(job.finished)}` : ""}`;
     going.hidden = !unfinished(job);
     drop.hidden = unfinished(job);
     bar.value = job.share;
     what.textContent = job.state === "running" ? `${Math.floor(100 * job.share)} %${job.done ? `, ${bytes(job.done)}` : ""}, ${job.what || "starting"}` : "";
-    if (before?.state !== job.state) fill(files, job.problems.map((problem) => h("p", { class: "export-problem" }, problem.sentence)), fileList(job));
+    if (before?.state !== job.state) fill(files, job.problems.map((problem) => h("p", { class: "export-problem" }, problem.sentence)), fileList(job), published(job), publish(job));
     if (before?.log.length !== job.log.length) fill(log, job.log.map((line) => h("li", {}, h("time", { datetime: line.when }, clock(line.when)), line.text)));
   }
 

@@ -192,7 +192,8 @@ def send(  # noqa: PLR0913
             must = "the repository exists and the token may see it"
             raise HubError(Problem(must, "none of this name", repo_id, "leave it to be created"))
         if there and not may_change(there):
-            must, got = "a new repository is published to", f"one that holds {len(there)} files"
+            many = "1 file" if len(there) == 1 else f"{len(there)} files"
+            must, got = "a new repository is published to", f"one that holds {many}"
             fix = "name another, or say that this one may be changed"
             raise HubError(Problem(must, got, repo_id, fix))
         if parent is None:
@@ -237,8 +238,8 @@ def _asking(repo_id: str, token: str | None, endpoint: str | None, silence: floa
     from merging_core.hub.session import Caller, rules
 
     if not token:
-        problem = Problem("a token of the Hub is given", "none", "token", f"make one that may write at {TOKENS}")
-        raise HubError(problem)
+        fix = f"make one that may write at {TOKENS}, and put it into HF_TOKEN"
+        raise HubError(Problem("a token of the Hub is given", "none", "token", fix))
     api = HfApi(endpoint=endpoint, token=token, library_name="basin", library_version=__version__)
     with rules(Caller(api.endpoint, token, silence), repo_id, passed=ANSWERED_HERE), in_sentences(repo_id, token):
         yield api

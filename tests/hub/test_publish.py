@@ -103,7 +103,7 @@ def test_a_public_repository_is_made_where_nothing_else_is_said(hub: UploadHub, 
 def test_what_is_there_is_not_overwritten_unasked(hub: UploadHub, copy: Path) -> None:
     hub.repos["models", "ann/merge"] = Repo(False, {}, {"model.safetensors": b"precious"})
     said = sentence(hub, copy)
-    assert said.startswith("ann/merge: a new repository is published to, but one that holds 1 files came")
+    assert said.startswith("ann/merge: a new repository is published to, but one that holds 1 file came")
     assert hub.model("ann/merge").files == {"model.safetensors": b"precious"}
     assert [method for method, _ in hub.asked] == ["GET"]
 
