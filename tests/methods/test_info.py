@@ -84,7 +84,9 @@ def test_parameters_cannot_be_changed_and_serve_as_keys() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["x" * 10_000, 10**5000, [[[]]] * 100, {"a": {"b": 1}}, object(), "\ud800"], ids=short
+    "value",
+    ["x" * 10_000, 10**5000, [[[]]] * 100, {"a": {"b": 1}}, object(), "\ud800"],
+    ids=["text", "number", "list", "mapping", "object", "half a character"],
 )
 def test_any_value_can_be_shown_shortly(value: object) -> None:
     assert len(shown(value)) <= 61
