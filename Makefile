@@ -13,6 +13,8 @@ RUN_STAMP := $(VENV)/.run-$(call checksum,requirements.txt constraints.txt)
 ZOO_STAMP := $(VENV)/.zoo-$(call checksum,requirements.txt assets/build/requirements.txt constraints.txt)
 TEST_STAMP := $(VENV)/.test-$(call checksum,requirements.txt tests/requirements.txt constraints.txt)
 BROKEN := $(if $(shell $(PYTHON_IN_VENV) -c '' 2>/dev/null && echo whole),,FORCE)
+UNIT_TESTS := $(PYTHON_IN_VENV) -m pytest -m "not slow and not ui" --numprocesses 2
+UI_TESTS := $(PYTHON_IN_VENV) -m pytest -m "ui and not slow" tests/ui
 PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -24,8 +26,9 @@ help:  ## List these commands
 run: $(RUN_STAMP)  ## Open the studio on 127.0.0.1:7860 (HOST=… and PORT=… choose another address)
 	@BASIN_HOST=$(HOST) BASIN_PORT=$(PORT) $(PYTHON_IN_VENV) app.py
 
-test: check browser  ## Lint, types and the default tests
-	$(PYTHON_IN_VENV) -m pytest
+test: check browser  ## Lint, types and the default tests: those without a browser side by side, then the others
+	$(UNIT_TESTS)
+	$(UI_TESTS)
 
 check: $(TEST_STAMP)  ## Lint and types only
 	$(PYTHON_IN_VENV) -m ruff check .
@@ -37,10 +40,10 @@ fix: $(TEST_STAMP)  ## Format, and mend what the linter can mend
 	$(PYTHON_IN_VENV) -m ruff format .
 
 test-unit: $(TEST_STAMP)  ## The default tests without a browser
-	$(PYTHON_IN_VENV) -m pytest -m "not slow and not ui"
+	$(UNIT_TESTS)
 
 test-ui: $(TEST_STAMP) browser  ## Only the tests that drive a browser
-	$(PYTHON_IN_VENV) -m pytest -m "ui and not slow" tests/ui
+	$(UI_TESTS)
 
 test-slow: $(TEST_STAMP) browser  ## Only the slow tests
 	$(PYTHON_IN_VENV) -m pytest -m slow
