@@ -116,6 +116,8 @@ class ParameterInfo:
     only_when: tuple[str, ParameterValue] | None = None
     """Another parameter and the value that it must have for this one to exist, such as ("alpha_rule", "value")."""
     lengths: tuple[int, int] = (2, 64)
+    later: bool = False
+    """Whether recipes were made before there was this parameter: at its default their identity does not mention it."""
 
     def problem(self, value: object, where: str) -> Problem | None:
         """Say what is wrong with `value`, or nothing.
@@ -174,7 +176,7 @@ class ParameterInfo:
 
     def as_json(self) -> dict[str, object]:
         """Return everything a control needs."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if name != "later"}
 
     def _is_inside(self, value: object) -> bool:
         number = _as_number(value)

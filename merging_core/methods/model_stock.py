@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from merging_core.methods.contract import MethodInfo
-from merging_core.methods.info import Parameters, Source
+from merging_core.methods.info import ParameterInfo, Parameters, Source
 from merging_core.methods.products import Products, coefficients_of_leaves, cosine, sum_by_leaf
+from merging_core.methods.rows import rows_apart
 
 __all__ = ["MODEL_STOCK", "interpolation_ratio", "stock_coefficients"]
 
@@ -75,7 +76,19 @@ MODEL_STOCK = MethodInfo(
     default_lambda=1.0,
     combine=sum_by_leaf,
     leaf_statistics=(coefficients_of_leaves(stock_coefficients),),
+    whole_leaf=rows_apart(stock_coefficients, "granularity", "leaf"),
     models=(2, None),
     weights="not negative",
     weights_problem=_weights_problem,
+    parameters=(
+        ParameterInfo(
+            "granularity",
+            "Angle within",
+            "choice",
+            "leaf",
+            "Whether each leaf has one angle and one ratio, or each of its filters: the weights of one output.",
+            choices=("leaf", "filter"),
+            later=True,
+        ),
+    ),
 )

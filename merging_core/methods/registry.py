@@ -12,11 +12,13 @@ from merging_core.methods.largest import EMR, MAGMAX
 from merging_core.methods.linear import LINEAR
 from merging_core.methods.model_stock import MODEL_STOCK
 from merging_core.methods.nearswap import NEARSWAP
+from merging_core.methods.nuslerp import NUSLERP
 from merging_core.methods.reinforced import RAM, RAM_PLUS
 from merging_core.methods.sce import SCE
 from merging_core.methods.slerp import SLERP
 from merging_core.methods.soups import REWARDED_SOUP, UNIFORM_SOUP, WISE_FT
 from merging_core.methods.sparsified import BREADCRUMBS, BREADCRUMBS_TIES, DELLA, DELLA_LINEAR
+from merging_core.methods.sphere_means import KARCHER, MULTISLERP
 from merging_core.methods.swalp import SWALP
 from merging_core.methods.task_arithmetic import DARE_LINEAR, TASK_ARITHMETIC
 from merging_core.methods.ties import DARE_TIES, TIES
@@ -38,8 +40,9 @@ def methods() -> tuple[MethodInfo, ...]:
     sums = (TASK_ARITHMETIC, RAM, RAM_PLUS, NEARSWAP)
     consensus = (TIES, MAGMAX, EMR, CONSENSUS, SCE)
     sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA, ARCEE_FUSION)
+    spherical = (SLERP, NUSLERP, MULTISLERP, KARCHER)
     subspace = (TSV_M, ISO_C, ISO_CTS, WUDI)
-    groups = (averages, (SLERP, MODEL_STOCK), sums, consensus, sparsified, subspace)
+    groups = (averages, (MODEL_STOCK,), sums, consensus, sparsified, spherical, subspace)
     return distinct(tuple(info for group in groups for info in group))
 
 

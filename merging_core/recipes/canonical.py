@@ -21,8 +21,8 @@ def canonical(recipe: Recipe, pins: Mapping[str, str]) -> str:
     """Return the canonical JSON of a recipe: two recipes that give the same weights by their settings have one text.
 
     Defaults are filled in, references pinned by `pins` (reference → pinned reference), keys sorted, numbers short
-    (`1`, not `1.0`), text in ASCII. Left out is what cannot matter: the seed of a merge without randomness, and what
-    a model overrides with the value that it would have anyway.
+    (`1`, not `1.0`), text in ASCII. Left out is what cannot matter: the seed of a merge without randomness, what a
+    model overrides with the value that it would have anyway, and the default of a parameter that a method got later.
 
     Raises RecipeError naming every reference that `pins` lacks.
 
@@ -40,6 +40,7 @@ def canonical(recipe: Recipe, pins: Mapping[str, str]) -> str:
     content = recipe.as_json()
     content["base"] = pins[recipe.base] if recipe.base is not None else None
     common = Parameters({**recipe.mask.params, **recipe.method.params})
+    content["method"] = {"name": recipe.method.name, "params": _known_from_the_start(recipe).as_json()}
     content["models"] = [_entry(entry, pins, common) for entry in recipe.models]
     if not (method(recipe.method.name).stochastic or mask(recipe.mask.kind).stochastic):
         del content["seed"]
@@ -52,6 +53,13 @@ def recipe_hash(recipe: Recipe, pins: Mapping[str, str]) -> str:
     Raises RecipeError naming every reference that `pins` lacks.
     """
     return hashlib.sha256(canonical(recipe, pins).encode()).hexdigest()
+
+
+def _known_from_the_start(recipe: Recipe) -> Parameters:
+    """Return the method's parameters without those that came later and have their default."""
+    later = {info.name: info.default for info in method(recipe.method.name).parameters if info.later}
+    given = recipe.method.params
+    return Parameters({name: value for name, value in given.items() if name not in later or value != later[name]})
 
 
 def _entry(entry: ModelEntry, pins: Mapping[str, str], common: Parameters) -> dict[str, object]:

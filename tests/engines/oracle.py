@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from tests.engines import subspaces64
+from tests.engines import spheres64, subspaces64
 from tests.engines.leaves64 import block_rounded64, fused64, rescaled64, sce64
 
 Leaves = dict[str, np.ndarray]
@@ -39,10 +39,13 @@ def merge64(
     zero = {name: base[name].double().numpy() for name in floating}
     weights = [model["weight"] for model in recipe["models"]]
     scale = recipe["lambda"]
-    if method in ("linear", "uniform_soup", "rewarded_soup", "slerp", "arcee_fusion", *TRAJECTORIES):
+    weight_domain = ("linear", "uniform_soup", "rewarded_soup", "slerp", "karcher", "arcee_fusion", *TRAJECTORIES)
+    if method in weight_domain:
         thetas = [{name: expert[name].double().numpy() for name in floating} for expert in experts]
         if method in TRAJECTORIES:
             result = trajectory64(method, thetas, params)
+        elif method == "karcher":
+            result = spheres64.karcher(thetas, weights, params)
         elif method == "arcee_fusion":
             result = {name: fused64(thetas[0][name], thetas[1][name], params["outlier"]) for name in floating}
         elif method == "slerp":
@@ -83,7 +86,9 @@ def merge64(
         "sce": chosen64,
         "ramplus_tl": ramplus64,
     }
-    combine = {**votes, **others, **subspaces64.METHODS}.get(method, sum64)
+    combine = {**votes, **others, **subspaces64.METHODS, **spheres64.METHODS}.get(method, sum64)
+    if params.get("granularity", "leaf") != "leaf":
+        combine = spheres64.apart(combine)
     merged = combine(masked, weights, params)
     factors = dict.fromkeys(floating, 1.0) if each else factors64(scaling, floating, experts, base, weights, merged)
     return {name: zero[name] + scale * factors[name] * merged[name] for name in floating}

@@ -15,7 +15,9 @@ from merging_core.errors import RecipeError
 from merging_core.methods.contract import CombineContext, contexts_of_leaves, gather_leaf
 from merging_core.methods.info import Parameters
 from merging_core.methods.model_stock import MODEL_STOCK, interpolation_ratio, stock_coefficients
+from merging_core.recipes.canonical import canonical
 from merging_core.recipes.parse import parse_recipe
+from tests.methods.whole import combine, drawn
 
 
 def merged(vectors: list[list[float]], *weights: float) -> list[float]:
@@ -114,3 +116,29 @@ def test_fewer_than_two_voices_or_negative_ones_are_refused(weights: list[float]
     models = [{"ref": f"zoo:{name}", "weight": weight} for name, weight in zip("ab", weights, strict=True)]
     with pytest.raises(RecipeError, match=r"weight above 0|are 0 or more"):
         parse_recipe({"version": 1, "base": "zoo:base", "models": models, "method": {"name": "model_stock"}})
+
+
+def test_golden_each_filter_has_a_ratio_of_its_own() -> None:
+    # Filter 1 at 60°: t = 2/3 of the average; filter 2 equal: the whole way; filter 3 at 90°: it stays.
+    leaves = torch.tensor([[[1.0, 0.0], [2.0, 2.0], [1.0, 0.0]], [[0.5, math.sqrt(0.75)], [2.0, 2.0], [0.0, 1.0]]])
+    expected = torch.tensor([[0.5, math.sqrt(3) / 6], [2.0, 2.0], [0.0, 0.0]])
+    torch.testing.assert_close(combine(MODEL_STOCK, leaves, granularity="filter"), expected, rtol=1e-6, atol=1e-7)
+
+
+def test_filters_agree_with_float64_row_by_row() -> None:
+    leaves = drawn(3, 6, 40, common=0.8)
+    expected = np.stack([reference(leaves[:, row].numpy()) for row in range(6)])
+    np.testing.assert_allclose(combine(MODEL_STOCK, leaves, granularity="filter").numpy(), expected, rtol=0, atol=1e-6)
+
+
+def test_a_recipe_that_does_not_speak_of_filters_keeps_its_identity() -> None:
+    models = [{"ref": "zoo:a"}, {"ref": "zoo:b"}]
+    given: dict[str, object] = {"version": 1, "base": "zoo:base", "models": models}
+    pins = {ref: ref for ref in ("zoo:a", "zoo:b", "zoo:base")}
+    plain = canonical(parse_recipe({**given, "method": {"name": "model_stock"}}), pins)
+    leaf, by_filter = (
+        canonical(parse_recipe({**given, "method": {"name": "model_stock", "params": {"granularity": choice}}}), pins)
+        for choice in ("leaf", "filter")
+    )
+    assert plain == leaf and '"method":{"name":"model_stock","params":{}}' in plain
+    assert '"params":{"granularity":"filter"}' in by_filter
