@@ -18,6 +18,7 @@ from app.export.downloads import download_routes
 from app.export.service import Exports
 from app.gallery.examples import FOLDER, read_examples
 from app.gallery.service import Gallery
+from app.hub.admission import Admission
 from app.hub.service import HubDesk
 from app.hub.source import visitors_hub
 from app.job_desk import JobDesk
@@ -191,9 +192,11 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         places = TaskPlaces(settings.zoo, settings.models, settings.tasks)
         parts.append(TaskDesk(models.shelf, hub, places, workbench.families, network, jobs).functions())
     rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
+    admission = Admission(hub, network)
     with basin:
-        studio_view.build({**studio.functions(), **rooms}, files, callers)
-        mount(Endpoints(workbench, studio, errands), settings.address or settings.root_path, callers)
+        functions = {**studio.functions(), **rooms}
+        studio_view.build({name: admission.before(one) for name, one in functions.items()}, files, callers)
+        mount(Endpoints(workbench, studio, errands, admission), settings.address or settings.root_path, callers)
     return basin
 
 

@@ -18,7 +18,7 @@ from merging_core.checkpoints.ref import parse_ref
 from merging_core.errors import BasinError, EvaluationError, Problem, RecipeError, closest
 from merging_core.methods.registry import method
 
-__all__ = ["LONGEST_NAME", "MOST_EXPERTS", "family_named", "own_name"]
+__all__ = ["LONGEST_NAME", "MOST_EXPERTS", "family_named", "own_name", "refs_named"]
 
 LONGEST_NAME = 12_000
 """Characters of a family's name."""
@@ -61,6 +61,21 @@ def family_named(families: Sequence[Family], name: object) -> Family:
     known = [family.name for family in families]
     shown = (name if isinstance(name, str) else type(name).__name__)[:60]
     raise RecipeError(Problem("the family is one of the zoo", shown, "family", closest(shown, known)))
+
+
+def refs_named(name: object) -> tuple[str, ...]:
+    """Return the references in the name of a family of one's own, the base first; nothing for any other name.
+
+    >>> refs_named(own_name("zoo:a", [("zoo:b", None)], [])), refs_named("tiny")
+    (('zoo:a', 'zoo:b'), ())
+    """
+    if not isinstance(name, str) or not name.startswith(_OWN):
+        return ()
+    try:
+        base, pairs, _, _ = _read(name)
+    except RecipeError:
+        return ()
+    return (*([base] if base else []), *(ref for ref, _ in pairs))
 
 
 def _own(name: str, families: Sequence[Family]) -> Family:

@@ -52,6 +52,7 @@ def mount(endpoints: Endpoints, root_path: str, callers: Callers) -> None:
         request: gr.Request,
         split: Literal["validation", "test"] = "validation",
         subset: Literal["preview", "full"] = "full",
+        tasks: str = "",
     ) -> dict[str, Any]:
         """Merge models and measure accuracy and loss on every task of their family, with 95 % intervals.
 
@@ -59,11 +60,12 @@ def mount(endpoints: Endpoints, root_path: str, callers: Callers) -> None:
             recipe: The recipe as JSON or YAML text.
             split: The examples: validation while choosing; test to report, each time counted as a test score.
             subset: preview for a small stratified part, full for the whole split; a test score is always full.
+            tasks: Names of tasks with commas between them; by default those of the checkpoints' family.
 
         Returns:
             Numbers per task and on average, and the recipe's hash; with test, how many test scores were taken.
         """
-        return await answered(request, lambda who: endpoints.evaluate(who, recipe, split, subset))
+        return await answered(request, lambda who: endpoints.evaluate(who, recipe, split, subset, tasks))
 
     async def interpolate(
         a: str,
@@ -71,6 +73,7 @@ def mount(endpoints: Endpoints, root_path: str, callers: Callers) -> None:
         request: gr.Request,
         points: int = 11,
         subset: Literal["preview", "full"] = "preview",
+        tasks: str = "",
     ) -> dict[str, Any]:
         """Measure loss and accuracy along the straight line between two models, and the barrier between them.
 
@@ -79,11 +82,12 @@ def mount(endpoints: Endpoints, root_path: str, callers: Callers) -> None:
             b: The model at t = 1, likewise; both are made of checkpoints of one family.
             points: Points on the line, both ends included, from 2 to 25.
             subset: preview for a small stratified part of the validation split, full for all of it.
+            tasks: Names of tasks with commas between them; by default those of the checkpoints' family.
 
         Returns:
             The points with loss, accuracy, interval and tasks, and the barrier of loss and of error.
         """
-        return await answered(request, lambda who: endpoints.interpolate(who, a, b, points, subset))
+        return await answered(request, lambda who: endpoints.interpolate(who, a, b, points, subset, tasks))
 
     async def layers(recipe: str, request: gr.Request) -> dict[str, Any]:
         """Look at what a merge does to the weights, layer by layer; the recipe names a base.

@@ -8,17 +8,20 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from app.families import Family
+from app.families import Family, plain
+from app.own_family import own_name
 from app.sharing import link as links
 from app.state import StudioState, parse_state
 from merging_core.errors import LinkError, Problem, RecipeError
 from merging_core.recipes import Recipe, parse_recipe
 from merging_core.recipes.files import read_tree
 
-__all__ = ["LONGEST_ADDRESS", "linked", "model_named", "recipe_of", "state_of"]
+__all__ = ["LONGEST_ADDRESS", "family_of", "linked", "model_named", "recipe_of", "refs_of", "state_of", "tasks_of"]
 
 LONGEST_ADDRESS = 2 * links.LONGEST_LINK
 """Characters of a link with the address before it."""
+_OPEN = ("hub:", "local:", "upload:")
+"""How references begin that anybody may name though they are of no family."""
 _REFERENCE = re.compile(r"[a-z]+:[^\s{}]+")
 
 
@@ -53,14 +56,40 @@ def model_named(given: object, where: str) -> Recipe | str:
         raise error.located(where) from None
 
 
-def state_of(recipe: Recipe, families: Sequence[Family]) -> StudioState:
-    """Find the family that has every checkpoint of a recipe, and put both together.
+def state_of(recipe: Recipe, families: Sequence[Family], tasks: Sequence[str] = ()) -> StudioState:
+    """Find the family that has every checkpoint of a recipe, or make one of them, and put both together.
 
     Raises: `RecipeError` naming what the nearest family lacks.
     """
-    refs = refs_of(recipe)
-    family = max(families, key=lambda one: sum(one.has(ref) for ref in refs))
-    return parse_state({"version": 1, "family": family.name, "recipe": recipe.as_json()}, tuple(families))
+    family = family_of(refs_of(recipe), recipe.base, families, tasks)
+    return parse_state({"version": 1, "family": family, "recipe": recipe.as_json()}, tuple(families))
+
+
+def family_of(refs: Sequence[str], base: str | None, families: Sequence[Family], tasks: Sequence[str] = ()) -> str:
+    """Name the family of the server that has most of these checkpoints, or one that is made of them.
+
+    One is made where `tasks` are named, or where some of them are of no family and anybody may name them; its tasks are
+    these, or those that the known experts were trained on.
+    """
+    nearest = max(families, key=lambda one: sum(one.has(ref) for ref in refs))
+    strange = [ref for ref in refs if not nearest.has(ref)]
+    if not tasks and not (strange and all(ref.startswith(_OPEN) for ref in strange)):
+        return nearest.name
+    known = {expert.ref: expert.task for family in families for expert in family.experts}
+    pairs = [(ref, known.get(plain(ref))) for ref in dict.fromkeys(refs) if ref != base]
+    own = tuple(dict.fromkeys(task for _, task in pairs if task is not None))
+    return own_name(base, pairs, tuple(tasks) or own)
+
+
+def tasks_of(given: object) -> tuple[str, ...]:
+    """Read names of tasks, with commas between them. Raises: `RecipeError`.
+
+    >>> tasks_of("tiny/digits, tiny/greek"), tasks_of("")
+    (('tiny/digits', 'tiny/greek'), ())
+    """
+    if not isinstance(given, str):
+        raise RecipeError(Problem("tasks are names with commas between them", type(given).__name__, "tasks"))
+    return tuple(dict.fromkeys(name for part in given.split(",") if (name := part.strip())))
 
 
 def refs_of(model: Recipe | str) -> tuple[str, ...]:

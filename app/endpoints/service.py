@@ -10,18 +10,21 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from app.endpoints.questions import linked, model_named, recipe_of, refs_of, state_of
+from app.endpoints.questions import family_of, linked, model_named, recipe_of, refs_of, state_of, tasks_of
 from app.families import Family
+from app.hub.admission import Admission
 from app.live import Cancelled, Scheduler
+from app.own_family import family_named
 from app.sharing import link
 from app.state import StudioState, parse_state
+from app.studio.here import check_here
 from app.studio.service import Studio
 from app.studio.workbench import Models, Workbench
 from merging_core.engines import Plan
 from merging_core.errors import BasinError, EvaluationError, Problem, RecipeError
 from merging_core.evaluation.paths import trace
 from merging_core.export import in_words
-from merging_core.recipes import parse_recipe
+from merging_core.recipes import Recipe, parse_recipe
 from merging_core.recipes.files import recipe_to_yaml
 
 __all__ = ["MOST_POINTS", "SPLITS", "SUBSETS", "AnsweredError", "Endpoints"]
@@ -40,27 +43,31 @@ class AnsweredError(BasinError):
 class Endpoints:
     """Every method takes a visitor's id and what a program sent. Raises: `BasinError`, and what nobody expected."""
 
-    def __init__(self, workbench: Workbench, studio: Studio, scheduler: Scheduler) -> None:
+    def __init__(self, workbench: Workbench, studio: Studio, scheduler: Scheduler, admission: Admission) -> None:
         self._workbench = workbench
         self._studio = studio
         self._scheduler = scheduler
+        self._admission = admission
 
     async def plan(self, visitor: str, recipe: object) -> Answer:
         """Check and price a recipe from headers."""
-        asked = recipe_of(recipe)
+        asked = await self._admission.resolved(visitor, recipe_of(recipe))
+        state_of(asked, self._workbench.families)
+        await self._admission.admit(visitor, refs_of(asked))
 
         def work(cancelled: Cancelled) -> Answer:
-            state_of(asked, self._workbench.families)
             made: Plan = self._models().engine.plan(asked)
             return {**made.as_json(), "words": in_words(asked)}
 
         return await self._in_turn(visitor, "plan", work)
 
-    async def evaluate(self, visitor: str, recipe: object, split: object, subset: object) -> Answer:
-        """Merge and measure on every task of the recipe's family."""
+    async def evaluate(  # noqa: PLR0913
+        self, visitor: str, recipe: object, split: object, subset: object, tasks: object = ""
+    ) -> Answer:
+        """Merge and measure on the tasks that are named, or on every task of the recipe's family."""
         _check(split, SPLITS, "split")
         _check(subset, SUBSETS, "subset")
-        state = self._measurable(state_of(recipe_of(recipe), self._workbench.families))
+        state = self._measurable(await self._state(visitor, recipe, tasks_of(tasks)))
         if split == "test":
             if subset != "full":
                 must, fix = "a test score is of the full split", "leave subset out, or look at validation"
@@ -76,18 +83,21 @@ class Endpoints:
 
         return await self._in_turn(visitor, "evaluate", work)
 
-    async def interpolate(self, visitor: str, a: object, b: object, points: object, subset: object) -> Answer:
+    async def interpolate(  # noqa: PLR0913
+        self, visitor: str, a: object, b: object, points: object, subset: object, tasks: object = ""
+    ) -> Answer:
         """Measure the straight line between two models on validation, and its barrier."""
         _check(subset, SUBSETS, "subset")
         if isinstance(points, bool) or not isinstance(points, int) or not 2 <= points <= MOST_POINTS:
             must = f"points is a whole number from 2 to {MOST_POINTS}"
             raise EvaluationError(Problem(must, repr(points)[:40], "points"))
-        ends = model_named(a, "a"), model_named(b, "b")
-        family = self._family_of([ref for end in ends for ref in refs_of(end)])
+        start, end = await self._model(visitor, a, "a"), await self._model(visitor, b, "b")
+        family = self._family_of([*refs_of(start), *refs_of(end)], tasks_of(tasks))
+        await self._admission.admit(visitor, family.refs)
 
         def work(cancelled: Cancelled) -> Answer:
             models = self._models()
-            start, end = ends
+            check_here(family.refs, models.engine.opened)
             alone = {"version": 1, "models": [{"ref": refs_of(start)[0]}], "method": {"name": "linear"}}
             config = models.engine.plan(parse_recipe(alone)).survey.reference.config
             *_, path = trace(
@@ -100,14 +110,14 @@ class Endpoints:
                 subset="preview" if subset == "preview" else "full",
                 cancelled=cancelled,
             )
-            names = [end if isinstance(end, str) else in_words(end) for end in ends]
+            names = [one if isinstance(one, str) else in_words(one) for one in (start, end)]
             return {"a": names[0], "b": names[1], "family": family.name, **path.as_json()}
 
         return await self._in_turn(visitor, "interpolate", work)
 
     async def layers(self, visitor: str, recipe: object) -> Answer:
         """Look at the weights, layer by layer."""
-        state = state_of(recipe_of(recipe), self._workbench.families)
+        state = await self._state(visitor, recipe)
         if state.recipe.base is None:
             must = "layers are looked at against a base"
             raise RecipeError(Problem(must, "none", "base", "name one"))
@@ -131,13 +141,14 @@ class Endpoints:
 
     async def share_link(self, visitor: str, recipe: object, address: str) -> Answer:
         """Write the link that opens the studio with this recipe; `address` is where the page is."""
-        state = state_of(recipe_of(recipe), self._workbench.families)
+        state = await self._state(visitor, recipe)
         query = f"s={link.encode(state.as_json())}"
         return {"query": query, "url": f"{address.rstrip('/')}/?{query}", "hash": self._workbench.identity(state)}
 
     async def open_link(self, visitor: str, given: object) -> Answer:
         """Read a link back into its recipe."""
         state = parse_state(linked(given), self._workbench.families)
+        await self._admission.admit(visitor, refs_of(state.recipe))
         return {
             "family": state.family,
             "recipe": state.recipe.as_json(),
@@ -146,22 +157,41 @@ class Endpoints:
             "hash": self._workbench.identity(state),
         }
 
+    async def _state(self, visitor: str, recipe: object, tasks: Sequence[str] = ()) -> StudioState:
+        """Read a recipe, find its commits and its family, and ask whether the visitor may read all of it."""
+        asked = await self._admission.resolved(visitor, recipe_of(recipe))
+        state = state_of(asked, self._workbench.families, tasks)
+        await self._admission.admit(visitor, family_named(self._workbench.families, state.family).refs)
+        return state
+
+    async def _model(self, visitor: str, given: object, where: str) -> Recipe | str:
+        """Read one end of a line, and find its commits."""
+        model = model_named(given, where)
+        if isinstance(model, str):
+            return await self._admission.pinned(visitor, model)
+        return await self._admission.resolved(visitor, model)
+
     async def _in_turn(self, visitor: str, what: str, work: Callable[[Cancelled], Result]) -> Result:
         """Wait for the scheduler to do the work; whoever stops waiting leaves it to stop between two batches."""
         return await asyncio.wrap_future(self._scheduler.submit(visitor, f"endpoint {what}", "endpoint", 0, work))
 
     def _measurable(self, state: StudioState) -> StudioState:
-        if not next(family for family in self._workbench.families if family.name == state.family).tasks:
-            raise EvaluationError(Problem("a family with tasks is measured", "one without", "recipe"))
+        if not family_named(self._workbench.families, state.family).tasks:
+            known = ", ".join(sorted({task for family in self._workbench.families for task in family.tasks}))
+            fix = f"name some in tasks: {known}"
+            raise EvaluationError(Problem("a merge is measured on tasks", "none that its models name", "tasks", fix))
         return state
 
-    def _family_of(self, refs: Sequence[str]) -> Family:
+    def _family_of(self, refs: Sequence[str], tasks: Sequence[str]) -> Family:
         families = self._workbench.families
-        family = max(families, key=lambda one: sum(one.has(ref) for ref in refs))
+        family = family_named(families, family_of(refs, None, families, tasks))
         strange = [ref for ref in refs if not family.has(ref)]
         if strange:
             must = f"both ends are made of checkpoints of one family, such as {family.name}"
             raise RecipeError(Problem(must, strange[0][:80], "", f"known are: {', '.join(family.refs)}"))
+        if not family.tasks:
+            known = ", ".join(sorted({task for one in families for task in one.tasks}))
+            raise EvaluationError(Problem("a line is measured on tasks", "none", "tasks", f"name some: {known}"))
         return family
 
     def _models(self) -> Models:

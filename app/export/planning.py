@@ -17,6 +17,7 @@ from app.hub.source import VisitorsHub
 from app.ledger import Ledger
 from app.own_family import family_named
 from app.state import StudioState
+from app.studio.here import check_here
 from app.studio.workbench import Cancelled, Workbench
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.local import LocalFolders
@@ -27,6 +28,7 @@ from merging_core.engines import Plan, make_plan
 from merging_core.engines.pricing import amount
 from merging_core.errors import PlanError, Problem
 from merging_core.export import forms, in_words, pinned
+from merging_core.recipes.resolving import references
 
 __all__ = ["Planner"]
 
@@ -111,8 +113,9 @@ class Planner:
     ) -> dict[str, Any]:
         """Measure what is not known yet, and return everything that the job needs, as plain JSON.
 
-        Raises: `CancelledError` when it was stopped.
+        Raises: `CheckpointError` naming what is not downloaded; `CancelledError` when it was stopped.
         """
+        check_here(references(state.recipe), self.catalog.open)
         family = family_named(self.workbench.families, state.family)
         measured = bool(family.tasks)
         numbers = self.workbench.accuracy(state, "validation", "full", cancelled).numbers if measured else None
@@ -121,6 +124,7 @@ class Planner:
             "zoo": str(self.zoo.absolute()),
             "models": str(self.models.absolute()) if self.models is not None else None,
             "uploads": str(self.uploads.absolute()) if self.uploads is not None else None,
+            "hub_cache": str(self.hub.cache.absolute()) if self.hub is not None else None,
             "recipe": plan.recipe.as_json(),
             "hash": plan.hash,
             "name": name_of(plan),

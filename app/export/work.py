@@ -25,6 +25,7 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     import torch
 
     torch.set_num_threads(1)
+    from app.hub.held import HeldModels
     from merging_core.checkpoints import Catalog
     from merging_core.checkpoints.local import LocalFolders
     from merging_core.checkpoints.uploads import UploadedCheckpoints
@@ -35,9 +36,10 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     from merging_core.recipes import parse_recipe
 
     begun = time.monotonic()
-    models, uploads = payload["models"], payload["uploads"]
+    models, uploads, cache = payload["models"], payload["uploads"], payload["hub_cache"]
     catalog = Catalog(
         load_zoo(Path(payload["zoo"])),
+        hub=HeldModels(Path(cache)) if cache else None,
         local=LocalFolders(Path(models)) if models else None,
         uploads=UploadedCheckpoints(Path(uploads)) if uploads else None,
     )

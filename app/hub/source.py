@@ -11,7 +11,9 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from app.callers import caller
 from app.settings import Settings
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
-from merging_core.errors import HubAwayError, Problem
+from merging_core.errors import BasinError, HubAwayError, HubError, Problem
 from merging_core.hub.client import Hub
 from merging_core.hub.download import open_complete
 
@@ -27,9 +29,10 @@ __all__ = ["VisitorsHub", "visitors_hub"]
 
 _DEADLINE = 10.0
 """Seconds in which a question is answered, or is said to have been in vain."""
-_AWAY = 5.0
-"""Seconds for which the Hub is not asked again after it gave no answer."""
+_AWAY, _OWN_AWAY = 5.0, 60.0
+"""Seconds for which the Hub is not asked again after it gave no answer: for others, and for whoever runs this Basin."""
 _KEPT = 256
+_AT_ONCE = 8
 
 
 def visitors_hub(settings: Settings) -> VisitorsHub | None:
@@ -71,11 +74,6 @@ class VisitorsHub:
         return self._hub.cache
 
     @property
-    def largest(self) -> int | None:
-        """Bytes that a checkpoint may have."""
-        return self._hub.largest
-
-    @property
     def budget(self) -> int | None:
         """Bytes that all downloads together may take."""
         return self._hub.budget
@@ -85,26 +83,45 @@ class VisitorsHub:
         who = caller()
         return replace(self._hub, token=who.token, own_cache=self._hub.own_cache and who.own)
 
-    def check_access(self, ref: Ref) -> None:
+    def check_access(self, ref: Ref, *, anew: bool = False) -> None:
         """Ask whether the caller may read a model; raises HubAccessError where not.
 
         HubAwayError where the Hub cannot say, unless the cache is the caller's own. For some seconds after that the
-        answer is the same without a question, so that nobody waits for it again and again.
+        answer is the same without a question, so that nobody waits for it again and again. `anew`: ask also where the
+        last yes still holds.
         """
         hub = self.for_caller()
-        if hub.granted(ref):
+        if hub.granted(ref) and not anew:
             return
         found = self._known_away(hub)
         if found is None:
             try:
-                hub.check_access(ref)
+                hub.check_access(ref, anew=anew)
             except HubAwayError as error:
                 found = tuple(replace(problem, where="") for problem in error.problems)
                 self._keep_away(hub, found)
             else:
                 return
-        if not hub.own_cache or ref.commit is None:
+        if not hub.granted(ref) and (not hub.own_cache or ref.commit is None):
             raise HubAwayError(*found).located(ref.label)
+
+    def check_all(self, refs: Sequence[Ref], *, anew: bool = False) -> None:
+        """Do as `check_access` for several models at the same time, and raise everything that is wrong."""
+
+        def check(ref: Ref) -> BasinError | None:
+            try:
+                self.check_access(ref, anew=anew)
+            except BasinError as error:
+                return error
+            return None
+
+        with ThreadPoolExecutor(min(len(refs), _AT_ONCE)) as pool:
+            found = list(pool.map(lambda pair: pair[0].run(check, pair[1]), [(copy_context(), ref) for ref in refs]))
+        errors = [error for error in found if error is not None]
+        if errors:
+            kinds = {type(error) for error in errors}
+            kind = kinds.pop() if len(kinds) == 1 else HubError
+            raise kind(*(problem for error in errors for problem in error.problems))
 
     def open(self, ref: Ref) -> Checkpoint:
         """Return the downloaded checkpoint, or one with headers only."""
@@ -140,7 +157,7 @@ class VisitorsHub:
 
     def _keep_away(self, hub: Hub, problems: tuple[Problem, ...]) -> None:
         with self._lock:
-            self._away[_key(hub)] = (self._now() + _AWAY, problems)
+            self._away[_key(hub)] = (self._now() + (_OWN_AWAY if hub.own_cache else _AWAY), problems)
             while len(self._away) > _KEPT:
                 self._away.popitem(last=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from merging_core.checkpoints.companions import companions_of
 from merging_core.checkpoints.shards import shards
 from merging_core.checkpoints.writer import check_target
 from merging_core.engines.plan import Opens, Plan
@@ -31,13 +32,14 @@ def export_checkpoint(  # noqa: PLR0913
 ) -> Path:
     """Carry out a plan and write the merged checkpoint with its card as a new folder; return the folder.
 
-    Beside what `stream_merge` writes there are `README.md`, the card with `results`, and the files of each picture.
+    Beside what `stream_merge` writes there are `README.md`, the card with `results`, the files of each picture, and of
+    the base (else the first model) what says how inputs are made: tokenizer and preprocessing.
     Raises as `stream_merge` and `model_card` do; what stands in the way of writing is said before a byte is read.
     """
     check_target(out_dir, plan.output_bytes, overwrite=overwrite)
     shards(plan.outputs, shard_bytes)
     card = model_card(plan, results, pictures, shard_bytes=shard_bytes)
-    extra: dict[str, str | bytes] = {CARD_NAME: card}
+    extra: dict[str, str | bytes] = {**companions_of(plan.survey.reference), CARD_NAME: card}
     for picture in pictures:
         extra |= picture.files
     return stream_merge(

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from merging_core.checkpoints.ref import Ref
-from merging_core.errors import HubError
+from merging_core.errors import HubAccessError, HubError
 from merging_core.hub.data_ref import Place, kind_of, repository_of
 from merging_core.hub.headers import HubSurvey
 from merging_core.hub.session import Caller, rules, understood
@@ -31,11 +31,10 @@ class Memory:
         self._grants: OrderedDict[str, float] = OrderedDict()
         self._surveys: OrderedDict[tuple[str, str], HubSurvey] = OrderedDict()
 
-    def granted(self, caller: Caller, repo: str) -> bool:
-        """Say whether the Hub let this caller in during the last minute."""
+    def granted(self, caller: Caller, repo: str) -> float:
+        """Return for how many seconds more the Hub's yes to this caller holds; 0 where there is none."""
         with self._lock:
-            until = self._grants.get(_key(caller, repo))
-            return until is not None and self._now() < until
+            return max(0.0, self._grants.get(_key(caller, repo), 0.0) - self._now())
 
     def grant(self, caller: Caller, repo: str) -> None:
         """Keep that the Hub let this caller in."""
@@ -44,6 +43,11 @@ class Memory:
             self._grants[_key(caller, repo)] = self._now() + self._seconds
             while len(self._grants) > _GRANTS:
                 self._grants.popitem(last=False)
+
+    def forget(self, caller: Caller, repo: str) -> None:
+        """Keep no longer that the Hub let this caller in."""
+        with self._lock:
+            self._grants.pop(_key(caller, repo), None)
 
     def survey(self, endpoint: str, ref: Ref) -> HubSurvey | None:
         """Return what was read of a commit; the caller's access is checked elsewhere."""
@@ -58,18 +62,20 @@ class Memory:
                 self._surveys.popitem(last=False)
 
 
-def check_access(caller: Caller, memory: Memory, ref: Place) -> None:
-    """Ask the Hub whether this caller may read the repository; a yes holds for a minute.
+def check_access(caller: Caller, memory: Memory, ref: Place, *, anew: bool = False) -> None:
+    """Ask the Hub whether this caller may read the repository; a yes holds for a minute, unless it is asked `anew`.
 
     Raises HubAccessError where not, with where to ask, HubAwayError where the Hub cannot say.
     """
     repo = repository_of(ref)
-    if memory.granted(caller, repo):
+    if memory.granted(caller, repo) and not anew:
         return
     try:
         with rules(caller, repo), understood():
             caller.api.auth_check(ref.path, repo_type=kind_of(ref))
     except HubError as error:
+        if isinstance(error, HubAccessError):
+            memory.forget(caller, repo)
         raise error.located(ref.label) from None
     memory.grant(caller, repo)
 

@@ -12,6 +12,7 @@ from merging_core.errors import CancelledError, CheckpointError, HubAwayError, H
 from merging_core.hub.access import Memory, check_access
 from merging_core.hub.attended import Stopped, attended
 from merging_core.hub.cache import make_room
+from merging_core.hub.data_ref import repository_of
 from merging_core.hub.download import download_all, folder_of, missing_bytes, open_complete
 from merging_core.hub.headers import HubSurvey, read_survey
 from merging_core.hub.listing import Listing, list_repository
@@ -76,13 +77,16 @@ class Hub:
         """Return a page of the models that were fine-tuned from `base` (`owner/name`), as their cards say."""
         return experts_of(self._caller(), parse_ref(f"hub:{base}").path, limit=limit, page=page)
 
-    def check_access(self, ref: Ref | str) -> None:
-        """Ask whether this visitor may read the model; raises HubAccessError where not. A yes holds for a minute."""
-        check_access(self._caller(), self.memory, _hub_ref(ref))
+    def check_access(self, ref: Ref | str, *, anew: bool = False) -> None:
+        """Ask whether this visitor may read the model; raises HubAccessError where not.
 
-    def granted(self, ref: Ref | str) -> bool:
-        """Say whether the Hub let this visitor in during the last minute; nobody is asked."""
-        return self.memory.granted(self._caller(), _hub_ref(ref).path)
+        A yes holds for a minute, unless it is asked `anew`.
+        """
+        check_access(self._caller(), self.memory, _hub_ref(ref), anew=anew)
+
+    def granted(self, ref: Ref | str) -> float:
+        """Return for how many seconds more the Hub's last yes to this visitor holds; nobody is asked."""
+        return self.memory.granted(self._caller(), repository_of(_hub_ref(ref)))
 
     def pin(self, ref: Ref | str) -> Ref:
         """Return the reference with the commit that its branch or tag means now; one with a commit stays."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Never
 
+from merging_core.checkpoints.companions import COMPANIONS
 from merging_core.checkpoints.config import CONFIG_BYTES, parse_json_object
 from merging_core.checkpoints.files import Fingerprint
 from merging_core.checkpoints.header import MAX_HEADER_BYTES, FileHeader, check_header
@@ -39,7 +40,7 @@ class HubSurvey:
     """With the commit."""
     about: HubEntry
     files: tuple[RemoteFile, ...]
-    """What a download takes: weights, their index, configuration and card; never anything else."""
+    """What a download takes: weights, their index, configuration, card and `COMPANIONS`; never anything else."""
     config: dict[str, Any] = field(repr=False)
     """`config.json` as it was written, or empty; untrusted."""
     headers: tuple[FileHeader, ...] = field(repr=False)
@@ -116,7 +117,13 @@ def _read(caller: Caller, listing: Listing) -> HubSurvey:
             found = list(pool.map(lambda shard: _header(caller, listing.ref, shard), shards))
         headers = checked_shards(weight_map, found)
         taken.append(weights)
-    return HubSurvey(listing.ref, listing.about, (*shards, *taken), config, headers)
+    return HubSurvey(listing.ref, listing.about, (*shards, *taken, *_companions(listing)), config, headers)
+
+
+def _companions(listing: Listing) -> list[RemoteFile]:
+    """Return what says how inputs are made, where it has a size and is small."""
+    files = [listing.files[name] for name in COMPANIONS if name in listing.files]
+    return [file for file in files if file.size is not None and file.size <= COMPANIONS[file.name]]
 
 
 def _shards(listing: Listing, names: set[str]) -> list[RemoteFile]:

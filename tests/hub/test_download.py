@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from merging_core.checkpoints.companions import COMPANIONS
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import CancelledError, HubAwayError, HubError
 from merging_core.hub.download import folder_of
@@ -55,12 +56,13 @@ def test_only_files_of_a_checkpoint_are_taken(fake: FakeHub, visit: Visit) -> No
         "pytorch_model.bin": b"\x80",
         "modeling.py": b"import os",
         "tokenizer.json": b"{}",
+        "merges.txt": b"x" * (COMPANIONS["merges.txt"] + 1),
         "sub/model.safetensors": b"",
     }
     fake.add("ada/mixed", files() | more)
     folder = visit().download("hub:ada/mixed")
-    assert leftovers(folder) == {*files(), "complete.json"}
-    assert {request.path.rpartition("/")[2] for request in fake.asked("/resolve/")} == set(files())
+    assert leftovers(folder) == {*files(), "tokenizer.json", "complete.json"}
+    assert {request.path.rpartition("/")[2] for request in fake.asked("/resolve/")} == {*files(), "tokenizer.json"}
 
 
 def test_progress_goes_from_nothing_to_all_in_the_callers_thread(visit: Visit, large: Ref, fake: FakeHub) -> None:

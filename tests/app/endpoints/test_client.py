@@ -77,8 +77,8 @@ def test_every_endpoint_is_named_typed_and_described(ann: Client) -> None:
     found = ann.view_api(return_format="dict", print_info=False)["named_endpoints"]
     assert set(found) == {f"/{name}" for name in NAMES}
     parameters = {name: [one["parameter_name"] for one in found[f"/{name}"]["parameters"]] for name in NAMES}
-    assert parameters["evaluate"] == ["recipe", "split", "subset"]
-    assert parameters["interpolate"] == ["a", "b", "points", "subset"]
+    assert parameters["evaluate"] == ["recipe", "split", "subset", "tasks"]
+    assert parameters["interpolate"] == ["a", "b", "points", "subset", "tasks"]
     assert parameters["methods"] == parameters["zoo"] == []
     assert found["/evaluate"]["parameters"][1]["type"] == {"enum": ["validation", "test"]}
     assert found["/plan"]["description"].startswith("Check and price a merge")

@@ -14,6 +14,7 @@ from fastapi import Request
 from app.callers import Caller, Callers
 from app.main import Basin, create_app
 from app.settings import Settings
+from merging_core.hub.client import Hub
 from tests.app.pretend import free_port
 from tests.app.test_jobs import until
 from tests.app.wire import Browser
@@ -59,6 +60,11 @@ class HubServer:
         """Pick models, as the page does."""
         rows = [{"ref": self.ref(name), "task": None} for name in experts]
         return {"base": self.ref(base), "experts": rows, "tasks": list(tasks)}
+
+    def hold(self, *names: str) -> None:
+        """Have models in the cache, as if somebody who may read them had downloaded them."""
+        for name in names:
+            Hub(self.fake.endpoint, ADA, self.cache).download(self.ref(name))
 
     def downloaded(self, browser: Browser, *names: str) -> dict[str, Any]:
         """Download models and return the job as it ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -56,25 +57,29 @@ def test_what_is_not_downloaded_is_checked_from_headers_and_priced(server: HubSe
 
 
 def test_a_download_is_watched_once_for_the_same_models_and_then_they_are_merged(server: HubServer) -> None:
-    bob = server.visitor("bob")
+    ada = server.visitor("ada")
     refs = [server.ref("ada/base"), server.ref("ada/digits")]
     server.fake.fail("slow", "resolve", times=1, match="model.safetensors", seconds=1)
-    first = bob.call("hub_download", {"refs": refs})["job"]
-    again = bob.call("hub_download", {"refs": refs[::-1]})["job"]
+    first = ada.call("hub_download", {"refs": refs})["job"]
+    again = ada.call("hub_download", {"refs": refs[::-1]})["job"]
     assert (first["id"], first["kind"], first["title"]) == (again["id"], "download", "ada/base and 1 more")
-    job = ended(bob, first["id"])
+    job = ended(ada, first["id"])
     assert job["state"] == "done", job["problems"]
     assert job["done"] == job["result"]["bytes"] > 0 and job["result"]["refs"] == refs
     log = [line["text"] for line in job["log"]]
     assert any("model.safetensors" in line and "hub:ada/digits@" in line for line in log)
-    checked = bob.call("models_check", server.choice("ada/digits"))
+    checked = ada.call("models_check", server.choice("ada/digits"))
     assert checked["ok"] and "missing" not in checked, checked
-    numbers = bob.live("settle", checked["state"])["numbers"]
+    numbers = ada.live("settle", checked["state"])["numbers"]
     assert numbers["tasks"][0]["task"] == TASK
-    assert bob.live("layers", checked["state"])["numbers"]["experts"][0]["title"] == "digits"
-    assert bob.call("hub_download", {"refs": refs})["job"]["id"] == job["id"]
+    assert ada.live("layers", checked["state"])["numbers"]["experts"][0]["title"] == "digits"
+    assert ada.call("hub_download", {"refs": refs})["job"]["id"] == job["id"]
+    written = [
+        path.read_bytes() for place in (server.cache, server.data) for path in place.rglob("*") if path.is_file()
+    ]
+    assert written and not any(ADA.encode() in data for data in written) and ADA not in json.dumps([job, checked])
     shutil.rmtree(server.cache)
-    assert bob.call("hub_download", {"refs": refs})["job"]["id"] != job["id"]
+    assert ada.call("hub_download", {"refs": refs})["job"]["id"] != job["id"]
 
 
 def test_a_download_is_cancelled_and_goes_on_from_there(server: HubServer, fake: FakeHub) -> None:

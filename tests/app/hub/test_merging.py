@@ -1,0 +1,149 @@
+"""Merges of the Hub's models go wherever the zoo's go: exports, links elsewhere, programs; and with the Hub away."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError
+from safetensors.torch import load
+
+from merging_core.checkpoints import Catalog
+from merging_core.checkpoints.zoo import load_zoo
+from merging_core.engines import make_plan, stream_merge
+from merging_core.recipes import parse_recipe
+from tests.app.hub.conftest import TASK, HubServer, Start, ended
+from tests.app.test_jobs import until
+from tests.app.wire import sentences
+from tests.hub.server import ADA, FakeHub
+
+
+def opened(server: HubServer, *names: str, tasks: tuple[str, ...] = (TASK,)) -> tuple[Any, dict[str, Any]]:
+    """A visitor on a server that has base and experts, and the first state of them."""
+    ada = server.visitor("ada")
+    server.hold("ada/base", *names)
+    checked = ada.call("models_check", server.choice(*names, tasks=tasks))
+    assert checked["ok"], checked
+    return ada, checked["state"]
+
+
+def test_an_export_reads_what_is_here_without_a_token_and_carries_the_base_s_companions(
+    server: HubServer, tmp_path: Path
+) -> None:
+    hub = server.fake
+    base = next(iter(hub.models["ada/base"].commits.values()))
+    base |= {"preprocessor_config.json": b'{"size": 32}', "tokenizer.json": b"{}", "extra.bin": b"pickle"}
+    ada, state = opened(server, "ada/letters", tasks=())
+    held = server.cache.joinpath("models", "ada", "base", server.ref("ada/base")[-40:])
+    assert {path.name for path in held.iterdir()} >= {"preprocessor_config.json", "tokenizer.json"}
+    assert not (held / "extra.bin").exists()
+    assert ada.call("export_plan", {"state": state})["plan"]["hash"]
+    begun = ada.call("export_start", {"state": state})
+    assert begun["ok"], begun
+    job = ended(ada, begun["job"]["id"])
+    assert job["state"] == "done", job["problems"]
+    files = {file["name"] for file in job["files"]}
+    assert files >= {"model.safetensors", "preprocessor_config.json", "tokenizer.json", "recipe.json"}
+    weights = load(ada.client.get(f"/exports/{job['id']}/files/model.safetensors").content)
+    recipe = parse_recipe({**state["recipe"], "base": "zoo:tiny/base", "models": [{"ref": "zoo:tiny/letters"}]})
+    catalog = Catalog(load_zoo())
+    twin = stream_merge(make_plan(recipe, catalog), catalog, tmp_path / "twin")
+    same = load((twin / "model.safetensors").read_bytes())
+    assert weights.keys() == same.keys() and all(weights[name].equal(same[name]) for name in same)
+    written = json.loads(ada.client.get(f"/exports/{job['id']}/files/recipe.json").content)
+    assert written["base"] == server.ref("ada/base")
+    everything = b"".join(path.read_bytes() for path in server.data.rglob("*") if path.is_file())
+    everything += b"".join(path.read_bytes() for path in server.cache.rglob("*") if path.is_file())
+    assert ADA.encode() not in everything and everything
+
+
+def test_a_link_opened_on_another_server_says_what_to_download_there(server: HubServer, start: Start) -> None:
+    ada, state = opened(server, "ada/digits")
+    query = parse_qs(ada.call("share", {"state": state})["query"])["s"][0]
+    there = start().visitor("bob")
+    said = there.call("hello", {"link": query})
+    assert said["state"] == state
+    for ask in (
+        there.live("preview", state),
+        there.live("layers", state),
+        there.call("export_start", {"state": state}),
+    ):
+        told = sentences(ask)
+        assert len(told) == 2 and all("download it under Choose models" in one for one in told)
+    assert (
+        there.call("export_plan", {"state": state})["plan"]["hash"]
+        == ada.call("export_plan", {"state": state})["plan"]["hash"]
+    )
+
+
+def test_programs_merge_models_of_the_hub_by_name(server: HubServer) -> None:
+    opened(server, "ada/digits")
+    bob = Client(server.url, verbose=False, headers={"x-test-account": "bob"})
+    models = [{"ref": "hub:ada/digits"}]
+    recipe = json.dumps({"version": 1, "base": "hub:ada/base", "models": models, "method": {"name": "task_arithmetic"}})
+    plan = bob.predict(recipe, api_name="/plan")
+    assert {model["ref"] for model in plan["models"]} == {server.ref("ada/base"), server.ref("ada/digits")}
+    found = bob.predict(recipe, "validation", "preview", TASK, api_name="/evaluate")
+    assert (found["numbers"]["tasks"][0]["task"], found["hash"]) == (TASK, plan["hash"])
+    assert bob.predict(recipe, api_name="/layers")["numbers"]["experts"][0]["ref"] == server.ref("ada/digits")
+    line = bob.predict(server.ref("ada/base"), "hub:ada/digits", 2, "preview", TASK, api_name="/interpolate")
+    assert [point["t"] for point in line["splits"]["validation"]["points"]] == [0.0, 1.0]
+    link = bob.predict(recipe, api_name="/share_link")
+    assert bob.predict(link["url"], api_name="/open_link")["hash"] == plan["hash"]
+    with pytest.raises(AppError, match="name some in tasks: .*tiny/digits"):
+        bob.predict(recipe, api_name="/evaluate")
+    for name in ("plan", "layers", "share_link"):
+        with pytest.raises(AppError, match="may be seen by you"):
+            bob.predict(recipe.replace("ada/digits", "ada/letters"), api_name=f"/{name}")
+
+
+def test_while_the_hub_is_away_only_whoever_runs_this_basin_goes_on(start: Start, fake: FakeHub) -> None:
+    server = start(HF_TOKEN=ADA)
+    _, state = opened(server, "ada/digits")
+    owner, bob = server.visitor(), server.visitor("bob")
+    fake.fail("cut")
+    first = owner.live("preview", state)
+    assert first["ok"], first
+    asked = len(fake.requests)
+    assert owner.live("preview", state)["ok"] and len(fake.requests) == asked
+    begun = time.monotonic()
+    told = [sentences(bob.live("preview", state)) for _ in range(3)]
+    assert all("the Hub can be reached" in one for answer in told for one in answer)
+    assert time.monotonic() - begun < 8
+    fake.heal()
+
+
+def test_no_slider_waits_while_the_hub_thinks_about_somebody_else(server: HubServer, fake: FakeHub) -> None:
+    _, state = opened(server, "ada/digits")
+    bob, eve = server.visitor("bob"), server.visitor("stranger")
+    zoo = eve.state()
+    assert eve.live("preview", zoo)["ok"]
+    fake.requests.clear()
+    fake.fail("slow", "auth", seconds=3)
+    answers: list[dict[str, Any]] = []
+    waiting = threading.Thread(target=lambda: answers.append(bob.live("preview", state)))
+    waiting.start()
+    until(lambda: fake.asked("/auth-check") or None)
+    assert eve.live("preview", zoo)["ok"]
+    assert waiting.is_alive() and answers == []
+    fake.heal()
+    waiting.join(20)
+    assert answers[0]["ok"], answers
+
+
+def test_a_right_that_is_taken_away_is_noticed_within_the_minute_by_whoever_goes_on(
+    server: HubServer, fake: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, state = opened(server, "ada/letters")
+    assert ada.live("preview", state)["ok"]
+    fake.models["ada/letters"].readers = frozenset()
+    monkeypatch.setattr("app.hub.admission._SOON", 61.0)
+    assert ada.live("preview", state)["ok"]
+    told = until(lambda: None if (answer := ada.live("preview", state))["ok"] else sentences(answer))
+    assert "may be seen by you" in told[0]
