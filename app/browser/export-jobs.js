@@ -65,7 +65,7 @@ function createRow(id, { cancel, remove, publish }) {
   const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the work that is done" });
   const what = h("span", { class: "hint" });
   const stop = h("button", { type: "button", class: "quiet", onclick: () => cancel(id) }, "Cancel");
-  const going = h("div", { class: "export-going" }, bar, stop, what);
+  const going = h("div", { class: "going" }, bar, stop, what);
   const files = h("div", { class: "export-files" });
   const log = h("ol", { class: "export-log" });
   const lines = h("details", {}, h("summary", {}, "Log"), log);

@@ -17,7 +17,7 @@ export function createHistoryPanel({ server, notice, open, pinChanged, save }) {
 
   function draw() {
     const at = strip.contains(document.activeElement) ? [document.activeElement.dataset.hash, document.activeElement.className] : null;
-    fill(strip, rows.length === 0 ? h("p", { class: "hint" }, "Settled merges appear here.") : rows.map(entry));
+    fill(strip, rows.length === 0 ? h("p", { class: "hint", role: "listitem" }, "Settled merges appear here.") : rows.map(entry));
     if (at) [...strip.querySelectorAll("button")].find((one) => one.dataset.hash === at[0] && one.className === at[1])?.focus();
   }
 

@@ -1,98 +1,111 @@
-// Choose models: any checkpoints that can be opened, as base and experts, with the tasks they are measured on. What does not
-// fit together is said here, before anything is merged; what fits opens as a family of the visitor's own.
+// Choose models: any checkpoints that can be opened, of the zoo, of this machine and of the Hub, as base and experts, with the tasks
+// they are measured on. What does not fit together is said here, before anything is downloaded or merged; what fits opens as a
+// family of the visitor's own.
 
-import { fill, freshId, h } from "./dom.js";
+import { fill, h } from "./dom.js";
 import { familyNamed, plain } from "./families.js";
-import { count } from "./format.js";
+import { bytes, count, duration } from "./format.js";
+import { createDownload } from "./hub-download.js";
+import { createHubSearch } from "./hub-search.js";
+import { createModelsTable, hubRow } from "./models-table.js";
 import { createPopover } from "./popover.js";
-import { createUploads, shortRef } from "./uploads.js";
+import { createSentences } from "./sentences.js";
+import { createUploads } from "./uploads.js";
 
 const REST = 250;
-const SHOWN = 3;
 
-export function createModels({ server, store, description, open }) {
+export function createModels({ server, store, notice, description, open }) {
   if (!server.models_check) return {};
-  const group = freshId("base");
-  const table = h("div", { class: "models-table", tabindex: "0", role: "group", "aria-label": "checkpoints" });
   const tasks = h("fieldset", { class: "models-tasks" });
   const said = h("div", { class: "models-said", role: "status" });
+  const sentences = createSentences(said);
   const use = h("button", { type: "button", class: "primary", disabled: true, onclick: take }, "Merge these models");
+  const table = createModelsTable(description, { get: () => chosen, set: choose, remove, tunedFrom: (id) => { search.tunedFrom(id); search.reach(); } });
+  const search = createHubSearch(server, { onPick: pick, takenAs });
   const uploads = createUploads(server, { onChange: refresh });
+  const download = createDownload(server, { onDone, onEnd, sentences });
+  const clear = h("button", { type: "button", class: "quiet", onclick: () => choose({ base: null, experts: [], tasks: [] }) }, "Clear");
+  const jump = h("button", { type: "button", class: "quiet models-jump", hidden: true, onclick: () => search.reach() }, "From the Hub ↓");
   const { button, panel, element } = createPopover({
     title: "Choose models", className: "models-panel", act: "models", says: "Choose base, experts and tasks", onOpen: show,
-  }, h("p", { class: "hint" }, "Any checkpoints of one architecture. The base is what they were fine-tuned from; without one, weights are averaged."),
-  table, uploads.element, tasks, said, use);
-  let rows = [];
+  }, h("div", { class: "models-body" },
+    h("div", { class: "models-chosen" }, h("div", { class: "models-hint" }, h("p", { class: "hint" }, "Any checkpoints of one architecture. The base is what they were fine-tuned from; without one, weights are averaged."), clear, jump), table.element, uploads.element, tasks),
+    search.element),
+  h("div", { class: "models-foot" }, said, h("div", { class: "models-act" }, download.element, use)));
+  let offered = [];
   let most = 0;
+  let family = null;
   let chosen = { base: null, experts: [], tasks: [] };
-  let ready = null;
+  let untouched = true;
+  let answered = null;
   let turn = 0;
   let waiting = null;
+  const fromHub = new Map();
 
+  // A choice that was begun stays when the card is closed, until another family is looked at.
   async function show() {
-    const family = familyNamed(description, store.get().family);
-    chosen = { base: family.base ?? null, experts: family.experts.map((one) => one.ref), tasks: [...family.tasks] };
-    const answer = await asked(() => server.models_list({}));
+    answered = null;
+    label();
+    const current = familyNamed(description, store.get().family);
+    if (current !== family) {
+      family = current;
+      chosen = { base: current.base ?? null, experts: current.experts.map((one) => one.ref), tasks: [...current.tasks] };
+      untouched = true;
+    }
+    const answer = await sentences.attempt(() => server.models_list({}));
     if (!answer) return;
-    ({ checkpoints: rows, most } = answer);
-    draw();
-    check();
+    ({ checkpoints: offered, most } = answer);
+    sentences.set(answer.hub ?? {});
+    panel.classList.toggle("with-hub", Boolean(answer.hub?.offered));
+    jump.hidden = !answer.hub?.offered;
+    if (answer.hub?.offered) {
+      const wanted = await download.find();
+      if (wanted) chosen = wanted;
+    }
+    choose(chosen);
+    search.show(answer.hub);
     uploads.show();
   }
 
   // An upload came or went: one that is gone is chosen no more.
   async function refresh() {
-    const answer = await asked(() => server.models_list({}));
+    const answer = await sentences.attempt(() => server.models_list({}));
     if (!answer) return;
-    ({ checkpoints: rows } = answer);
-    const stays = (ref) => !ref?.startsWith("upload:") || rows.some((row) => row.ref === plain(ref));
-    const experts = chosen.experts.filter(stays);
-    const changed = experts.length < chosen.experts.length || !stays(chosen.base);
-    chosen = { ...chosen, experts, base: stays(chosen.base) ? chosen.base : null };
-    draw();
-    if (changed) check();
+    offered = answer.checkpoints;
+    const stays = (ref) => !ref?.startsWith("upload:") || offered.some((row) => row.ref === plain(ref));
+    choose({ ...chosen, experts: chosen.experts.filter(stays), base: stays(chosen.base) ? chosen.base : null });
   }
 
-  function draw() {
-    const groups = [...new Set(rows.map((row) => row.group))];
-    fill(table, h("table", {}, h("caption", { class: "sr-only" }, "Checkpoints that can be merged"),
-      h("thead", {}, h("tr", {}, ["base", "expert", "checkpoint", "trained on"].map((text) => h("th", { scope: "col" }, text)))),
-      groups.map((title) => h("tbody", {},
-        h("tr", { class: "group" }, h("th", { colspan: 4, scope: "rowgroup" }, title)),
-        rows.filter((row) => row.group === title).map(entry))),
-      h("tbody", {}, h("tr", {}, h("td", {}, radio(null, "no base")), h("td", {}), h("th", { scope: "row", colspan: 2 }, "no base")))));
+  function choose(next) {
+    untouched = untouched && JSON.stringify(next) === JSON.stringify(chosen);
+    chosen = next;
+    for (const ref of [chosen.base, ...chosen.experts]) if (ref?.startsWith("hub:") && !fromHub.has(ref)) fromHub.set(ref, hubRow({ ref }));
+    table.draw([...fromHub.values(), ...offered]);
     drawTasks();
+    search.marks();
+    check();
   }
 
-  function entry(row) {
-    return h("tr", {}, h("td", {}, radio(row.ref, `${row.ref} as base`)), h("td", {}, tick(row)),
-      h("th", { scope: "row" }, row.title, h("small", {}, shortRef(row.ref))), h("td", {}, titleOf(row.task)));
+  // What was looked at joins the table. A base of the Hub takes the place of a family that was only found here.
+  function pick(checkpoint, role) {
+    const row = hubRow(checkpoint);
+    fromHub.set(row.ref, row);
+    const experts = chosen.experts.filter((ref) => ref !== row.ref);
+    const base = chosen.base === row.ref ? null : chosen.base;
+    if (role === "base") choose(untouched ? { base: row.ref, experts: [], tasks: [] } : { ...chosen, base: chosen.base === row.ref ? null : row.ref, experts });
+    else choose({ ...chosen, base, experts: experts.length < chosen.experts.length ? experts : [...experts, row.ref] });
+    table.reveal(row.ref);
   }
 
-  function radio(ref, says) {
-    const at = chosen.base === null ? null : plain(chosen.base);
-    return h("input", { type: "radio", name: group, "aria-label": says, checked: at === ref, onchange: () => {
-      chosen = { ...chosen, base: ref, experts: chosen.experts.filter((one) => plain(one) !== ref) };
-      draw();
-      check();
-    } });
+  function takenAs(id) {
+    if (idOf(chosen.base) === id) return "base";
+    return chosen.experts.some((ref) => idOf(ref) === id) ? "expert" : null;
   }
 
-  function tick(row) {
-    const isBase = chosen.base !== null && plain(chosen.base) === row.ref;
-    return h("input", { type: "checkbox", "aria-label": `${row.ref} as expert`, checked: chosen.experts.some((one) => plain(one) === row.ref), disabled: isBase, onchange: (event) => {
-      const without = chosen.experts.filter((one) => plain(one) !== row.ref);
-      const experts = event.target.checked ? [...without, row.ref] : without;
-      const order = (ref) => rows.findIndex((one) => one.ref === plain(ref));
-      chosen = { ...chosen, experts: experts.sort((a, b) => order(a) - order(b)), tasks: tasksOf(experts, row, event.target.checked) };
-      drawTasks();
-      check();
-    } });
-  }
-
-  // The task of an expert that joins comes with it; one that nobody was trained on any more stays until it is unticked.
-  function tasksOf(experts, row, joins) {
-    return joins && row.task && !chosen.tasks.includes(row.task) ? [...chosen.tasks, row.task] : chosen.tasks;
+  function remove(ref) {
+    fromHub.delete(ref);
+    choose({ ...chosen, base: chosen.base === ref ? null : chosen.base, experts: chosen.experts.filter((one) => one !== ref) });
+    clear.focus();
   }
 
   function drawTasks() {
@@ -100,56 +113,92 @@ export function createModels({ server, store, description, open }) {
       h("input", { type: "checkbox", checked: chosen.tasks.includes(task.name), onchange: (event) => {
         const rest = chosen.tasks.filter((name) => name !== task.name);
         chosen = { ...chosen, tasks: event.target.checked ? [...rest, task.name] : rest };
+        untouched = false;
         check();
       } }), `${task.title} `, h("small", {}, task.name.split("/")[0]))));
   }
 
-  function titleOf(name) {
-    return description.tasks.find((task) => task.name === name)?.title ?? "";
-  }
-
   // The newest choice counts; it is asked about once it rests.
   function check() {
-    ready = null;
-    use.disabled = true;
+    answered = null;
+    label();
     clearTimeout(waiting);
     waiting = setTimeout(ask, REST);
   }
 
   async function ask() {
     const mine = ++turn;
-    const taskOf = (ref) => rows.find((row) => row.ref === plain(ref))?.task ?? null;
-    const answer = await asked(() => server.models_check({
-      base: chosen.base, experts: chosen.experts.map((ref) => ({ ref, task: taskOf(ref) })), tasks: description.tasks.map((task) => task.name).filter((name) => chosen.tasks.includes(name)),
+    if (chosen.base === null && chosen.experts.length === 0) return sentences.say("Nothing is chosen yet. Tick a base and its experts.");
+    const answer = await sentences.attempt(() => server.models_check({
+      base: chosen.base, experts: chosen.experts.map((ref) => ({ ref, task: table.taskOf(ref) })), tasks: description.tasks.map((task) => task.name).filter((name) => chosen.tasks.includes(name)),
     }), () => mine === turn);
     if (!answer || mine !== turn) return;
-    ready = answer.state;
-    use.disabled = false;
+    answered = answer;
+    for (const row of answer.checkpoints) if (fromHub.has(row.ref)) Object.assign(fromHub.get(row.ref), { bytes: row.bytes, missing: missing(answer).find((one) => one.ref === row.ref)?.bytes ?? 0 });
+    table.sizes();
+    label();
+    tell(answer);
+  }
+
+  function tell(answer) {
     const [first] = answer.checkpoints;
     const many = answer.checkpoints.length;
-    fill(said, h("p", {}, `They fit: ${many} checkpoint${many > 1 ? "s" : ""} of ${first.architecture || "one architecture"}, ${count(first.parameters)} parameters in ${count(first.leaves)} leaves each; at most ${most} experts.`));
+    const fit = `They fit: ${many} checkpoint${many > 1 ? "s" : ""} of ${first.architecture || "one architecture"}, ${count(first.parameters)} parameters in ${count(first.leaves)} leaves each; at most ${most} experts.`;
+    const lacks = missing(answer).length > 0;
+    fill(said, h("p", {}, fit), lacks ? h("p", {}, `${bytes(answer.bytes)} are to be downloaded, ${bytes(answer.free)} are free, about ${duration(answer.seconds)}.`) : null,
+      (answer.warnings ?? []).map((text) => h("p", { class: "caution" }, text)));
   }
 
-  async function asked(work, wanted = () => true) {
-    let sentences;
-    try {
-      const answer = await work();
-      if (answer.ok || !wanted()) return answer.ok ? answer : null;
-      sentences = answer.problems.map((problem) => problem.sentence);
-    } catch (error) {
-      sentences = [`The server does not answer (${error.message}). Try again in a moment.`];
-    }
-    const more = sentences.length - SHOWN;
-    if (wanted()) fill(said, sentences.slice(0, SHOWN).map((sentence) => h("p", { class: "trouble" }, sentence)), more > 0 ? h("p", { class: "hint" }, `and ${count(more)} more of this kind`) : null);
-    return null;
+  function missing(answer) {
+    return answer?.missing ?? [];
   }
 
-  function take() {
-    if (ready === null) return;
-    panel.hidePopover();
-    open(ready);
+  function label() {
+    use.disabled = answered === null || download.isGoing();
+    use.textContent = missing(answered).length ? "Download, then merge" : "Merge these models";
+  }
+
+  async function take() {
+    if (answered === null) return;
+    if (missing(answered).length === 0) return merge(answered.state);
+    use.disabled = true;
+    await download.start(missing(answered).map((one) => one.ref), chosen);
+    label();
+  }
+
+  function merge(state) {
+    family = null;
+    if (panel.matches(":popover-open")) panel.hidePopover();
+    open(state);
     button.focus();
   }
 
-  return { rail: element };
+  // It opens by itself where the card still stands with the same models; else there is a way to it.
+  async function onDone(wanted) {
+    const same = JSON.stringify(wanted) === JSON.stringify(chosen);
+    clearTimeout(waiting);
+    await ask();
+    if (!answered || missing(answered).length) return;
+    if (same && panel.matches(":popover-open")) merge(answered.state);
+    else if (same) notice.offer("The models that you chose are downloaded.", "Merge them", () => merge(answered.state));
+  }
+
+  function onEnd(job) {
+    check();
+    if (job.problems.length) {
+      clearTimeout(waiting);
+      ask().then(() => sentences.show(job.problems));
+    }
+  }
+
+  // Models of a link that are not on the server are downloaded here.
+  function wayOut(problems) {
+    return problems.some((problem) => problem.fix.includes("Choose models")) ? ["Choose models", () => panel.showPopover()] : null;
+  }
+
+  return { rail: element, wayOut };
+}
+
+function idOf(ref) {
+  return ref?.startsWith("hub:") ? ref.slice("hub:".length).split("@")[0] : ref;
 }

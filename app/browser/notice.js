@@ -2,7 +2,8 @@
 
 import { fill, h } from "./dom.js";
 
-export function createNotice() {
+// `wayOut(problems)` gives [label, act] where the page itself has what they ask for, else nothing.
+export function createNotice(wayOut = () => null) {
   const list = h("div", { class: "sentences" });
   const close = h("button", { type: "button", class: "quiet", "aria-label": "dismiss", onclick: () => clear() }, "✕");
   const element = h("div", { class: "notice", role: "alert", hidden: true }, list, close);
@@ -19,11 +20,17 @@ export function createNotice() {
 
   function problems(answer, stays = false) {
     show(answer.problems.map((problem) => problem.sentence), "error", stays);
+    const way = wayOut(answer.problems);
+    if (way) onward(...way);
   }
 
   // What was done, with a way back or onward; it stays until the visitor closes it or goes on.
   function offer(sentence, label, act) {
     show([sentence], "done", true);
+    onward(label, act);
+  }
+
+  function onward(label, act) {
     list.append(h("button", { type: "button", class: "quiet offered", onclick: () => { clear(); act(); } }, label));
   }
 

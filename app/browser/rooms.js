@@ -8,6 +8,7 @@
 //   task(name)                      called when a task is chosen on the accuracy chart
 //   save(state, name)               called to put a merge into the library
 //   rail                            an element beside the heading of the models in the rail
+//   wayOut(problems)                [label, act] where it has what refused work asks for, else null
 //   first                           the name of its tab, if the page opens with it
 
 import { createExport } from "./export.js";
@@ -26,5 +27,5 @@ export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));
   const all = (name) => made.map((room) => room[name]).filter(Boolean);
   const tell = (name) => (...what) => all(name).forEach((hear) => hear(...what));
-  return { panels: all("panel"), buttons: all("button"), tabs: all("tab"), state: tell("state"), answer: tell("answer"), task: tell("task"), save: tell("save"), rail: all("rail"), first: all("first")[0] ?? null };
+  return { panels: all("panel"), buttons: all("button"), tabs: all("tab"), state: tell("state"), answer: tell("answer"), task: tell("task"), save: tell("save"), rail: all("rail"), wayOut: (problems) => all("wayOut").map((find) => find(problems)).find(Boolean), first: all("first")[0] ?? null };
 }

@@ -29,7 +29,8 @@ export async function mount(root, functions, names, base) {
   root.replaceChildren();
   root.classList.add("basin");
   const theme = createTheme(palette, root);
-  const notice = createNotice();
+  let rooms = null;
+  const notice = createNotice((problems) => rooms?.wayOut(problems));
   if (!hello.ok) {
     root.append(notice.element);
     return notice.problems(hello);
@@ -49,7 +50,7 @@ export async function mount(root, functions, names, base) {
   const test = createTestScore((message) => server.score_on_test(message), { theme, store, notice, taken: hello.test_scores });
   const edit = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
   const rail = createRail(description, store, { edit, scoreOnTest: test.run });
-  const rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name) });
+  rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name) });
   rail.extend(rooms.rail);
   const account = createAccount(server, hello.hub, notice);
   const busy = h("span", { class: "busy", "aria-hidden": "true" });
@@ -75,12 +76,17 @@ export async function mount(root, functions, names, base) {
     tabs.show("studio");
   }
 
+  // What one part was refused is not wiped away by another part's good answer.
+  const refused = new Set();
+
   async function onAnswer(kind, answer, newest) {
     if (!answer.ok) {
       if (newest) notice.problems(answer);
+      if (newest) refused.add(kind);
       return;
     }
-    if (newest) notice.settle();
+    if (newest) refused.delete(kind);
+    if (newest && refused.size === 0) notice.settle();
     const { figures, numbers } = answer;
     if (kind === "preview" || kind === "settle") await panels.accuracy.show(figures.accuracy, numbers, answer.hash);
     if (kind === "path") await panels.path.show(figures.path, numbers, answer.hash);
@@ -142,6 +148,7 @@ export async function mount(root, functions, names, base) {
     test.stale();
     rooms.state(state);
     notice.clear();
+    refused.clear();
     asleep = false;
     root.dataset.asked = loop.push(state);
   });

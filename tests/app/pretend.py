@@ -64,7 +64,9 @@ class PretendBench:
 
     def description(self) -> Numbers:
         families = [describe_family(one) for one in self.families]
-        return {"version": "0", "device": "pretend", "families": families, "registry": registry()}
+        names = sorted({name for one in self.families for name in one.tasks})
+        tasks = [{"name": name, "title": name.partition("/")[2].title()} for name in names]
+        return {"version": "0", "device": "pretend", "families": families, "registry": registry(), "tasks": tasks}
 
     def offered(self) -> list[str]:
         return []

@@ -24,8 +24,9 @@ SETTLED_MS = 60_000
 class StudioProcess:
     """`python app.py` on a free port with a data folder of its own."""
 
-    def __init__(self, data: Path, port: int | None = None) -> None:
+    def __init__(self, data: Path, port: int | None = None, **environment: str) -> None:
         self.data = data
+        self.environment = environment
         self.port = port or _free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self._process: subprocess.Popen[str] | None = None
@@ -36,6 +37,7 @@ class StudioProcess:
             "BASIN_PORT": str(self.port),
             "BASIN_DATA": str(self.data),
             "PYTHONUNBUFFERED": "1",
+            **self.environment,
         }
         log = (self.data / "server.log").open("a")
         self._process = subprocess.Popen(

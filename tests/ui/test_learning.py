@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
+from tests.ui.axe import findings
 from tests.ui.conftest import assert_quiet
 from tests.ui.studio import DESKTOP, PHONE, SETTLED_MS, StudioProcess, average, open_studio, settled, visitor
 
@@ -19,7 +19,6 @@ WATCH_SHIFTS = """
   new PerformanceObserver(list => list.getEntries().filter(one => !one.hadRecentInput)
     .forEach(one => { window.shifted += one.value; })).observe({type: "layout-shift", buffered: true});
 """
-GRAVE = {"serious", "critical"}
 
 
 @pytest.fixture
@@ -33,17 +32,6 @@ def still(browser: Browser, studio: StudioProcess) -> Iterator[Page]:
         settled(page)
         yield page
         assert_quiet(witness)
-
-
-def findings(page: Page) -> list[str]:
-    """What axe finds serious or critical on the page as it stands."""
-    violations = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
-    return [
-        f"{rule['id']}: {node['html'][:120]}"
-        for rule in violations
-        if rule["impact"] in GRAVE
-        for node in rule["nodes"]
-    ]
 
 
 def settled_step(page: Page) -> None:
