@@ -6,12 +6,13 @@ The pieces are as large as suits the device; the kernel's functions are elementw
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 
 from merging_core.engines.crew import Each, in_turn
 from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_, runs
-from merging_core.engines.masking import PreparedMask
+from merging_core.engines.masking import PreparedMask, Rewalked
 from merging_core.engines.reductions import l1_norm
 from merging_core.methods.contract import (
     CombineContext,
@@ -19,6 +20,7 @@ from merging_core.methods.contract import (
     added,
     contexts_of_leaves,
     gather_leaf,
+    gather_ranks,
     measured,
 )
 from merging_core.methods.info import Parameters
@@ -104,6 +106,9 @@ def combine_flat(  # noqa: PLR0913
 
     whole = list(cuts(out.numel(), step))
     common = CombineContext(params, added(info, each(measure, whole)) if info.statistics else {})
+    if info.rank_statistics:
+        walk = Rewalked(lambda: (torch.stack([vector[start:stop] for vector in vectors]) for start, stop in whole))
+        common = replace(common, statistics=gather_ranks(info, walk, out.numel(), weights, common))
     places = spans if sums else [(run.start, run.stop) for run in runs(spans, [1.0] * len(spans))]
     contexts = contexts_of_leaves(info, common, sums, weights) if sums else (common,) * len(places)
     pieces = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +22,13 @@ from merging_core.checkpoints.writer import check_target, write_checkpoint
 from merging_core.engines.coefficients import after_combine, before_mask, weight_tensor
 from merging_core.engines.crew import Crew
 from merging_core.engines.kernel import combine_piece, combine_whole, cuts, finish_, non_finite, subtract_
-from merging_core.engines.masking import PreparedMask, prepare_mask
+from merging_core.engines.masking import PreparedMask, Rewalked, prepare_mask
 from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.pricing import STREAMED_PIECE
 from merging_core.engines.reductions import l1_norm
 from merging_core.engines.whole import whole_leaves
 from merging_core.errors import CancelledError, CheckpointError, Problem
-from merging_core.methods.contract import CombineContext, contexts_of_leaves, gather, gather_leaf
+from merging_core.methods.contract import CombineContext, contexts_of_leaves, gather, gather_leaf, gather_ranks
 from merging_core.methods.sums import weighted_sum
 from merging_core.scaling.profiles import alpha_from_norms
 from merging_core.space.parameter_space import SpaceLeaf
@@ -207,8 +207,10 @@ class _Job:
     def _contexts(self, masks: tuple[PreparedMask, ...], weights: torch.Tensor) -> tuple[CombineContext, ...]:
         """Gather the statistics that the method needs of the whole model and of each leaf; one walk for each kind."""
         found, leaves = self.plan.stages, range(len(self.plan.space.leaves))
-        stacked = (torch.stack(pieces) for index in leaves for pieces in self._walk(masks, index))
+        stacked = Rewalked(lambda: (torch.stack(pieces) for index in leaves for pieces in self._walk(masks, index)))
         common = CombineContext(found.params, gather(found.method, stacked, weights, found.params))
+        ranked = gather_ranks(found.method, stacked, self.plan.space.size, weights, common)
+        common = replace(common, statistics=ranked)
         sums = [
             {} if index in self.whole else gather_leaf(found.method, map(torch.stack, self._walk(masks, index)))
             for index in leaves

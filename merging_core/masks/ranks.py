@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 
-__all__ = ["magnitudes_at", "magnitudes_of_ranks", "standings"]
+__all__ = ["joined", "magnitudes_at", "magnitudes_of_ranks", "magnitudes_of_rows", "standings"]
 
 _HALF = 16
 _BINS = 1 << _HALF
@@ -51,22 +51,44 @@ def magnitudes_of_ranks(pieces: Iterable[torch.Tensor], ranks: Sequence[int]) ->
     >>> magnitudes_of_ranks([torch.tensor([0.5, -3.0]), torch.tensor([2.0])], (2, 3)).tolist()
     [2.0, 0.5]
     """
-    upper = _histograms(pieces, (None,))[0]
+    return magnitudes_of_rows(_OneRow(pieces), ranks)[0]
+
+
+def magnitudes_of_rows(pieces: Iterable[torch.Tensor], ranks: Sequence[int]) -> torch.Tensor:
+    """Return what `magnitudes_of_ranks` does for each row of pieces [S, n]: [S, R]. `pieces` is walked twice.
+
+    Raises ValueError if there is no element of a rank, or no piece.
+
+    >>> magnitudes_of_rows([torch.tensor([[1.0, -3.0], [0.5, 0.0]]), torch.tensor([[2.0], [7.0]])], (1, 2)).tolist()
+    [[3.0, 2.0], [7.0, 0.5]]
+    """
+    uppers = _histograms(pieces, None)
     for rank in ranks:
-        if rank < 1 or upper is None or int(upper.sum()) < rank:
+        if rank < 1 or not uppers or int(uppers[0][0].sum()) < rank:
             raise ValueError(f"there is no element of rank {rank}")
-    if upper is None:
-        return torch.zeros(0)
-    found = [_bin_of_rank(upper, rank) for rank in ranks]
-    bins = tuple(dict.fromkeys(bin_of for bin_of, _ in found))
-    lower = dict(zip(bins, _histograms(pieces, bins), strict=True))
-    words = []
-    for rank, (bin_of, above) in zip(ranks, found, strict=True):
-        counts = lower[bin_of]
-        if counts is None:
-            raise ValueError("pieces must give the same elements when they are walked again")
-        words.append((bin_of << _HALF) | _bin_of_rank(counts, rank - above)[0])
-    return torch.tensor(words, dtype=torch.int32, device=upper.device).view(torch.float32)
+    found = [[_bin_of_rank(counts[0], rank) for rank in ranks] for counts in uppers]
+    bins = [tuple(dict.fromkeys(bin_of for bin_of, _ in row)) for row in found]
+    lowers = _histograms(pieces, bins)
+    if not lowers:
+        raise ValueError("pieces must give the same elements when they are walked again")
+    rows = []
+    for row, within, counts in zip(found, bins, lowers, strict=True):
+        lower = dict(zip(within, counts, strict=True))
+        ranked = zip(ranks, row, strict=True)
+        rows.append(
+            [(bin_of << _HALF) | _bin_of_rank(lower[bin_of], rank - above)[0] for rank, (bin_of, above) in ranked]
+        )
+    return torch.tensor(rows, dtype=torch.int32, device=uppers[0][0].device).view(torch.float32)
+
+
+class _OneRow:
+    """Pieces of any shape as one row, walked again as often as they can be."""
+
+    def __init__(self, pieces: Iterable[torch.Tensor]) -> None:
+        self.pieces = pieces
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        return (piece.reshape(1, -1) for piece in self.pieces)
 
 
 def standings(rows: torch.Tensor) -> torch.Tensor:
@@ -93,32 +115,42 @@ def standings(rows: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(rows).scatter_(1, order, middle)
 
 
-def _histograms(pieces: Iterable[torch.Tensor], uppers: Sequence[int | None]) -> list[torch.Tensor | None]:
-    """Count by upper 16 bits, or, for each of those given, by the lower 16 bits of the elements that have them."""
-    counts: list[torch.Tensor | None] = [None] * len(uppers)
-    for batch in _batches(pieces):
-        for part in torch.split(batch, _PIECE):
-            bits = part.detach().abs().view(torch.int32)
-            high = bits >> _HALF
-            for index, upper in enumerate(uppers):
-                word = high if upper is None else bits[high == upper] & (_BINS - 1)
-                found = torch.bincount(word, minlength=_BINS)
-                known = counts[index]
-                counts[index] = found if known is None else known + found
+def _histograms(pieces: Iterable[torch.Tensor], bins: Sequence[Sequence[int]] | None) -> list[list[torch.Tensor]]:
+    """Count each row by upper 16 bits, or, for each of its bins, by the lower 16 bits of the elements in that bin."""
+    counts: list[list[torch.Tensor]] = []
+    # There should be more elements than bins in each count.
+    for batch in joined(pieces, _BATCH):
+        for part in torch.split(batch, _PIECE, dim=1):
+            found = []
+            for index, row in enumerate(part):
+                bits = row.detach().abs().view(torch.int32)
+                high = bits >> _HALF
+                words = [high] if bins is None else [bits[high == upper] & (_BINS - 1) for upper in bins[index]]
+                found.append([torch.bincount(word, minlength=_BINS) for word in words])
+            if counts:
+                found = [
+                    [one + more for one, more in zip(known, new, strict=True)]
+                    for known, new in zip(counts, found, strict=True)
+                ]
+            counts = found
     return counts
 
 
-def _batches(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Join small neighbours, so that there are more elements than bins in each count."""
+def joined(pieces: Iterable[torch.Tensor], least: int) -> Iterator[torch.Tensor]:
+    """Join small neighbours [S, n] until each has at least so many columns; the last may have fewer.
+
+    >>> [piece.shape[1] for piece in joined([torch.zeros(1, 2), torch.zeros(1, 3), torch.zeros(1, 1)], 4)]
+    [5, 1]
+    """
     held, size = list[torch.Tensor](), 0
     for piece in pieces:
-        held.append(piece.reshape(-1))
-        size += piece.numel()
-        if size >= _BATCH:
-            yield held[0] if len(held) == 1 else torch.cat(held)
+        held.append(piece)
+        size += piece.shape[1]
+        if size >= least:
+            yield held[0] if len(held) == 1 else torch.cat(held, dim=1)
             held, size = [], 0
     if held:
-        yield torch.cat(held)
+        yield torch.cat(held, dim=1)
 
 
 def _bin_of_rank(counts: torch.Tensor, rank: int) -> tuple[int, int]:

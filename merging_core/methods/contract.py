@@ -10,14 +10,15 @@ Weight-domain methods skip the mask: their vectors are the weights θₜ; with a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 
+from merging_core.masks.ranks import joined, magnitudes_of_rows
 from merging_core.methods.info import Description, ParameterInfo, Parameters
-from merging_core.space.reductions import blocks
+from merging_core.space.reductions import BLOCK, blocks
 
 __all__ = [
     "CombineContext",
@@ -25,6 +26,7 @@ __all__ = [
     "Group",
     "LeafStatistic",
     "MethodInfo",
+    "RankStatistic",
     "Statistic",
     "WeightRule",
     "WholeLeaf",
@@ -32,6 +34,7 @@ __all__ = [
     "contexts_of_leaves",
     "gather",
     "gather_leaf",
+    "gather_ranks",
     "measured",
 ]
 
@@ -61,6 +64,19 @@ class Statistic:
     name: str
     of_piece: Callable[[torch.Tensor, torch.Tensor, Parameters], torch.Tensor]
     finish: Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class RankStatistic:
+    """Scores at certain ranks among those of the whole model, found for each model one after the other statistic.
+
+    `scores(vectors [T, n], weights [T], context) -> [T, n]` float32, 0 or more, knows the statistics before it. The
+    combination reads the scores at `ranks(N, params)` of each model, [T, R]; rank 1 is the largest.
+    """
+
+    name: str
+    scores: Callable[[torch.Tensor, torch.Tensor, CombineContext], torch.Tensor]
+    ranks: Callable[[int, Parameters], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -120,6 +136,7 @@ class MethodInfo(Description):
     default_lambda: float
     combine: Callable[[torch.Tensor, torch.Tensor, CombineContext], torch.Tensor]
     statistics: tuple[Statistic, ...] = ()
+    rank_statistics: tuple[RankStatistic, ...] = ()
     leaf_statistics: tuple[LeafStatistic, ...] = ()
     whole_leaf: WholeLeaf | None = None
     owned_mask: str = ""
@@ -193,6 +210,35 @@ def added(info: MethodInfo, pieces: Iterable[tuple[torch.Tensor, ...]]) -> dict[
     for found in pieces:
         sums = tuple(one + more for one, more in zip(sums, found, strict=True)) if sums else found
     return {statistic.name: statistic.finish(total) for statistic, total in zip(info.statistics, sums, strict=True)}
+
+
+def gather_ranks(
+    info: MethodInfo, pieces: Iterable[torch.Tensor], size: int, weights: torch.Tensor, common: CombineContext
+) -> Mapping[str, torch.Tensor]:
+    """Return the statistics of the context and, after them, the method's scores at its ranks, one after the other.
+
+    `pieces` [T, n] are those of a model of `size` elements; they are walked twice for each of these statistics.
+    """
+    known = dict(common.statistics)
+    for statistic in info.rank_statistics:
+        context = CombineContext(common.params, known)
+        scores = _Scored(statistic, pieces, weights, context)
+        known = {**known, statistic.name: magnitudes_of_rows(scores, statistic.ranks(size, common.params))}
+    return known
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """The scores of pieces, walked again as often as the pieces can be."""
+
+    statistic: RankStatistic
+    pieces: Iterable[torch.Tensor]
+    weights: torch.Tensor
+    context: CombineContext
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        pieces = joined(self.pieces, BLOCK)
+        return (self.statistic.scores(piece, self.weights, self.context) for piece in pieces)
 
 
 def gather_leaf(info: MethodInfo, pieces: Iterable[torch.Tensor], at_once: int = 1) -> dict[str, torch.Tensor]:

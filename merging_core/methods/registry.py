@@ -5,6 +5,7 @@ from __future__ import annotations
 from merging_core.errors import Problem, RecipeError, closest
 from merging_core.masks.registry import masks
 from merging_core.methods.arcee_fusion import ARCEE_FUSION
+from merging_core.methods.competition import PCB
 from merging_core.methods.consensus import CONSENSUS
 from merging_core.methods.contract import MethodInfo
 from merging_core.methods.isotropic import ISO_C, ISO_CTS
@@ -39,7 +40,7 @@ def methods() -> tuple[MethodInfo, ...]:
     averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT, SWA, SWAD, SWALP, EMA, LAWA, HWA)
     sums = (TASK_ARITHMETIC, RAM, RAM_PLUS, NEARSWAP)
     consensus = (TIES, MAGMAX, EMR, CONSENSUS, SCE)
-    sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA, ARCEE_FUSION)
+    sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA, PCB, ARCEE_FUSION)
     spherical = (SLERP, NUSLERP, MULTISLERP, KARCHER)
     subspace = (TSV_M, ISO_C, ISO_CTS, WUDI)
     groups = (averages, (MODEL_STOCK,), sums, consensus, sparsified, spherical, subspace)

@@ -67,3 +67,23 @@ def block_rounded64(values: np.ndarray, bits: int) -> np.ndarray:
     most = 2 ** (bits - 1) - 1
     rounded = [max(-most, min(most, round(value / unit))) * unit for value in values.ravel().tolist()]
     return np.array(rounded).reshape(values.shape)
+
+
+def pcb64(voices: np.ndarray, density: float, cut: float) -> np.ndarray:
+    """Parameter competition balancing over what is one whole."""
+    count, size = len(voices), voices.shape[1]
+    experts = sum(bool(np.any(voice)) for voice in voices)
+    total, shares = voices.sum(axis=0), np.zeros_like(voices)
+    clipped = np.zeros_like(voices)
+    for t in range(count):
+        ordered = np.sort(np.abs(voices[t]))
+        off = min((size - 1) // 2, int(cut * size + 1e-9))
+        low, high = ordered[off], ordered[size - 1 - off]
+        clipped[t] = np.sign(voices[t]) * np.clip(np.abs(voices[t]), low, high)
+        place = (np.abs(clipped[t]) - low) / (high - low if high > low else 1.0)
+        score = np.maximum(0.0, np.exp(experts * (place**2 - 1)) * np.tanh(voices[t] * total))
+        least = np.sort(score)[::-1][max(1, int(density * size + 1e-9)) - 1]
+        most = score.max()
+        shares[t] = np.maximum(0.0, score - least) / (most - least) if most > least else (score >= most) & (score > 0)
+    whole = shares.sum(axis=0)
+    return np.divide((clipped * shares).sum(axis=0), whole, out=np.zeros(size), where=whole > 0)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tests.engines import spheres64, subspaces64
-from tests.engines.leaves64 import block_rounded64, fused64, rescaled64, sce64
+from tests.engines.leaves64 import block_rounded64, fused64, pcb64, rescaled64, sce64
 
 Leaves = dict[str, np.ndarray]
 OWNED = {
@@ -84,6 +84,7 @@ def merge64(
         "ram": ram64,
         "nearswap": nearswap64,
         "sce": chosen64,
+        "pcb": competing64,
         "ramplus_tl": ramplus64,
     }
     combine = {**votes, **others, **subspaces64.METHODS, **spheres64.METHODS}.get(method, sum64)
@@ -286,6 +287,13 @@ def ramplus64(masked: list[Leaves], weights: list[float], params: Mapping[str, A
         ends = np.cumsum([voices.shape[1] for voices in rows.values()])[:-1]
         flat = dict(zip(rows, np.split(whole, ends), strict=True))
     return {name: flat[name].reshape(values.shape) for name, values in masked[0].items()}
+
+
+def competing64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
+    rows = [np.concatenate([w * values.ravel() for values in v.values()]) for w, v in zip(weights, masked, strict=True)]
+    merged = pcb64(np.stack(rows), params["density"], params["cut"])
+    parts = np.split(merged, np.cumsum([values.size for values in masked[0].values()])[:-1])
+    return {name: part.reshape(masked[0][name].shape) for name, part in zip(masked[0], parts, strict=True)}
 
 
 def chosen64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
