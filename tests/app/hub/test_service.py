@@ -151,3 +151,30 @@ def test_messages_about_the_hub_are_read_strictly(server: HubServer) -> None:
     loose = {"base": "hub:ada/base@main", "experts": [{"ref": "hub:ada/digits", "task": None}], "tasks": []}
     told = sentences(bob.call("models_check", loose))
     assert len(told) == 2 and all("with its commit" in one for one in told)
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("404", "nothing of that name"),
+        ("401", "the Hub accepts the token"),
+        ("gated", "ask for access at"),
+        ("429", "its limit of requests (429)"),
+        ("500", "an error of its own (500)"),
+        ("cut", "the Hub can be reached"),
+        ("captive", "a web page"),
+        ("json", "the answer comes from the Hub"),
+    ],
+)
+def test_whatever_the_hub_answers_instead_is_one_sentence(server: HubServer, mode: str, said: str) -> None:
+    bob = server.visitor("bob")
+    server.fake.fail(mode)
+    asked = [
+        bob.call("hub_look", {"address": "ada/digits"}),
+        bob.call("hub_download", {"refs": [server.ref("ada/digits")]}),
+        bob.call("models_check", server.choice("ada/digits")),
+    ]
+    for answer in asked:
+        assert any(said in one for one in sentences(answer)), answer
+    assert "secret stack" not in json.dumps(asked) and "hf_" not in json.dumps(asked)
+    assert sentences(bob.call("hub_search", {"text": "x"}))
