@@ -132,8 +132,11 @@ def choose_family(state: StudioState, name: object, families: tuple[Family, ...]
     return replace(default_state(family_named(families, name)), metric=state.metric)
 
 
-def choose_method(state: StudioState, name: object, families: tuple[Family, ...]) -> StudioState:
+def choose_method(state: StudioState, name: object, families: tuple[Family, ...], models: object = None) -> StudioState:
     """Merge by another method.
+
+    `models`: those that were merged before a method took fewer or more, as a recipe lists them; the new method is given
+    these instead, so that trying a method for two and going back loses nothing.
 
     Models stay as far as the method takes them: of too many the first that have a weight, too few are joined by the
     family's next. Weights stay where the method has them. Parameters of the same name stay. λ becomes the new method's
@@ -143,6 +146,8 @@ def choose_method(state: StudioState, name: object, families: tuple[Family, ...]
     Raises: `RecipeError` if the method is unknown, or the family has too few experts for it.
     """
     old, new = method_info(state.recipe.method.name), method_info(_text(name, "method"))
+    if models is not None:
+        state = _with_former(state, models, families)
     recipe = changes.with_method(state.recipe, new.name, _fitting(state, new, families))
     given = {**state.recipe.mask.params, **state.recipe.method.params}
     recipe = changes.with_method_params(recipe, **_kept(given, new.parameters))
@@ -213,6 +218,21 @@ def choose_experts(state: StudioState, refs: object, families: tuple[Family, ...
 def choose_path(state: StudioState, path: object, families: tuple[Family, ...]) -> StudioState:
     """Look along λ, or between two checkpoints of the family."""
     return replace(state, path=_parse_path(path, family_named(families, state.family)))
+
+
+def _with_former(state: StudioState, models: object, families: tuple[Family, ...]) -> StudioState:
+    """Return the state with these models in place of its own; whether its method takes them is not asked."""
+    base = {} if state.recipe.base is None else {"base": state.recipe.base}
+    free = {"name": "linear", "params": {"normalize": False}} if not base else {"name": "task_arithmetic"}
+    plain_models = [
+        {key: entry[key] for key in ("ref", "weight") if key in entry} if isinstance(entry, Mapping) else entry
+        for entry in models
+    ] if isinstance(models, list) else models  # fmt: skip
+    former = parse_recipe({"version": 1, **base, "models": plain_models, "method": free})
+    strange = _strangers(former, family_named(families, state.family))
+    if strange:
+        raise RecipeError(*strange)
+    return replace(state, recipe=replace(state.recipe, models=former.models))
 
 
 def _fitting(state: StudioState, method: MethodInfo, families: tuple[Family, ...]) -> list[str] | None:

@@ -44,7 +44,7 @@ export async function mount(root, functions, names, base) {
     path: createPathPanel(description, theme, store),
     layers: createLayersPanel(theme, store),
   };
-  const history = createHistoryPanel({ server, notice, open: (row) => store.commit(row.state), pinChanged: () => loop.again(), save: (state, name) => rooms.save(state, name) });
+  const history = createHistoryPanel({ server, notice, open: (row) => store.commit(row.state), pinChanged: () => (root.dataset.asked = loop.again()), save: (state, name) => rooms.save(state, name) });
   const loop = createLoop((message) => server.live({ ...message, pinned: history.pinned() }), { onAnswer, onBusy, onLost });
   const share = createShare(server, store, notice);
   const test = createTestScore((message) => server.score_on_test(message), { theme, store, notice, taken: hello.test_scores });

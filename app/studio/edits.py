@@ -24,6 +24,8 @@ CHANGES = {
     "reset": None,
 }
 """For each kind of change, the key beside `kind` that says what to change to."""
+_MAY_HOLD = {"method": frozenset({"models"})}
+"""For some kinds, more that a change may hold: beside a method, the models that were merged before one took fewer."""
 
 
 def edited(state: StudioState, change: Mapping[str, Any], families: tuple[Family, ...]) -> StudioState:
@@ -37,7 +39,7 @@ def edited(state: StudioState, change: Mapping[str, Any], families: tuple[Family
         raise MessageError(Problem("a change is known by its kind", shown, "change.kind", closest(shown, CHANGES)))
     key = CHANGES[kind]
     wanted = {"kind", key} - {None}
-    if set(change) != wanted:
+    if set(change) - _MAY_HOLD.get(kind, frozenset()) != wanted:
         must = f"a change of {kind} holds {' and '.join(sorted(str(name) for name in wanted))}"
         got = ", ".join(sorted(str(name)[:30] for name in list(change)[:6]))
         raise MessageError(Problem(must, got, "change"))
@@ -46,7 +48,7 @@ def edited(state: StudioState, change: Mapping[str, Any], families: tuple[Family
         case "family":
             return transitions.choose_family(state, value, families)
         case "method":
-            return transitions.choose_method(state, value, families)
+            return transitions.choose_method(state, value, families, change.get("models"))
         case "mask":
             return transitions.choose_mask(state, value)
         case "scaling":

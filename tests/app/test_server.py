@@ -129,6 +129,14 @@ def test_no_slider_waits_for_a_test_score(ann: Browser, bob: Browser, bench: Pre
         assert score.result(WAIT)["ok"] is True
 
 
+def test_a_change_of_method_may_name_the_models_that_were_merged_before(ann: Browser) -> None:
+    state = ann.state()
+    few = ann.call("edit", {"state": state, "change": {"kind": "method", "name": "slerp"}})["state"]
+    assert len(few["recipe"]["models"]) == 2
+    change = {"kind": "method", "name": "ties", "models": state["recipe"]["models"]}
+    assert ann.call("edit", {"state": few, "change": change})["state"]["recipe"]["models"] == state["recipe"]["models"]
+
+
 # --- links -----------------------------------------------------------------------------------------------------------
 
 

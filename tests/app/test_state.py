@@ -121,6 +121,23 @@ def test_of_too_many_experts_a_method_takes_the_first_that_have_a_weight() -> No
     assert used(transitions.choose_method(state, "wise_ft", FAMILIES)) == ["letters"]
 
 
+def test_a_method_for_few_is_tried_and_left_without_losing_experts_or_weights() -> None:
+    ties = transitions.choose_method(replace(TINY, recipe=changes.with_weight(TINY.recipe, 4, 0.25)), "ties", FAMILIES)
+    former = ties.as_json()["recipe"]["models"]
+    for name in ("slerp", "wise_ft", "uniform_soup"):
+        tried = transitions.choose_method(ties, name, FAMILIES, former)
+        assert transitions.choose_method(tried, "ties", FAMILIES, former).recipe.models == ties.recipe.models
+
+
+@pytest.mark.parametrize(
+    "former", [[], "all", [3], [{"ref": "file:/etc/passwd"}], [{"ref": "zoo:basins/left"}], [{"weight": 1}]]
+)
+def test_former_models_that_cannot_be_get_a_sentence(former: object) -> None:
+    with pytest.raises(RecipeError) as caught:
+        transitions.choose_method(TINY, "ties", FAMILIES, former)
+    assert all(str(problem).endswith((".", "?")) for problem in caught.value.problems)
+
+
 def test_where_the_largest_changes_are_sought_says_nothing_of_an_angle() -> None:
     ties = transitions.choose_method(TINY, "ties", FAMILIES)
     assert ties.recipe.method.params["scope"] == "model"

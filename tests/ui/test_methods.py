@@ -24,9 +24,13 @@ def used(page: Page) -> list[str]:
     return [name.removeprefix("use ") for name in names]
 
 
-def test_slerp_says_which_two_it_uses_and_exchanges_them_by_keyboard(page: Page) -> None:
+def test_slerp_says_which_two_it_uses_loses_none_and_exchanges_them_by_keyboard(page: Page) -> None:
+    everybody = used(page)
     choose(page, "slerp")
     assert used(page) == ["Digits", "Letters"]
+    choose(page, "ties")
+    assert used(page) == everybody and len(everybody) == 6
+    choose(page, "slerp")
     note = page.get_by_role("status").filter(has_text="From Digits (t = 0) to Letters (t = 1).")
     expect(note).to_be_visible()
     page.get_by_role("switch", name="use Greek").focus()
