@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from app.machine import memory_bytes
 from merging_core.cli.environment import CACHE_GIGABYTES, cache_folder, hub_token
 from merging_core.errors import BasinError, Problem, closest
 
@@ -123,7 +124,7 @@ class Settings:
         space = bool(env.get("SPACE_ID")) or env.get("SYSTEM") == "spaces"
         port_name = next((name for name in ("BASIN_PORT", "GRADIO_SERVER_PORT", "PORT") if env.get(name)), "BASIN_PORT")
         port = _whole(env, port_name, 7860, 1, 65535, problems)
-        megabytes = _whole(env, "BASIN_MEMORY_MB", 1024, 64, 1_048_576, problems)
+        megabytes = _whole(env, "BASIN_MEMORY_MB", _half_of_memory(), 64, 1_048_576, problems)
         threads = _whole(env, "BASIN_THREADS", 0, 0, 256, problems)
         workers = _whole(env, "BASIN_WORKERS", 1, 1, 16, problems)
         device = env.get("BASIN_DEVICE") or "auto"
@@ -240,6 +241,11 @@ def _offered(env: Mapping[str, str], name: str, what: str, space: bool, problems
     elif folder is not None and not folder.is_dir():
         problems.append(Problem(f"the folder of {what} is there", str(folder), name, "make it, or leave it unset"))
     return folder
+
+
+def _half_of_memory() -> int:
+    """Return half of this machine's memory in MiB, at least 1024: nine CLIP ViT-B/32 in float32 need 6 GB."""
+    return min(max(1024, (memory_bytes() or 0) // (2 << 20)), 1_048_576)
 
 
 def _flag(env: Mapping[str, str], name: str, default: bool, problems: list[Problem]) -> bool:

@@ -129,7 +129,7 @@ class LiveEngine:
         needed = 4 * plan.space.size * len(plan.survey.checkpoints)
         if needed > self.memory_budget // 2:
             must = f"base and experts fit the {amount(self.memory_budget // 2)} for resident vectors"
-            raise PlanError(Problem(must, amount(needed), "memory", "use fewer experts, or merge to a folder"))
+            raise PlanError(Problem(must, amount(needed), "memory", "use fewer experts, allow more memory, or merge to a folder"))
         return plan
 
     def merge(self, recipe: Recipe) -> Merged:
