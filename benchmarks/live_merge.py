@@ -1,6 +1,7 @@
 """Time the live engine in this process: what a slider costs before anything is evaluated or drawn.
 
-    python -m benchmarks.live_merge [--threads 2] [--repeats 15] [--width 128] [--layers 6] [--device cpu] [--json]
+    python -m benchmarks.live_merge [--threads 2] [--repeats 15] [--width 128] [--layers 6] [--device cpu]
+                                    [--methods] [--json]
 
 Builds a family like the zoo's (a vision transformer of 1.25 M parameters and six experts) in a temporary folder, moves
 one setting at a time by a new value each time, and prints the median and the worst of each. Targets on two CPU cores:
@@ -15,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ from safetensors.torch import save_file
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import Zoo
 from merging_core.engines import LiveEngine
+from merging_core.methods.contract import MethodInfo
+from merging_core.methods.registry import method
 from merging_core.process import keep_freed_memory
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import Recipe
@@ -78,8 +82,8 @@ def recipe(base: str, experts: list[str], name: str, params: dict[str, Any] | No
     """Return a recipe for the family, with settings as JSON holds them."""
     weights = changes.pop("weights", [1.0] * len(experts))
     models = [{"ref": ref, "weight": weight} for ref, weight in zip(experts, weights, strict=True)]
-    method = {"name": name, "params": params or {}}
-    given = {"version": 1, "base": base, "models": models, "method": method, **changes}
+    chosen = {"name": name, "params": params or {}}
+    given = {"version": 1, "base": base, "models": models, "method": chosen, **changes}
     return parse_recipe(given)
 
 
@@ -112,8 +116,8 @@ def measure(engine: LiveEngine, base: str, experts: list[str], repeats: int) -> 
     )
     found["layer profile"] = timed(repeats, lambda i: engine.merge(ties(layer_scaling={**lines, "beta": 0.01 * i})))
 
-    def weights(method: str, index: int) -> Recipe:
-        return recipe(base, experts, method, weights=[1.0 + 0.01 * index, *[1.0] * (EXPERTS - 1)])
+    def weights(name: str, index: int) -> Recipe:
+        return recipe(base, experts, name, weights=[1.0 + 0.01 * index, *[1.0] * (EXPERTS - 1)])
 
     found["weight, task arithmetic"] = timed(repeats, lambda i: engine.merge(weights("task_arithmetic", i + 1)))
     found["weight, linear"] = timed(repeats, lambda i: engine.merge(weights("linear", i + 1)))
@@ -145,6 +149,46 @@ def measure(engine: LiveEngine, base: str, experts: list[str], repeats: int) -> 
     return found
 
 
+MOVED = (
+    ("breadcrumbs", "density", 0.01),
+    ("della_linear", "density", 0.01),
+    ("consensus", "agreement", 0.01),
+    ("ram", "epsilon", 1e-5),
+    ("ramplus_tl", "r", 0.01),
+    ("sce", "select", 0.01),
+    ("pcb", "density", 0.01),
+    ("ema", "decay", 0.01),
+    ("swalp", "bits", 1),
+    ("nearswap", "t", 1e-4),
+    ("arcee_fusion", "outlier", 0.1),
+)
+"""Methods, the number of each that is moved, and by how much each time."""
+
+
+def measure_methods(engine: LiveEngine, base: str, experts: list[str], repeats: int) -> dict[str, dict[str, float]]:
+    """Return what a step of one number costs for each of the methods in `MOVED`, after a first merge of each."""
+
+    def move(index: int, info: MethodInfo, parameter: str, size: float) -> None:
+        used = experts[: info.models[1] or len(experts)]
+        start = 0.1 if isinstance(size, float) else 3
+        engine.merge(recipe(base, used, info.name, {parameter: start + size * index}))
+
+    def weigh(index: int, info: MethodInfo) -> None:
+        engine.merge(recipe(base, experts, info.name, weights=[1.0 + 0.01 * index, *[1.0] * (EXPERTS - 1)]))
+
+    steps: dict[str, Callable[[int], None]] = {}
+    for name, parameter, size in MOVED:
+        info = method(name)
+        steps[f"{parameter}, {info.title}"] = partial(move, info=info, parameter=parameter, size=size)
+    for info in (method("magmax"), method("emr")):
+        steps[f"weight, {info.title}"] = partial(weigh, info=info)
+    found: dict[str, dict[str, float]] = {}
+    for title, step in steps.items():
+        step(repeats)
+        found[title] = timed(repeats, step)
+    return found
+
+
 def main() -> None:
     """Print a table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -153,6 +197,7 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=6)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--methods", action="store_true", help="measure one number of each further method instead")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     keep_freed_memory()
@@ -160,7 +205,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         base, experts = write_family(Path(folder), options.width, options.layers)
         engine = LiveEngine(Catalog(Zoo(Path(folder), (), {}, {}, {}), allow_files=True), options.device)
-        found = measure(engine, base, experts, options.repeats)
+        measured = measure_methods if options.methods else measure
+        found = measured(engine, base, experts, options.repeats)
     if options.json:
         print(json.dumps(found, ensure_ascii=False))
         return
