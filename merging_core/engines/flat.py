@@ -65,9 +65,12 @@ def mask_flat(vector: torch.Tensor, prepared: PreparedMask, spans: Sequence[tupl
 
 
 def gather_flat(
-    vectors: Sequence[torch.Tensor], info: MethodInfo, spans: Sequence[tuple[int, int]]
+    vectors: Sequence[torch.Tensor], info: MethodInfo, spans: Sequence[tuple[int, int]], each: Each = in_turn
 ) -> tuple[dict[str, torch.Tensor], ...]:
-    """Return the sums behind the method's leaf statistics, for each leaf; nothing for a method without any."""
+    """Return the sums behind the method's leaf statistics, for each leaf; nothing for a method without any.
+
+    `each` works on the leaves.
+    """
     if not info.leaf_statistics:
         return ()
     at_once = 1 if vectors[0].device.type == "cpu" else _ACCELERATOR_BLOCKS
@@ -76,7 +79,7 @@ def gather_flat(
         for at, end in cuts(stop - start, BLOCK * at_once):
             yield torch.stack([vector[start + at : start + end] for vector in vectors])
 
-    return tuple(gather_leaf(info, pieces(start, stop), at_once) for start, stop in spans)
+    return tuple(each(lambda span: gather_leaf(info, pieces(*span), at_once), spans))
 
 
 def combine_flat(  # noqa: PLR0913

@@ -129,7 +129,9 @@ class LiveEngine:
         needed = 4 * plan.space.size * len(plan.survey.checkpoints)
         if needed > self.memory_budget // 2:
             must = f"base and experts fit the {amount(self.memory_budget // 2)} for resident vectors"
-            raise PlanError(Problem(must, amount(needed), "memory", "use fewer experts, allow more memory, or merge to a folder"))
+            raise PlanError(
+                Problem(must, amount(needed), "memory", "use fewer experts, allow more memory, or merge to a folder")
+            )
         return plan
 
     def merge(self, recipe: Recipe) -> Merged:
@@ -282,7 +284,9 @@ class LiveEngine:
         sums: Sequence[Mapping[str, torch.Tensor]] = ()
         if method.leaf_statistics:
             asked = tuple((statistic.name, statistic.of_blocks) for statistic in method.leaf_statistics)
-            known = self._stages.get(("leaf sums", asked, mask_keys), lambda: gather_flat(masked, method, spans))
+            known = self._stages.get(
+                ("leaf sums", asked, mask_keys), lambda: gather_flat(masked, method, spans, self._crew)
+            )
             sums = [known[place] for place in rest]
         outside = [spans[place] for place in rest]
         out, context = combine_flat(masked, weights, method, found.params, outside, sums, self._crew)

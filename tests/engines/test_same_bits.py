@@ -106,7 +106,13 @@ def test_streaming_gives_the_bits_of_live_for_every_chunk_size_and_dtype(
             assert floating == {getattr(torch, dtype)}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name.endswith("-constant-defaults") or name in NORMS])
+def _one_kind(name: str) -> bool:
+    """Every method without a mask, and every mask before the plainest method: large leaves take long."""
+    method, mask, scaling, changed = name.split("-", 3)
+    return scaling == "constant" and changed == "defaults" and (mask == "none" or method == "task_arithmetic")
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if _one_kind(name) or name in NORMS])
 def test_threads_do_not_change_a_bit_of_leaves_that_are_cut_between_threads(
     name: str, wide: dict[str, Any], catalog: Remembering
 ) -> None:
