@@ -29,6 +29,9 @@ from app.library.shelf import Shelf, open_shelf
 from app.live import Scheduler
 from app.looking.service import Looking
 from app.models.service import Models
+from app.presets.reading import FOLDER as PRESETS
+from app.presets.reading import read_presets
+from app.presets.service import Presets
 from app.publish.service import Publishing
 from app.serving import BrowserFiles
 from app.settings import Settings, SettingsError
@@ -191,6 +194,8 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     if models is not None:
         places = TaskPlaces(settings.zoo, settings.models, settings.tasks)
         parts.append(TaskDesk(models.shelf, hub, places, workbench.families, network, jobs).functions())
+        if hub is not None:
+            parts.append(Presets(read_presets(PRESETS), models.shelf, hub, network).functions())
     rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
     admission = Admission(hub, network)
     with basin:

@@ -17,10 +17,13 @@ export function isOwn(name) {
 }
 
 function ownFamily(description, name) {
-  const { base, experts, tasks } = JSON.parse(name.slice(OWN.length));
+  const { base, experts, tasks, specs } = JSON.parse(name.slice(OWN.length));
+  for (const [task, spec] of Object.entries(specs ?? {})) {
+    if (!description.tasks.some((one) => one.name === task)) description.tasks.push({ name: task, title: titleOfSpec(spec), spec, prepared: null, classes: [], splits: {}, channels: 0, description: "" });
+  }
   const others = description.families.flatMap((family) => family.experts);
   return {
-    name, title: "Your models", description: "", base, tasks,
+    name, title: "Your models", description: "", base, tasks, specs,
     experts: experts.map(([ref, task], place) => {
       const other = others.find((one) => plain(one.ref) === plain(ref));
       return { ref, task, colour: place, title: other?.title ?? shortName(ref), description: other?.description ?? "" };
@@ -31,6 +34,12 @@ function ownFamily(description, name) {
 // What tells a checkpoint from others: another commit of the Hub is another one.
 export function plain(ref) {
   return ref.startsWith("hub:") ? ref : ref.split("@")[0];
+}
+
+// What a task of a visitor's own is called; the server calls it the same.
+export function titleOfSpec(spec) {
+  const last = spec.source.split("@")[0].split(/[:/]/).at(-1);
+  return spec.config ? `${last} ${spec.config}` : last;
 }
 
 export function shortName(ref) {

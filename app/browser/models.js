@@ -10,6 +10,7 @@ import { createHubSearch } from "./hub-search.js";
 import { createModelsTable, hubRow } from "./models-table.js";
 import { createPopover } from "./popover.js";
 import { createSentences } from "./sentences.js";
+import { createOwnTasks } from "./task-own.js";
 import { createUploads } from "./uploads.js";
 
 const REST = 250;
@@ -23,13 +24,14 @@ export function createModels({ server, store, notice, description, open }) {
   const table = createModelsTable(description, { get: () => chosen, set: choose, remove, tunedFrom: (id) => { search.tunedFrom(id); search.reach(); } });
   const search = createHubSearch(server, { onPick: pick, takenAs });
   const uploads = createUploads(server, { onChange: refresh });
+  const own = createOwnTasks(server, description, { models: () => chosen, use: (next) => choose(next), changed: () => drawTasks() });
   const download = createDownload(server, { onDone, onEnd, sentences });
   const clear = h("button", { type: "button", class: "quiet", onclick: () => choose({ base: null, experts: [], tasks: [] }) }, "Clear");
   const jump = h("button", { type: "button", class: "quiet models-jump", hidden: true, onclick: () => search.reach() }, "From the Hub ↓");
   const { button, panel, element } = createPopover({
     title: "Choose models", className: "models-panel", act: "models", says: "Choose base, experts and tasks", onOpen: show,
   }, h("div", { class: "models-body" },
-    h("div", { class: "models-chosen" }, h("div", { class: "models-hint" }, h("p", { class: "hint" }, "Any checkpoints of one architecture. The base is what they were fine-tuned from; without one, weights are averaged."), clear, jump), table.element, uploads.element, tasks),
+    h("div", { class: "models-chosen" }, h("div", { class: "models-hint" }, h("p", { class: "hint" }, "Any checkpoints of one architecture. The base is what they were fine-tuned from; without one, weights are averaged."), clear, jump), table.element, uploads.element, tasks, own.element),
     search.element),
   h("div", { class: "models-foot" }, said, h("div", { class: "models-act" }, download.element, use)));
   let offered = [];
@@ -65,6 +67,7 @@ export function createModels({ server, store, notice, description, open }) {
     choose(chosen);
     search.show(answer.hub);
     uploads.show();
+    own.show(family);
   }
 
   // An upload came or went: one that is gone is chosen no more.
@@ -130,7 +133,8 @@ export function createModels({ server, store, notice, description, open }) {
     const mine = ++turn;
     if (chosen.base === null && chosen.experts.length === 0) return sentences.say("Nothing is chosen yet. Tick a base and its experts.");
     const answer = await sentences.attempt(() => server.models_check({
-      base: chosen.base, experts: chosen.experts.map((ref) => ({ ref, task: table.taskOf(ref) })), tasks: description.tasks.map((task) => task.name).filter((name) => chosen.tasks.includes(name)),
+      base: chosen.base, experts: chosen.experts.map((ref) => ({ ref, task: own.taskOf(ref) ?? table.taskOf(ref) })), tasks: description.tasks.map((task) => task.name).filter((name) => chosen.tasks.includes(name)),
+      specs: own.specs(chosen.tasks),
     }), () => mine === turn);
     if (!answer || mine !== turn) return;
     answered = answer;

@@ -51,15 +51,16 @@ export function createTryIt({ server, store, description }) {
     return description.tasks.find((one) => one.name === name);
   }
 
-  // The head belongs to a task of the family; another family brings its own tasks.
+  // The head belongs to a task of the family whose pictures are gray and can be drawn; another family brings its own tasks.
   function set(state) {
     if (family?.name !== state.family) {
       family = familyNamed(description, state.family);
-      head = createChoice({ title: "head", help: "which task's classes the models choose from", choices: family.tasks.map((name) => ({ value: name, title: taskOf(name)?.title ?? name })), onInput: choose });
+      const drawable = family.tasks.filter((name) => (taskOf(name)?.channels ?? 1) === 1);
+      head = createChoice({ title: "head", help: "which task's classes the models choose from", choices: drawable.map((name) => ({ value: name, title: taskOf(name)?.title ?? name })), onInput: choose });
       fill(heads, head.row);
-      element.hidden = family.tasks.length === 0;
+      element.hidden = drawable.length === 0;
       if (element.hidden) task = null;
-      else choose(family.tasks[0]);
+      else choose(drawable[0]);
       return;
     }
     ask();

@@ -9,6 +9,7 @@ from typing import Literal, Protocol
 
 from merging_core.checkpoints.content import PIN_DIGITS
 from merging_core.checkpoints.local import LocalFolders
+from merging_core.checkpoints.parts import part_of
 from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
 from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.checkpoints.uploads import UploadedCheckpoints
@@ -68,13 +69,24 @@ class Catalog:
         is not what the reference holds now, one that is larger than is allowed, or whatever is wrong with the headers.
         Raises HubError where the Hub does not give it to this visitor.
         """
-        checkpoint = self._open(parse_ref(ref) if isinstance(ref, str) else ref)
+        ref = parse_ref(ref) if isinstance(ref, str) else ref
+        checkpoint = self._part(ref) if ref.part else self._open(ref)
         size = sum(leaf.nbytes for leaf in checkpoint.leaves.values())
         if self.largest is not None and size > self.largest:
             fix = "pick a smaller one, or run a Basin of your own"
             must = f"a checkpoint has at most {self.largest / 1e6:.0f} MB here"
             raise CheckpointError(Problem(must, f"{size / 1e6:.1f} MB", checkpoint.label, fix))
         return checkpoint
+
+    def _part(self, ref: Ref) -> Checkpoint:
+        """Open a part of a checkpoint; but on the Hub, its pin is that of the part's content."""
+        whole = ref.whole if ref.scheme == "hub" else ref.whole.unpinned
+        opened = self._open(whole)
+        found = part_of(opened, replace(ref, pin=opened.ref.pin) if ref.scheme == "hub" else ref)
+        if ref.scheme != "hub" and ref.pin is not None and not found.content().startswith(ref.pin):
+            fix = "leave the pin out to take what is there now"
+            raise CheckpointError(Problem(f"the content is {ref.pin}", found.content()[: len(ref.pin)], ref.label, fix))
+        return found
 
     def _open(self, ref: Ref) -> Checkpoint:
         if ref.scheme == "hub":
@@ -109,7 +121,7 @@ class Catalog:
         Only a checkpoint of the Hub may be somebody's alone. Raises HubError where it is.
         """
         if ref.scheme == "hub":
-            self._hub.check_access(ref)
+            self._hub.check_access(ref.whole)
 
     def pin(self, ref: Ref | str) -> Ref:
         """Return the reference with the pin of what it holds now: 16 digits for the zoo, all 64 for a file.
@@ -119,7 +131,7 @@ class Catalog:
         """
         ref = parse_ref(ref) if isinstance(ref, str) else ref
         if ref.scheme == "hub":
-            return self._hub.pin(ref)
+            return replace(self._hub.pin(ref.whole), part=ref.part)
         checkpoint = self.open(ref)
         content = checkpoint.content()
         return replace(checkpoint.ref, pin=content[:PIN_DIGITS] if checkpoint.ref.scheme == "zoo" else content)
@@ -129,7 +141,7 @@ class Catalog:
 
         Raises CheckpointError and HubError as `open` does.
         """
-        sizes = {text: self._hub.missing_bytes(ref) for text in refs if (ref := parse_ref(text)).scheme == "hub"}
+        sizes = {text: self._hub.missing_bytes(ref.whole) for text in refs if (ref := parse_ref(text)).scheme == "hub"}
         return {text: size for text, size in sizes.items() if size}
 
     def fetch(

@@ -13,6 +13,7 @@ __all__ = ["SCHEMES", "Ref", "parse_ref", "ref_of_url"]
 SCHEMES = ("zoo", "hub", "local", "upload", "file")
 """The schemes that can be opened."""
 
+_VISION = "#vision"
 _LATER = {"recipe": "merges of merges"}
 _LONGEST = {"zoo": 128, "hub": 160, "local": 256, "upload": 80, "file": 4096}
 _LONGEST_SHOWN = 80
@@ -42,7 +43,7 @@ class Ref:
     """Where a checkpoint lives and, when pinned, what it must contain.
 
     The pin is the content digest or its first 16 hex digits; on the Hub a revision, which is a branch, a tag or, where
-    it is resolved, a commit of 40 hex digits. The text form is `scheme:path[@pin]`.
+    it is resolved, a commit of 40 hex digits. The text form is `scheme:path[@pin][#part]`.
 
     >>> str(Ref("zoo", "tiny/digits", "0123456789abcdef"))
     'zoo:tiny/digits@0123456789abcdef'
@@ -51,14 +52,19 @@ class Ref:
     scheme: str
     path: str
     pin: str | None = None
+    part: str = ""
+    """`vision`: the vision tower of a whole CLIP model; written `#vision` at the end."""
 
     def __post_init__(self) -> None:
         problems = _problems(self.scheme, self.path, self.pin)
+        if self.part not in ("", _VISION[1:]):
+            must, fix = "the part of a checkpoint is #vision", "leave it out to take the whole"
+            problems.append(Problem(must, _shown(f"#{self.part}"), "reference", fix))
         if problems:
             raise CheckpointError(*problems)
 
     def __str__(self) -> str:
-        return f"{self.scheme}:{self.path}" + (f"@{self.pin}" if self.pin else "")
+        return f"{self.scheme}:{self.path}" + (f"@{self.pin}" if self.pin else "") + self._ending
 
     @property
     def label(self) -> str:
@@ -73,12 +79,25 @@ class Ref:
         """
         if self.scheme == "hub":
             revision = self.pin[:_SHORT_COMMIT] if self.pin and self.commit else self.pin
-            return f"hub:{self.path}" + (f"@{revision}" if revision else "")
+            return f"hub:{self.path}" + (f"@{revision}" if revision else "") + self._ending
         if self.scheme == "upload":
             digits, _, name = self.path.partition("/")
             return f"upload:{name or digits[:_SHORT_UPLOAD]}"
         shown = PurePath(self.path).name or self.path if self.scheme == "file" else self.path
-        return f"{self.scheme}:{shown}"
+        return f"{self.scheme}:{shown}" + self._ending
+
+    @property
+    def _ending(self) -> str:
+        return f"#{self.part}" if self.part else ""
+
+    @property
+    def whole(self) -> Ref:
+        """The checkpoint that this is a part of; itself where it is whole.
+
+        >>> str(parse_ref("hub:ada/clip@main#vision").whole)
+        'hub:ada/clip@main'
+        """
+        return replace(self, part="") if self.part else self
 
     @property
     def commit(self) -> str | None:
@@ -99,7 +118,7 @@ def parse_ref(text: object) -> Ref:
     Raises CheckpointError with one sentence for each thing that is wrong.
 
     >>> parse_ref("zoo:tiny/digits")
-    Ref(scheme='zoo', path='tiny/digits', pin=None)
+    Ref(scheme='zoo', path='tiny/digits', pin=None, part='')
     >>> parse_ref("file:/models/a@b").path
     '/models/a@b'
     """
@@ -108,13 +127,16 @@ def parse_ref(text: object) -> Ref:
     scheme, colon, rest = text.partition(":")
     if not colon:
         raise CheckpointError(Problem("a reference is written scheme:path", _shown(text), "reference", _advice()))
+    part = ""
+    if scheme in ("zoo", "hub", "local") and rest.endswith(_VISION):
+        rest, part = rest.removesuffix(_VISION), _VISION[1:]
     if scheme == "hub":
         path, at, pin = rest.partition("@")
-        return Ref(scheme, path, pin if at else None)
+        return Ref(scheme, path, pin if at else None, part)
     path, at, pin = rest.rpartition("@")
     if at and (scheme in ("zoo", "local", "upload") or _PIN.fullmatch(pin)):
-        return Ref(scheme, path, pin)
-    return Ref(scheme, rest)
+        return Ref(scheme, path, pin, part)
+    return Ref(scheme, rest, None, part)
 
 
 def ref_of_url(text: str) -> Ref:

@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from app.callers import Caller, called_by
+from app.hub.service import HubDesk
 from app.hub.source import VisitorsHub
 from app.jobs import Jobs
 from app.live import Scheduler
 from app.models.service import Models
+from app.presets.reading import FOLDER, read_presets
+from app.presets.service import Presets
 from app.settings import Settings
 from app.studio.bench import ZooBench
 from app.tasks.service import TaskDesk, TaskPlaces
@@ -36,10 +39,12 @@ class Place:
     desk: TaskDesk
     picker: Models
     jobs: Jobs
+    more: tuple[Any, ...] = ()
 
     def ask(self, who: Caller, name: str, message: dict[str, Any]) -> dict[str, Any]:
         """Call a function as a visitor."""
-        functions = {**self.desk.functions(), **self.picker.functions()}
+        rooms = (self.desk, self.picker, *self.more)
+        functions = {name: function for room in rooms for name, function in room.functions().items()}
         with called_by(who):
             answer = functions[name](who.visitor, message)
             found: dict[str, Any] = asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
@@ -47,7 +52,11 @@ class Place:
 
     def prepared(self, who: Caller, *specs: dict[str, Any]) -> dict[str, Any]:
         """Have tasks prepared, and wait for the end of the job."""
-        answer = self.ask(who, "task_prepare", {"specs": list(specs)})
+        return self.done(who, "task_prepare", {"specs": list(specs)})
+
+    def done(self, who: Caller, name: str, message: dict[str, Any]) -> dict[str, Any]:
+        """Start a job and wait for its end."""
+        answer = self.ask(who, name, message)
         assert answer["ok"], answer
         ended = threading.Event()
         for _ in range(WAIT * 20):
@@ -59,17 +68,22 @@ class Place:
 
 
 @contextmanager
-def opened(folder: Path, models: Path, hub: Hub | None = None, data: Path | None = None) -> Iterator[Place]:
+def opened(folder: Path, models: Path | None, hub: Hub | None = None, data: Path | None = None) -> Iterator[Place]:
     """Open a server over folders of checkpoints, a Hub and a folder of data."""
-    environment = {"BASIN_DEVICE": "cpu", "BASIN_MODELS": str(models), "BASIN_DATA": str(folder / "data")}
-    settings = Settings.from_env(environment)
+    environment = {"BASIN_DEVICE": "cpu", "BASIN_DATA": str(folder / "data")}
+    settings = Settings.from_env(environment | ({"BASIN_MODELS": str(models)} if models is not None else {}))
     door = VisitorsHub(hub) if hub is not None else None
     bench = ZooBench(settings, hub=door)
     scheduler, jobs = Scheduler(), Jobs(settings.scratch)
     places = TaskPlaces(settings.zoo, settings.models, data)
     desk = TaskDesk(bench.shelf, door, places, bench.families, scheduler, jobs)
     try:
-        yield Place(bench, desk, Models(bench, scheduler, hub=door), jobs)
+        more = (
+            ()
+            if door is None
+            else (HubDesk(door, scheduler, jobs), Presets(read_presets(FOLDER), bench.shelf, door, scheduler))
+        )
+        yield Place(bench, desk, Models(bench, scheduler, hub=door), jobs, more)
     finally:
         jobs.close()
         scheduler.close()

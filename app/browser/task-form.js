@@ -1,0 +1,84 @@
+// Add a task: a data set is looked at first, so that columns, classes and what would be made of it are seen before anything is
+// downloaded; then the server prepares it.
+
+import { fill, freshId, h } from "./dom.js";
+import { bytes, count } from "./format.js";
+import { plain, shortName } from "./families.js";
+
+const EXAMPLES = 400;
+const NAMED = 8;
+
+// `models()` gives the chosen { base, experts }; `prepare(specs, expert)` is told what to make, `ask` answers or says why not.
+export function createTaskForm(server, { models, ask, prepare }) {
+  const source = field("data set", { type: "text", placeholder: "owner/name, its address, or local:folder", autocomplete: "off", spellcheck: "false" });
+  const look = h("button", { type: "submit", class: "quiet boxed" }, "Look");
+  const about = h("div", { class: "task-about" });
+  const element = h("form", { class: "task-form", onsubmit: (event) => { event.preventDefault(); see(); } },
+    h("div", { class: "task-line" }, source.row, look), about);
+  let seen = null;
+
+  async function see(part = null) {
+    look.disabled = true;
+    const answer = await ask(() => server.task_look({ source: source.input.value, ...(part ? { part } : {}) }));
+    look.disabled = false;
+    if (!answer) return;
+    seen = answer;
+    draw();
+  }
+
+  function draw() {
+    const { proposed, columns } = seen;
+    const several = seen.parts.length > 1;
+    const parts = choice("part", [...(seen.part ? [] : [""]), ...seen.parts], seen.part ?? "", (value) => { if (value) see(value); });
+    if (!seen.part) return fill(about, h("p", {}, `${seen.title} has several parts.`), parts.row);
+    const names = columns.map((column) => column.name);
+    const input = choice(proposed.kind === "texts" ? "texts" : "pictures", ["", ...names], proposed.input ?? "");
+    const label = choice("label", ["", ...names], proposed.label ?? "");
+    const head = choice("head", ["zero_shot", "own"], proposed.kind === "texts" ? "own" : "zero_shot", () => { model.input.value = suggested(head.input.value); }, { zero_shot: "zero-shot, by CLIP's text tower", own: "an expert's own classifier" });
+    const model = field("of", { type: "text", value: suggested(head.input.value), placeholder: "the checkpoint of the head", spellcheck: "false" });
+    const experts = models().experts;
+    const expert = choice("trained on it", ["", ...experts], "", () => { if (head.input.value === "own") model.input.value = expert.input.value; }, Object.fromEntries(experts.map((ref) => [ref, shortName(ref)])));
+    const most = field("examples of a split", { type: "number", min: 20, max: 20000, step: 1, value: EXAMPLES });
+    const go = h("button", { type: "button", class: "quiet boxed", onclick: () => make({ input, label, head, model, expert, most }) }, "Prepare");
+    fill(about, h("p", {}, summary()), several ? parts.row : null,
+      h("div", { class: "task-fields" }, columns.length ? [input.row, label.row] : null, head.row, model.row, experts.length ? expert.row : null, most.row, go));
+  }
+
+  function summary() {
+    const sizes = seen.splits.filter((split) => split.role).map((split) => `${split.name} ${split.rows === null ? "of unknown size" : count(split.rows)}`);
+    const classes = seen.classes.length ? ` ${count(seen.classes.length)} classes: ${seen.classes.slice(0, NAMED).join(", ")}${seen.classes.length > NAMED ? "…" : ""}.` : "";
+    const size = seen.bytes ? ` ${bytes(seen.bytes)} are to be downloaded.` : "";
+    return `${seen.title}: ${sizes.join(", ") || "no splits"}.${classes} ${seen.made}${size} ${seen.prompts.words}`;
+  }
+
+  // CLIP's text tower lies in the base, where that is one; a classifier lies in an expert.
+  function suggested(head) {
+    const { base, experts } = models();
+    return head === "own" ? experts[0] ?? "" : (base ?? "").replace(/#vision$/, "");
+  }
+
+  async function make({ input, label, head, model, expert, most }) {
+    const found = await ask(() => server.task_look({ source: seen.source, part: seen.part, model: model.input.value }));
+    if (!found) return;
+    const spec = {
+      source: seen.source, head: head.input.value, model: found.model, kind: seen.proposed.kind ?? "pictures", at_most: most.input.valueAsNumber, seed: 0,
+      ...(seen.parts.length > 1 ? { config: seen.part } : {}), ...(input.input.value ? { input: input.input.value } : {}), ...(label.input.value ? { label: label.input.value } : {}),
+      ...(seen.proposed.second ? { second: seen.proposed.second } : {}),
+    };
+    prepare([spec], expert.input.value ? { [plain(expert.input.value)]: 0 } : {});
+  }
+
+  return { element };
+}
+
+function field(title, attributes) {
+  const id = freshId("field");
+  const input = h("input", { id, ...attributes });
+  return { input, row: h("div", { class: "task-field" }, h("label", { for: id }, title), input) };
+}
+
+function choice(title, values, chosen, onInput = () => {}, titles = {}) {
+  const id = freshId("choice");
+  const input = h("select", { id, onchange: () => onInput(input.value) }, values.map((value) => h("option", { value, selected: value === chosen }, titles[value] ?? (value || "—"))));
+  return { input, row: h("div", { class: "task-field" }, h("label", { for: id }, title), input) };
+}

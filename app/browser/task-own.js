@@ -1,0 +1,144 @@
+// Tasks of one's own inside Choose models: presets, a form for a data set, the job that prepares, and what is not prepared yet.
+
+import { fill, h } from "./dom.js";
+import { plain, titleOfSpec } from "./families.js";
+import { bytes } from "./format.js";
+import { createWatch, unfinished } from "./job-watch.js";
+import { createTaskForm } from "./task-form.js";
+
+// `models()` gives what is chosen, `use(chosen)` takes another choice, `changed()` hears that tasks came.
+export function createOwnTasks(server, description, { models, use, changed }) {
+  if (!server.tasks_list) return { element: null, show() {}, specs: () => [], taskOf: () => null };
+  const said = h("div", { class: "task-said", role: "status" });
+  const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the work that is done" });
+  const what = h("span", { class: "hint" });
+  const stop = h("button", { type: "button", class: "quiet", onclick: () => watch.cancel(job.id) }, "Cancel");
+  const going = h("div", { class: "upload-going", hidden: true }, bar, stop, what);
+  const presets = h("div", { class: "task-presets" });
+  const waiting = h("div", { class: "task-waiting" });
+  const form = createTaskForm(server, { models, ask, prepare });
+  const element = h("details", { class: "uploads own-tasks" }, h("summary", {}, "Add a task", h("span", { class: "hint" }, "from a data set")),
+    presets, form.element, waiting, going, said);
+  const trained = new Map();
+  let job = null;
+  let ended = null;
+  const watch = createWatch(server, { next: () => (job && unfinished(job) ? job : null), onJob, onTrouble: (sentences) => say(sentences), goesOn: "The work goes on without this page." });
+
+  // Tasks that this visitor had prepared, those of the family on the screen, and work that still goes on.
+  async function show(family) {
+    for (const expert of family.experts) if (expert.task) trained.set(plain(expert.ref), expert.task);
+    const answer = await ask(() => server.tasks_list({ ...(family.specs ? { family: family.name } : {}) }));
+    if (!answer) return;
+    learn(answer.tasks);
+    drawWaiting();
+    const list = server.presets_list ? await ask(() => server.presets_list({})) : null;
+    fill(presets, (list?.presets ?? []).map((one) => h("button", { type: "button", class: "quiet boxed", title: one.sentence, onclick: () => load(one) }, one.title)));
+    const jobs = await ask(() => server.job_list({ kind: "task" }));
+    const running = jobs?.jobs.find(unfinished);
+    if (running && !job) follow(running).then((done) => done && again(family));
+  }
+
+  async function again(family) {
+    const answer = await ask(() => server.tasks_list({ ...(family.specs ? { family: family.name } : {}) }));
+    if (answer) learn(answer.tasks);
+    drawWaiting();
+  }
+
+  function learn(tasks) {
+    for (const task of tasks) {
+      const known = description.tasks.find((one) => one.name === task.name);
+      if (known) Object.assign(known, task);
+      else description.tasks.push({ classes: [], splits: {}, channels: 0, description: "", ...task });
+    }
+    changed();
+  }
+
+  function drawWaiting() {
+    const missing = description.tasks.filter((task) => task.spec && task.prepared === false && models().tasks.includes(task.name));
+    if (missing.length) element.open = true;
+    fill(waiting, missing.length ? [h("p", {}, `Not prepared on this server: ${missing.map((task) => task.title).join(", ")}.`),
+      h("button", { type: "button", class: "quiet boxed", onclick: () => prepare(missing.map((task) => task.spec), {}) }, "Prepare")] : null);
+  }
+
+  // Each task joins the choice once it is prepared; `experts` says which checkpoint was trained on which of them.
+  async function prepare(specs, experts) {
+    const answer = await ask(() => server.task_prepare({ specs }));
+    if (!answer || !(await follow(answer.job))) return false;
+    learn((await ask(() => server.tasks_list({})))?.tasks ?? []);
+    for (const [ref, place] of Object.entries(experts)) trained.set(ref, answer.tasks[place].name);
+    const names = answer.tasks.map((task) => task.name);
+    use({ ...models(), tasks: [...models().tasks.filter((name) => !names.includes(name)), ...names] });
+    drawWaiting();
+    say([`Prepared: ${answer.tasks.map((task) => task.title).join(", ")}.`], false);
+    return true;
+  }
+
+  async function load(preset) {
+    say([`Asking the Hub what ${preset.title} takes…`], false);
+    const found = await ask(() => server.preset_look({ name: preset.name }));
+    if (!found) return;
+    const { models: ours, data } = found.bytes;
+    const words = ours + data ? `${bytes(ours)} of models and ${bytes(data)} of data are to be downloaded; ${bytes(found.free)} are free.` : "Everything is here.";
+    const go = h("button", { type: "button", class: "quiet boxed", onclick: () => fetchAll(found) }, ours + data ? "Download and prepare" : "Choose them");
+    fill(said, h("p", {}, `${preset.title}: ${preset.sentence} ${words}`), go);
+    go.focus();
+  }
+
+  async function fetchAll(found) {
+    fill(said);
+    if (found.missing.length) {
+      const answer = await ask(() => server.hub_download({ refs: found.missing }));
+      if (!answer || !(await follow(answer.job))) return;
+    }
+    for (const expert of found.experts) trained.set(plain(expert.ref), expert.task);
+    use({ base: found.base, experts: found.experts.map((expert) => expert.ref), tasks: [] });
+    const waits = found.waiting;
+    if (waits.length && !(await prepare(waits, {}))) return;
+    const rows = found.tasks.map((name, place) => ({ name, title: titleOfSpec(found.specs[place]), spec: found.specs[place], prepared: true }));
+    learn(rows);
+    use({ ...models(), tasks: found.tasks });
+  }
+
+  function follow(next) {
+    job = next;
+    going.hidden = false;
+    element.open = true;
+    return new Promise((resolve) => {
+      ended = resolve;
+      onJob(next);
+      watch.watch();
+    });
+  }
+
+  function onJob(next) {
+    job = next;
+    bar.value = job.share;
+    what.textContent = job.what || job.title;
+    if (unfinished(job)) return;
+    going.hidden = true;
+    say(job.problems.map((problem) => problem.sentence));
+    ended?.(job.state === "done");
+    ended = null;
+  }
+
+  async function ask(work) {
+    try {
+      const answer = await work();
+      if (answer.ok) return answer;
+      say(answer.problems.map((problem) => problem.sentence));
+    } catch (error) {
+      say([`The server does not answer (${error.message}). Try again in a moment.`]);
+    }
+    return null;
+  }
+
+  function say(sentences, trouble = true) {
+    fill(said, sentences.slice(0, 4).map((sentence) => h("p", { class: trouble ? "trouble" : "" }, sentence)));
+  }
+
+  function specs(names) {
+    return description.tasks.filter((task) => task.spec && names.includes(task.name)).map((task) => task.spec);
+  }
+
+  return { element, show, specs, taskOf: (ref) => trained.get(plain(ref)) ?? null };
+}

@@ -1,0 +1,1 @@
+"""Presets: models and tasks of a published benchmark, loaded by one click."""

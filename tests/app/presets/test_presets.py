@@ -1,0 +1,118 @@
+"""The preset of FusionBench on a stand-in with the same layout: looked at, downloaded, prepared, merged, measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.callers import called_by
+from app.presets.reading import FOLDER, PresetError, read_presets
+from app.state import parse_state
+from merging_core.hub.client import Hub
+from tests.app.tasks.places import ANN, BEN, Place, opened, shards
+from tests.evaluation.test_clip_benchmark import write_benchmark
+from tests.hub.server import FakeHub, folder_files
+
+(PRESET,) = read_presets(FOLDER)
+NAME = {"name": PRESET.name}
+
+
+def plain(ref: str) -> str:
+    return ref.partition("@")[0].removeprefix("hub:")
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
+    """A Hub with every repository that the preset names: tiny towers, whose leaves have the old names."""
+    folder = tmp_path_factory.mktemp("made")
+    write_benchmark(folder)
+    with FakeHub() as made, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        patch.setenv("HF_HUB_OFFLINE", "0")
+        clip = made.add(plain(PRESET.base), {"pytorch_model.bin": b"\x80"})
+        commit = PRESET.base.partition("@")[2].partition("#")[0]
+        clip.commits[commit] = folder_files(folder / "clip")
+        rows = shards(folder, train=60, test=30)
+        for place, task in enumerate(PRESET.tasks):
+            made.add(plain(task.expert), folder_files(folder / ("one", "two")[place % 2]))
+            part = task.part or "data"
+            files = {name.replace("data/", f"{part}/"): data for name, data in rows.items()}
+            extra = {f"{part}/extra-00000-of-00001.parquet": b"PAR1", "full/train-00000-of-00001.parquet": b"PAR1"}
+            made.add(plain(task.data), {**files, **(extra if task.part else {})}, data_set=True)
+        yield made
+
+
+@pytest.fixture
+def place(hub: FakeHub, tmp_path: Path) -> Iterator[Place]:
+    with opened(tmp_path, None, Hub(hub.endpoint, None, tmp_path / "hub", deadline=10)) as made:
+        yield made
+
+
+def test_one_click_leads_from_the_preset_to_a_merge_with_eight_accuracies(place: Place) -> None:
+    seen = place.ask(ANN, "preset_look", NAME)
+    assert seen["ok"], seen
+    assert len(seen["missing"]) == 9 and len(seen["waiting"]) == 8
+    assert seen["bytes"]["models"] > 0 and seen["bytes"]["data"] > 0 and seen["free"] > 0
+    download = place.done(ANN, "hub_download", {"refs": seen["missing"]})["job"]
+    assert download.state == "done", download.problems
+    prepared = place.prepared(ANN, *seen["waiting"])["job"]
+    assert prepared.state == "done", prepared.problems
+    checked = place.ask(ANN, "models_check", {key: seen[key] for key in ("base", "experts", "tasks", "specs")})
+    assert checked["ok"], checked
+    assert {row["architecture"] for row in checked["checkpoints"]} == {"CLIPVisionModel"}
+    state = parse_state(checked["state"], place.bench.families)
+    with called_by(ANN):
+        numbers = place.bench.accuracy(state, "validation", "full", lambda: False).numbers
+        layers = place.bench.layers(state)
+    assert len(numbers["tasks"]) == 8 and len(layers["experts"]) == 8
+    assert all(task["references"]["expert"] is not None and task["n"] > 0 for task in numbers["tasks"])
+    again = place.ask(ANN, "preset_look", NAME)
+    assert (again["missing"], again["waiting"], again["bytes"]) == ([], [], {"models": 0, "data": 0})
+
+
+def test_without_a_network_one_sentence_says_so(place: Place, hub: FakeHub) -> None:
+    hub.fail("cut")
+    try:
+        answer = place.ask(ANN, "preset_look", NAME)
+    finally:
+        hub.heal()
+    (problem,) = answer["problems"]
+    assert problem["sentence"].startswith(f"{PRESET.title}: the Hub can be reached, but")
+
+
+def test_what_a_visitor_may_not_have_is_named_all_at_once(place: Place, hub: FakeHub) -> None:
+    hidden = [hub.models[plain(task.expert)] for task in PRESET.tasks[:2]]
+    for model in hidden:
+        model.private = True
+    try:
+        answer = place.ask(BEN, "preset_look", NAME)
+    finally:
+        for model in hidden:
+            model.private = False
+    named = [problem["sentence"].partition(":")[2] for problem in answer["problems"]]
+    assert ["sun397" in named[0], "stanford-cars" in named[1], len(named)] == [True, True, 2]
+
+
+def changed(tmp_path: Path, changes: dict[str, Any]) -> Path:
+    tree = json.loads((FOLDER / f"{PRESET.name}.json").read_text())
+    (tmp_path / "mine.json").write_text(json.dumps({**tree, **changes}))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"version": 2}, "version 1"),
+        ({"colour": "red"}, "known by name"),
+        ({"base": "hub:openai/clip-vit-base-patch32"}, "repositories of the Hub"),
+        ({"tasks": [{"expert": "zoo:a", "data": "hub:a/b"}]}, "repositories of the Hub"),
+        ({"tasks": []}, "1 to 16 tasks"),
+    ],
+)
+def test_a_preset_with_a_mistake_is_refused_by_name(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(PresetError, match=rf"mine\.json: .*{sentence}"):
+        read_presets(changed(tmp_path, changes))
