@@ -118,7 +118,7 @@ export function createModels({ server, store, notice, description, open }) {
         chosen = { ...chosen, tasks: event.target.checked ? [...rest, task.name] : rest };
         untouched = false;
         check();
-      } }), `${task.title} `, h("small", {}, task.name.split("/")[0]))));
+      } }), `${task.title} `, h("small", {}, task.spec ? "yours" : task.name.split("/")[0]))));
   }
 
   // The newest choice counts; it is asked about once it rests.
