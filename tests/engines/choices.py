@@ -14,6 +14,7 @@ from merging_core.scaling.registry import scalings
 
 DTYPES = ("float32", "bfloat16", "float16")
 WEIGHTS = (1.0, -0.5, 0.7)
+THOROUGH = ("linear", "model_stock", "task_arithmetic", "ties", "wise_ft")
 
 
 def variants(info: Description) -> list[dict[str, Any]]:
@@ -77,6 +78,11 @@ def recipes(base: str, experts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
                             if sum(map(bool, (given_params, mask_params, scaling_params))) > 1 or not any(plain):
                                 continue
                             if (given_params or mask_params) and not plain[2]:
+                                continue
+                            # Stages know nothing of each other: a few methods meet every setting, the others the kinds.
+                            if method.name not in THOROUGH and (
+                                mask.name not in ("none", "magnitude") or mask_params or scaling_params
+                            ):
                                 continue
                             params = {**few_steps(method, given_params), **given_params}
                             count = min(most, scaling.models[1] or most)
