@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.machine import memory_bytes
 from merging_core.cli.environment import CACHE_GIGABYTES, cache_folder, hub_token
 from merging_core.errors import BasinError, Problem, closest
 
@@ -245,7 +244,9 @@ def _offered(env: Mapping[str, str], name: str, what: str, space: bool, problems
 
 def _half_of_memory() -> int:
     """Return half of this machine's memory in MiB, at least 1024: nine CLIP ViT-B/32 in float32 need 6 GB."""
-    return min(max(1024, (memory_bytes() or 0) // (2 << 20)), 1_048_576)
+    from merging_core.engines.pricing import available_memory
+
+    return min(max(1024, (available_memory() or 0) // (2 << 20)), 1_048_576)
 
 
 def _flag(env: Mapping[str, str], name: str, default: bool, problems: list[Problem]) -> bool:

@@ -5,9 +5,10 @@
 
 const PATH_PATIENCE = 350;
 const HEAD_START = 8;
+const SLOW = 700;
 const PANELS = { preview: "accuracy", settle: "accuracy", path: "path", layers: "layers" };
 
-export function createLoop(ask, { onAnswer, onBusy, onLost }) {
+export function createLoop(ask, { onAnswer, onBusy, onLost, onSlow = () => {} }) {
   const page = crypto.getRandomValues(new Uint32Array(2)).join("-");
   let state = null;
   let seq = 0;
@@ -59,7 +60,10 @@ export function createLoop(ask, { onAnswer, onBusy, onLost }) {
     turn += 1;
     const [mine, here] = [seq, turn];
     onBusy(true);
+    const slow = setTimeout(() => onSlow(true), SLOW);
     const answer = await draw(await want("preview"));
+    clearTimeout(slow);
+    onSlow(false);
     previewing = false;
     if (mine !== seq) {
       if (answer && performance.now() - lastPath > PATH_PATIENCE) followUp(here, false);

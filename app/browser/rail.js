@@ -3,11 +3,13 @@
 import { createChoice, createExplainer, createKnob, createSlider } from "./controls.js";
 import { fill, h } from "./dom.js";
 import { familyNamed, isOwn, shortName } from "./families.js";
+import { duration } from "./format.js";
 import { replaced } from "./store.js";
 
 export function createRail(description, store, { edit, scoreOnTest }) {
   const root = h("aside", { class: "rail", "aria-label": "Controls" });
   const more = h("span", { class: "more" });
+  const takes = h("p", { class: "hint takes", role: "status" });
   const sections = [modelsSection(), methodSection(), maskSection(), layersSection(), footSection()];
   fill(root, sections.map((section) => section.element));
 
@@ -112,7 +114,7 @@ export function createRail(description, store, { edit, scoreOnTest }) {
       summary.textContent = info.summary;
       kept(info.name, info.parameters, state.recipe.method.params ?? {});
     }
-    return { element: h("section", {}, heading("Method"), method.row, summary, knobs, explain.panel), set: setMethod };
+    return { element: h("section", {}, heading("Method"), method.row, summary, takes, knobs, explain.panel), set: setMethod };
   }
 
   function maskSection() {
@@ -203,12 +205,17 @@ export function createRail(description, store, { edit, scoreOnTest }) {
     };
   }
 
+  // How long a merge takes that does not come at once; null where none does.
+  function setTime(seconds) {
+    takes.textContent = seconds > 0 ? `This merge takes about ${duration(seconds)}; until then the charts show the one before.` : "";
+  }
+
   // What rooms put beside the heading of the models.
   function extend(elements) {
     fill(more, elements);
   }
 
-  return { element: root, set, extend };
+  return { element: root, set, extend, takes: setTime };
 }
 
 // Which experts a method merges, and how to choose others, where it does not take all of them as they are.

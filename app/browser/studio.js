@@ -38,6 +38,7 @@ export async function mount(root, functions, names, base) {
   const { description } = hello;
   const store = createStore(hello.state);
   const working = { live: false, edits: false };
+  let waited = 0;
 
   const panels = {
     accuracy: createAccuracyPanel(theme, (task) => rooms.task(task)),
@@ -45,7 +46,7 @@ export async function mount(root, functions, names, base) {
     layers: createLayersPanel(theme, store),
   };
   const history = createHistoryPanel({ server, notice, open: (row) => store.commit(row.state), pinChanged: () => (root.dataset.asked = loop.again()), save: (state, name) => rooms.save(state, name) });
-  const loop = createLoop((message) => server.live({ ...message, pinned: history.pinned() }), { onAnswer, onBusy, onLost });
+  const loop = createLoop((message) => server.live({ ...message, pinned: history.pinned() }), { onAnswer, onBusy, onLost, onSlow });
   const share = createShare(server, store, notice);
   const test = createTestScore((message) => server.score_on_test(message), { theme, store, notice, taken: hello.test_scores });
   const edit = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
@@ -104,6 +105,16 @@ export async function mount(root, functions, names, base) {
   function onBusy(live) {
     working.live = live;
     showBusy();
+  }
+
+  // A merge that keeps the page waiting says how long it takes; it may have come by the time that is known.
+  async function onSlow(slow) {
+    waited += 1;
+    const turn = waited;
+    rail.takes(null);
+    if (!slow) return;
+    const answer = await server.merge_time({ state: store.get() }).catch(() => null);
+    if (answer?.ok && turn === waited) rail.takes(answer.seconds);
   }
 
   function onEdits(any) {

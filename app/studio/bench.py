@@ -192,6 +192,14 @@ class ZooBench:
             return self._evaluator.evaluate(config, weights, tasks, split, subset, cancelled)
         return self._evaluator.finish(config, weights, tasks, first, cancelled)
 
+    def waiting(self, state: StudioState) -> float:
+        """Estimate the seconds until the state can be merged at once."""
+        return self._engine.waiting(state.recipe)
+
+    def prepare(self, state: StudioState, cancelled: Cancelled) -> None:
+        """Do what merging the state takes before layer scaling and λ."""
+        self._engine.prepare(state.recipe, cancelled)
+
     def path(self, state: StudioState, fine: bool, cancelled: Cancelled) -> Numbers:
         """Measure a path, keeping what is known.
 

@@ -32,6 +32,8 @@ __all__ = ["Studio"]
 
 _PATIENCE = 120.0
 """Seconds after which a live request is answered as busy."""
+_AT_ONCE = 0.3
+"""Seconds that a merge may take among the sliders of everybody; a slower one has a thread of its own."""
 _LOG = logging.getLogger("basin")
 
 
@@ -54,6 +56,7 @@ class Studio:
         self._callers = callers or Callers()
         self._ledger = ledger
         self._scheduler = scheduler
+        self._slow = Scheduler()
         self._errands = errands
         self._warming: threading.Thread | None = None
         self._closing = threading.Event()
@@ -65,6 +68,7 @@ class Studio:
             "account": self.account,
             "edit": self.edit,
             "live": self.live,
+            "merge_time": self.merge_time,
             "score_on_test": self.score_on_test,
             "share": self.share,
         }
@@ -78,6 +82,7 @@ class Studio:
         """Stop working and close the ledger."""
         self._closing.set()
         self._scheduler.close()
+        self._slow.close()
         self._errands.close()
         if self._warming is not None:
             self._warming.join(timeout=5)
@@ -128,12 +133,31 @@ class Studio:
         def work(cancelled: Cancelled) -> Answer:
             return self._live(visitor, request, state, cancelled)
 
-        future = self._scheduler.submit(visitor, request.page, kind, request.sequence, work)
         try:
+            await self._merged(visitor, request, state)
+            future = self._scheduler.submit(visitor, request.page, kind, request.sequence, work)
             return await asyncio.wait_for(asyncio.wrap_future(future), _PATIENCE)
         except TimeoutError:
             must = f"an answer comes within {_PATIENCE:.0f} seconds"
             raise BusyError(Problem(must, "none", "", "try again in a moment")) from None
+
+    async def _merged(self, visitor: str, request: LiveMessage, state: StudioState) -> None:
+        """Return when the state can be merged at once; a slow merge is made where no slider waits for it."""
+        if await asyncio.to_thread(self._workbench.waiting, state) <= _AT_ONCE:
+            return
+
+        def work(cancelled: Cancelled) -> None:
+            self._workbench.prepare(state, cancelled)
+
+        future = self._slow.submit(visitor, request.page, request.want, request.sequence, work)
+        await asyncio.wait_for(asyncio.wrap_future(future), _PATIENCE)
+
+    @answers_in_turn
+    async def merge_time(self, visitor: str, message: object) -> Answer:
+        """Estimate how long the state's merge takes, for a page that waits for it."""
+        fields = message_of(message, {"state": _NEEDED_STATE})
+        state = parse_state(fields["state"], self._workbench.families)
+        return {"seconds": await asyncio.to_thread(self._workbench.waiting, state)}
 
     @answers_in_turn
     async def score_on_test(self, visitor: str, message: object) -> Answer:

@@ -82,6 +82,12 @@ class Workbench(Protocol):
     def accuracy(self, state: StudioState, split: str, subset: str, cancelled: Cancelled) -> Scored:
         """Merge and measure; raises `CancelledError` when it was stopped."""
 
+    def waiting(self, state: StudioState) -> float:
+        """The seconds, about, until the state can be merged at once; 0 where it can."""
+
+    def prepare(self, state: StudioState, cancelled: Cancelled) -> None:
+        """Do what merging the state takes, so that it can be merged at once; raises `CancelledError`."""
+
     def path(self, state: StudioState, fine: bool, cancelled: Cancelled) -> Numbers:
         """Measure along the state's path."""
 

@@ -12,7 +12,7 @@ mask too. The numbers are those that the streaming engine writes, bit for bit on
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -21,22 +21,16 @@ import torch
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.engines.coefficients import after_combine, before_mask, profile, weight_tensor
 from merging_core.engines.crew import Crew
-from merging_core.engines.flat import (
-    all_finite,
-    combine_flat,
-    finish_flat,
-    gather_flat,
-    mask_flat,
-    norms_for_alpha,
-)
+from merging_core.engines.flat import all_finite, combine_flat, finish_flat, gather_flat, mask_flat, norms_for_alpha
 from merging_core.engines.kernel import non_finite, round_, runs
 from merging_core.engines.ladder import has_rank, ladder, ladder_thresholds, standings_flat
 from merging_core.engines.layer_stats import LayerStats, MaskStats, gram, layer_stats, mask_stats, squares
-from merging_core.engines.masking import is_identity, prepare_mask
+from merging_core.engines.masking import prepare_mask
 from merging_core.engines.plan import DTYPE_NAMES, Plan, Survey, price
 from merging_core.engines.pricing import amount
 from merging_core.engines.residency import Residency
 from merging_core.engines.residents import Residents, Shares
+from merging_core.engines.stage_keys import combined_key, input_keys, mask_keys
 from merging_core.engines.whole import Found, combine_leaves_, found_in, whole_leaves
 from merging_core.errors import PlanError, Problem
 from merging_core.masks.info import MaskSpec
@@ -109,6 +103,7 @@ class LiveEngine:
         self.memory_budget = memory_budget
         self._residents = Residents(catalog, self.device, memory_budget // 2)
         self._stages = Residency(memory_budget // 2)
+        self._paces: dict[str, float] = {}
         self._crew = Crew(self.device)
 
     @property
@@ -151,6 +146,25 @@ class LiveEngine:
             flat = round_(flat, _TORCH[dict(DTYPE_NAMES)[recipe.dtype]])
             self._check(flat, space, recipe.dtype)
         return Merged(self._all_leaves(flat, plan.survey), flat, plan, timings)
+
+    def waiting(self, recipe: Recipe) -> float:
+        """Estimate the seconds until the combination of a recipe is here: 0 where it is; raises as `plan` does.
+
+        That is what the plan expects, by the pace that the method had here the last time.
+        """
+        plan = self.plan(recipe)
+        keys = mask_keys(plan, input_keys(plan))
+        if self._stages.peek(combined_key(plan, keys)) is not None:
+            return 0.0
+        pace = self._paces.get(plan.stages.method.name)
+        return plan.merge_seconds if pace is None else pace * plan.merge_seconds
+
+    def prepare(self, recipe: Recipe, cancelled: Callable[[], bool] | None = None) -> None:
+        """Bring a recipe up to its combination, so that `merge` has it at once.
+
+        `cancelled()` is asked before each leaf that the method sees whole. Raises as `merge` does, and CancelledError.
+        """
+        self._until_combined(self.plan(recipe), {}, cancelled)
 
     def along_lambda(self, recipe: Recipe, lambda_: float) -> Merged:
         """Carry out a recipe at another λ: one multiplication and one addition once its stages are cached."""
@@ -207,44 +221,48 @@ class LiveEngine:
         scales = [found.lambda_] * len(segments) if found.layer_scaling.applies_to == "each" else factors
         return layer_stats(segments, grams, kept, merged, factors, scales)
 
-    def _until_combined(self, plan: Plan, timings: dict[str, float]) -> _Stage:
+    def _until_combined(
+        self, plan: Plan, timings: dict[str, float], cancelled: Callable[[], bool] | None = None
+    ) -> _Stage:
         """Bring every stage up to the combination, from the cache where nothing upstream changed."""
         found, space, surveyed = plan.stages, plan.space, plan.survey
         with self._timed(timings, "read"):
             base = self._residents.weights(surveyed.base, space) if surveyed.base is not None else None
             vectors, keys = self._inputs(plan)
+        begun = time.perf_counter()
         with self._timed(timings, "mask"):
-            masked, mask_keys = self._masked(plan, vectors, keys)
+            masked, masked_keys = self._masked(plan, vectors, keys)
         weights = weight_tensor(found, self.device)
-        combined_key = ("combined", mask_keys, found.weights, found.method.name, found.params)
+        key = combined_key(plan, masked_keys)
+
+        def combine() -> torch.Tensor:
+            made = self._combined(plan, masked, masked_keys, weights, cancelled)
+            self._paces[found.method.name] = (time.perf_counter() - begun) / plan.merge_seconds
+            return made
+
         with self._timed(timings, "combine"):
-            combined = self._stages.get(
-                combined_key,
-                lambda: self._combined(plan, masked, mask_keys, weights),
-                line=("combined", found.method.name, keys),
-            )
+            combined = self._stages.get(key, combine, line=("combined", found.method.name, keys))
         alpha = None
         if found.layer_scaling.needs_alpha and surveyed.base is not None and base is not None:
             with self._timed(timings, "alpha"):
                 origin = surveyed.base
                 raw = [self._residents.task_vector(origin, expert, space) for expert in surveyed.experts]
                 norms = self._stages.get(
-                    ("norms", combined_key, origin.content()),
+                    ("norms", key, origin.content()),
                     lambda: norms_for_alpha(raw, weights, combined, base, found.method.domain),
                     _small,
                 )
                 alpha = alpha_from_norms(*norms, len(raw), found.layer_scaling.alpha_rule)
-        return _Stage(vectors, masked, mask_keys, combined, combined_key, base, alpha)
+        return _Stage(vectors, masked, masked_keys, combined, key, base, alpha)
 
     def _inputs(self, plan: Plan) -> tuple[tuple[torch.Tensor, ...], tuple[Hashable, ...]]:
         """Return what the method combines, before the mask: task vectors, or weights in the weight domain."""
         surveyed, space, residents = plan.survey, plan.space, self._residents
         if plan.stages.method.domain == "weight" or surveyed.base is None:
             vectors = tuple(residents.weights(expert, space) for expert in surveyed.experts)
-            return vectors, tuple(("weights", expert.content(), space.size) for expert in surveyed.experts)
-        base = surveyed.base
-        vectors = tuple(residents.task_vector(base, expert, space) for expert in surveyed.experts)
-        return vectors, tuple(residents.task_vector_key(base, expert, space) for expert in surveyed.experts)
+        else:
+            vectors = tuple(residents.task_vector(surveyed.base, expert, space) for expert in surveyed.experts)
+        return vectors, input_keys(plan)
 
     def _masked(
         self, plan: Plan, vectors: Sequence[torch.Tensor], keys: Sequence[Hashable]
@@ -252,26 +270,27 @@ class LiveEngine:
         """Return each vector after layer scaling of each and its mask; the very same vector where both do nothing."""
         found, space = plan.stages, plan.space
         factors = before_mask(found, _depths(space))
-        untouched = all(factor == 1.0 for factor in factors)
-        random = found.stochastic
+        new_keys = mask_keys(plan, keys)
 
-        def one(expert: tuple[torch.Tensor, Hashable, MaskSpec, Checkpoint]) -> tuple[torch.Tensor, Hashable]:
-            vector, key, spec, checkpoint = expert
-            if untouched and is_identity(spec):
-                return vector, key
-            new_key = ("masked", key, spec, factors, found.seed if random else None)
-            content = checkpoint.content() if random else ""
-            made = self._stages.get(
+        def one(expert: tuple[torch.Tensor, Hashable, Hashable, MaskSpec, Checkpoint]) -> torch.Tensor:
+            vector, key, new_key, spec, checkpoint = expert
+            if new_key == key:
+                return vector
+            content = checkpoint.content() if found.stochastic else ""
+            return self._stages.get(
                 new_key, lambda: self._mask_one(plan, vector, key, spec, factors, content), line=("masked", key)
             )
-            return made, new_key
 
-        experts = zip(vectors, keys, found.masks, plan.survey.experts, strict=True)
-        made = list(self._crew(one, experts))
-        return tuple(vector for vector, _ in made), tuple(key for _, key in made)
+        experts = zip(vectors, keys, new_keys, found.masks, plan.survey.experts, strict=True)
+        return tuple(self._crew(one, experts)), new_keys
 
     def _combined(
-        self, plan: Plan, masked: Sequence[torch.Tensor], mask_keys: tuple[Hashable, ...], weights: torch.Tensor
+        self,
+        plan: Plan,
+        masked: Sequence[torch.Tensor],
+        mask_keys: tuple[Hashable, ...],
+        weights: torch.Tensor,
+        cancelled: Callable[[], bool] | None,
     ) -> torch.Tensor:
         """Combine all vectors; what a method finds before it knows weights and parameters is kept.
 
@@ -284,16 +303,15 @@ class LiveEngine:
         sums: Sequence[Mapping[str, torch.Tensor]] = ()
         if method.leaf_statistics:
             asked = tuple((statistic.name, statistic.of_blocks) for statistic in method.leaf_statistics)
-            known = self._stages.get(
+            of_leaves = self._stages.get(
                 ("leaf sums", asked, mask_keys), lambda: gather_flat(masked, method, spans, self._crew)
             )
-            sums = [known[place] for place in rest]
+            sums = [of_leaves[place] for place in rest]
         outside = [spans[place] for place in rest]
         out, context = combine_flat(masked, weights, method, found.params, outside, sums, self._crew)
         whole = [leaves[place] for place in seen]
-        return combine_leaves_(
-            out, masked, weights, method, context, whole, self._found(method, masked, mask_keys, whole), self._crew
-        )
+        known = self._found(method, masked, mask_keys, whole)
+        return combine_leaves_(out, masked, weights, method, context, whole, known, self._crew, cancelled)
 
     def _found(
         self,

@@ -17,12 +17,14 @@ from merging_core.checkpoints.files import Fingerprint
 from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
+from merging_core.cores import MAX_WORKERS, cores
 from merging_core.engines.pricing import (
     STREAMED_PIECE,
     Passes,
     amount,
     available_memory,
     live_memory,
+    merge_seconds,
     passes_of,
     seconds,
     streaming_memory,
@@ -100,6 +102,12 @@ class Plan:
     def output_bytes(self) -> int:
         """The bytes of the data of the merged checkpoint."""
         return sum(leaf.nbytes for leaf in self.outputs)
+
+    @property
+    def merge_seconds(self) -> float:
+        """Seconds that combining takes, about, where base and experts are in memory; more than 0."""
+        elements = self.space.size * len(self.survey.experts)
+        return merge_seconds(self.passes, max(1, elements), min(MAX_WORKERS, cores()))
 
     @property
     def estimated_seconds(self) -> float:

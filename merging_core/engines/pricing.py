@@ -23,6 +23,7 @@ __all__ = [
     "amount",
     "available_memory",
     "live_memory",
+    "merge_seconds",
     "passes_of",
     "seconds",
     "streaming_memory",
@@ -143,6 +144,15 @@ def seconds(passes: Passes, read_bytes: int, written_bytes: int, elements: int) 
     """
     disk = (passes.reads * read_bytes + written_bytes) / _DISK_BYTES_PER_SECOND
     return disk + passes.reads * elements / _ELEMENTS_PER_SECOND + passes.operations / _OPERATIONS_PER_SECOND
+
+
+def merge_seconds(passes: Passes, elements: int, workers: int) -> float:
+    """Estimate the time to combine what is in memory already, with the work on whole leaves spread over `workers`.
+
+    >>> merge_seconds(Passes(1, (), operations=4e10), 60_000_000, 2)
+    3.0
+    """
+    return elements / _ELEMENTS_PER_SECOND + passes.operations / (_OPERATIONS_PER_SECOND * workers)
 
 
 def _costs(stages: Stages, space: ParameterSpace) -> tuple[Cost, ...]:

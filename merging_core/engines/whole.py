@@ -5,12 +5,13 @@ Each leaf is worked on by one core of a CPU from end to end, several leaves side
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
 from merging_core.engines.crew import Crew
 from merging_core.engines.kernel import combine_whole
+from merging_core.errors import CancelledError, Problem
 from merging_core.methods.contract import CombineContext, MethodInfo
 from merging_core.methods.info import Parameters
 from merging_core.space.parameter_space import SpaceLeaf
@@ -45,13 +46,19 @@ def combine_leaves_(  # noqa: PLR0913
     leaves: Sequence[SpaceLeaf],
     found: Sequence[Found],
     crew: Crew,
+    cancelled: Callable[[], bool] | None = None,
 ) -> torch.Tensor:
-    """Write what the method makes of these leaves into the flat vector `out`; `found` comes from `found_in`."""
+    """Write what the method makes of these leaves into the flat vector `out`; `found` comes from `found_in`.
+
+    `cancelled()` is asked before each leaf; raises CancelledError when it says so.
+    """
     whole = info.whole_leaf
     if whole is None:
         return out
 
     def one(place: int) -> None:
+        if cancelled is not None and cancelled():
+            raise CancelledError(Problem("a merge runs while its answer is wanted", "a newer request"))
         leaf = leaves[place]
         known = [of_model[place] for of_model in found] if whole.of_each is not None else None
         views = [_view(vector, leaf) for vector in vectors]

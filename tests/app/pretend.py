@@ -10,6 +10,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,9 @@ class PretendBench:
         self.held: tuple[str, str] | None = None
         """What is held just now: split and subset."""
         self.fail: Exception | None = None
+        self.slow: dict[str, float] = {}
+        """Seconds that merges by a method are said to take; while they stand here, preparing one does not end."""
+        self.prepared: list[str] = []
 
     def models(self) -> None:
         return None
@@ -138,6 +142,17 @@ class PretendBench:
             "transductive": False,
         }
         return Scored(numbers, correct)
+
+    def waiting(self, state: StudioState) -> float:
+        return self.slow.get(state.recipe.method.name, 0.0)
+
+    def prepare(self, state: StudioState, cancelled: Cancelled) -> None:
+        name = state.recipe.method.name
+        self.prepared.append(name)
+        while name in self.slow and not cancelled():
+            time.sleep(0.002)
+        if cancelled():
+            raise CancelledError(Problem("a merge runs while its answer is wanted", "a newer request"))
 
     def path(self, state: StudioState, fine: bool, cancelled: Cancelled) -> Numbers:
         end = 1.5 if state.path.kind == "lambda" else 1.0

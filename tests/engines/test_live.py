@@ -16,7 +16,7 @@ from merging_core.checkpoints import Catalog
 from merging_core.engines import LiveEngine
 from merging_core.engines.ladder import ladder, ladder_thresholds
 from merging_core.engines.residency import LINE, Residency
-from merging_core.errors import NonFiniteError, PlanError, SpaceError
+from merging_core.errors import CancelledError, NonFiniteError, PlanError, SpaceError
 from merging_core.masks.info import MaskSpec
 from merging_core.masks.registry import mask
 from merging_core.methods.info import Parameters
@@ -260,3 +260,18 @@ def test_sorted_magnitudes_and_counting_find_the_same_thresholds(kind: str, dens
         found = ladder_thresholds(steps, [(start, stop)], spec)[0]
         counted = mask(kind).thresholds([vector[start:stop]], spec.params)
         assert found is not None and torch.equal(found, counted)
+
+
+def test_how_long_a_merge_takes_is_nothing_once_its_combination_is_here(made: Family, engine: LiveEngine) -> None:
+    recipe = made.recipe("iso_c")
+    assert engine.waiting(recipe) > 0.0
+    engine.prepare(recipe)
+    assert engine.waiting(recipe) == 0.0
+    assert engine.waiting(made.recipe("iso_c", **{"lambda": 0.5})) == 0.0
+    assert engine.waiting(made.recipe("iso_c", weights=[1.0, 2.0, 3.0])) > 0.0
+
+
+def test_a_merge_of_whole_leaves_stops_between_two_of_them(made: Family, engine: LiveEngine) -> None:
+    with pytest.raises(CancelledError):
+        engine.prepare(made.recipe("iso_c"), lambda: True)
+    assert engine.waiting(made.recipe("iso_c")) > 0.0

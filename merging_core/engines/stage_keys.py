@@ -1,0 +1,39 @@
+"""By what the live engine's stages are kept: the content of what they are computed from, and every setting upstream."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+
+from merging_core.engines.coefficients import before_mask
+from merging_core.engines.masking import is_identity
+from merging_core.engines.plan import Plan
+from merging_core.engines.residents import Residents
+
+__all__ = ["combined_key", "input_keys", "mask_keys"]
+
+
+def input_keys(plan: Plan) -> tuple[Hashable, ...]:
+    """Return the keys of what the method combines, before the mask: task vectors, or weights in the weight domain."""
+    surveyed, space = plan.survey, plan.space
+    if plan.stages.method.domain == "weight" or surveyed.base is None:
+        return tuple(("weights", expert.content(), space.size) for expert in surveyed.experts)
+    base = surveyed.base
+    return tuple(Residents.task_vector_key(base, expert, space) for expert in surveyed.experts)
+
+
+def mask_keys(plan: Plan, keys: Sequence[Hashable]) -> tuple[Hashable, ...]:
+    """Return the key of each vector after its mask: its own where layer scaling of each and mask do nothing."""
+    found = plan.stages
+    factors = before_mask(found, [leaf.depth for leaf in plan.space.leaves])
+    untouched = all(factor == 1.0 for factor in factors)
+    seed = found.seed if found.stochastic else None
+    return tuple(
+        key if untouched and is_identity(spec) else ("masked", key, spec, factors, seed)
+        for key, spec in zip(keys, found.masks, strict=True)
+    )
+
+
+def combined_key(plan: Plan, keys: Sequence[Hashable]) -> Hashable:
+    """Return the key of the combination of vectors with these keys."""
+    found = plan.stages
+    return ("combined", tuple(keys), found.weights, found.method.name, found.params)
