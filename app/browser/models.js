@@ -75,6 +75,7 @@ export function createModels({ server, store, notice, description, open }) {
     const answer = await sentences.attempt(() => server.models_list({}));
     if (!answer) return;
     offered = answer.checkpoints;
+    own.offer();
     const stays = (ref) => !ref?.startsWith("upload:") || offered.some((row) => row.ref === plain(ref));
     choose({ ...chosen, experts: chosen.experts.filter(stays), base: stays(chosen.base) ? chosen.base : null });
   }

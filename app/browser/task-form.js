@@ -9,13 +9,27 @@ const EXAMPLES = 400;
 const NAMED = 8;
 
 // `models()` gives the chosen { base, experts }; `prepare(specs, expert)` is told what to make, `ask` answers or says why not.
+// `offer(listed)` is told what of the visitor's and of the server's own can be chosen.
 export function createTaskForm(server, { models, ask, prepare }) {
-  const source = field("data set", { type: "text", placeholder: "owner/name, its address, or local:folder", autocomplete: "off", spellcheck: "false" });
+  const source = field("data set", { type: "text", placeholder: "owner/name, or its address", autocomplete: "off", spellcheck: "false" });
   const look = h("button", { type: "submit", class: "quiet boxed" }, "Look");
   const about = h("div", { class: "task-about" });
+  const here = choice("or data that are here", [], "", (value) => {
+    if (!value) return;
+    source.input.value = value;
+    see();
+  });
   const element = h("form", { class: "task-form", onsubmit: (event) => { event.preventDefault(); see(); } },
-    h("div", { class: "task-line" }, source.row, look), about);
+    h("div", { class: "task-line" }, source.row, look, here.row), about);
   let seen = null;
+  here.row.hidden = true;
+
+  function offer({ uploads, local }) {
+    const groups = [["your uploads", uploads.map((one) => [one.source, one.name])], ["on this server", local.map((name) => [name, name])]];
+    fill(here.input, h("option", { value: "" }, "—"), groups.filter(([, rows]) => rows.length).map(([title, rows]) =>
+      h("optgroup", { label: title }, rows.map(([value, text]) => h("option", { value }, text)))));
+    here.row.hidden = !uploads.length && !local.length;
+  }
 
   async function see(part = null) {
     look.disabled = true;
@@ -68,7 +82,7 @@ export function createTaskForm(server, { models, ask, prepare }) {
     prepare([spec], expert.input.value ? { [plain(expert.input.value)]: 0 } : {});
   }
 
-  return { element };
+  return { element, offer };
 }
 
 function field(title, attributes) {

@@ -8,7 +8,7 @@ import { createTaskForm } from "./task-form.js";
 
 // `models()` gives what is chosen, `use(chosen)` takes another choice, `changed()` hears that tasks came.
 export function createOwnTasks(server, description, { models, use, changed }) {
-  if (!server.tasks_list) return { element: null, show() {}, specs: () => [], taskOf: () => null };
+  if (!server.tasks_list) return { element: null, show() {}, offer() {}, specs: () => [], taskOf: () => null };
   const said = h("div", { class: "task-said", role: "status" });
   const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the work that is done" });
   const what = h("span", { class: "hint" });
@@ -30,6 +30,7 @@ export function createOwnTasks(server, description, { models, use, changed }) {
     const answer = await ask(() => server.tasks_list({ ...(family.specs ? { family: family.name } : {}) }));
     if (!answer) return;
     learn(answer.tasks);
+    form.offer(answer);
     drawWaiting();
     const list = server.presets_list ? await ask(() => server.presets_list({})) : null;
     fill(presets, (list?.presets ?? []).map((one) => h("button", { type: "button", class: "quiet boxed", title: one.sentence, onclick: () => load(one) }, one.title)));
@@ -42,6 +43,12 @@ export function createOwnTasks(server, description, { models, use, changed }) {
     const answer = await ask(() => server.tasks_list({ ...(family.specs ? { family: family.name } : {}) }));
     if (answer) learn(answer.tasks);
     drawWaiting();
+  }
+
+  // Data were uploaded, or deleted.
+  async function offer() {
+    const answer = await ask(() => server.tasks_list({}));
+    if (answer) form.offer(answer);
   }
 
   function learn(tasks) {
@@ -140,5 +147,5 @@ export function createOwnTasks(server, description, { models, use, changed }) {
     return description.tasks.filter((task) => task.spec && names.includes(task.name)).map((task) => task.spec);
   }
 
-  return { element, show, specs, taskOf: (ref) => trained.get(plain(ref)) ?? null };
+  return { element, show, offer, specs, taskOf: (ref) => trained.get(plain(ref)) ?? null };
 }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
+from merging_core.checkpoints.files import open_regular
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import CheckpointError, EvaluationError, Problem, closest
 from merging_core.evaluation.sources.folders import open_class_folders, open_table
@@ -14,10 +17,11 @@ from merging_core.evaluation.sources.pictures import PictureSet
 from merging_core.evaluation.splitting import portion
 from merging_core.evaluation.text_tasks import Text
 
-__all__ = ["limited", "local_data", "local_names", "open_pictures"]
+__all__ = ["columns_of_table", "limited", "local_data", "local_names", "open_pictures", "table_in"]
 
 _FILES = (".csv", ".parquet")
 _MOST = 200
+_HEAD_LINE = 1 << 16
 
 Labelled = tuple[Text, int]
 
@@ -58,7 +62,27 @@ def open_pictures(
         return open_parquet(source, shards=shards, image=image, label=label, classes=classes)
     if source.suffix.lower() == ".csv":
         return open_table(source, source.parent, classes=classes)
-    return open_class_folders(source)
+    table = table_in(source)
+    return open_table(table, source, classes=classes) if table is not None else open_class_folders(source)
+
+
+def table_in(folder: Path) -> Path | None:
+    """Return the table of paths and labels at the top of a folder of pictures; None where there is none, or several."""
+    tables = [path for path in folder.iterdir() if path.suffix.lower() == ".csv" and not path.name.startswith(".")]
+    return tables[0] if len(tables) == 1 and {"path", "label"} <= set(columns_of_table(tables[0])) else None
+
+
+def columns_of_table(table: Path) -> Sequence[str]:
+    """Return the names of a table's columns, out of its first line. Raises: EvaluationError."""
+    try:
+        with open_regular(table) as file:
+            text = file.read(_HEAD_LINE).decode("utf-8-sig", "replace").partition("\n")[0]
+    except CheckpointError as error:
+        raise EvaluationError(*error.problems) from None
+    names = next(csv.reader(StringIO(text)), [])
+    if not names:
+        raise EvaluationError(Problem("the first line of a table names its columns", "nothing", table.name))
+    return [name.strip() for name in names]
 
 
 def limited(splits: Mapping[str, Sequence[Labelled]], at_most: int, seed: str) -> tuple[dict[str, list[Labelled]], str]:

@@ -6,30 +6,27 @@ ends of shards and the first line of a table.
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
-from io import StringIO
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from app.tasks.local import local_data
+from app.tasks.local import columns_of_table, table_in
 from app.tasks.roles import in_words, roles_of
 from merging_core.checkpoints.files import open_regular
-from merging_core.errors import CheckpointError, EvaluationError, Problem
-from merging_core.evaluation.sources.folders import open_class_folders
+from merging_core.errors import CheckpointError, EvaluationError
+from merging_core.evaluation.sources.folders import open_class_folders, open_table
 from merging_core.evaluation.sources.footer import TAIL, Footer, footer_length, read_footer
-from merging_core.evaluation.sources.pictures import canonical_split
+from merging_core.evaluation.sources.pictures import PictureSet, canonical_split
 from merging_core.evaluation.sources.shards import column_of_kind, shards_by_split
 from merging_core.evaluation.sources.texts import TEXT_COLUMNS
 from merging_core.hub.data_ref import DataRef
 from merging_core.hub.data_sets import DataSets
 
-__all__ = ["look_at_hub", "look_at_local", "proposed"]
+__all__ = ["look_at_hub", "look_at_path", "proposed"]
 
 _PICTURES = ("image", "img", "picture")
 _LABELS = ("label", "labels", "fine_label", "class", "target")
 _MOST_NAMES = 400
-_HEAD_LINE = 1 << 16
 
 
 def look_at_hub(sets: DataSets, ref: DataRef, part: str | None) -> dict[str, Any]:
@@ -68,23 +65,18 @@ def look_at_hub(sets: DataSets, ref: DataRef, part: str | None) -> dict[str, Any
     }
 
 
-def look_at_local(root: Path, name: str) -> dict[str, Any]:
-    """Describe data in the server's own folder. Raises: EvaluationError."""
-    path = local_data(root, name)
-    about = {"source": f"local:{name}", "title": path.stem, "parts": ["default"], "part": "default", "bytes": 0}
+def look_at_path(path: Path, source: str, title: str) -> dict[str, Any]:
+    """Describe data that lie on this server: a file or a folder. Raises: EvaluationError."""
+    about = {"source": source, "title": title, "parts": ["default"], "part": "default", "bytes": 0}
     if path.suffix.lower() == ".csv":
-        columns = dict.fromkeys(_first_line(path), "text")
+        columns = dict.fromkeys(columns_of_table(path), "text")
+        if proposed(columns, {})["kind"] == "pictures":
+            return {**about, **_pictures(open_table(path, path.parent))}
         return {**about, "splits": [], "made": in_words(["all"], 0), **_columns(columns, {})}
     if path.is_dir() and next(path.rglob("*.parquet"), None) is None:
-        found = open_class_folders(path)
-        rows = [
-            {"name": split, "role": canonical_split(split) or "all", "rows": len(pictures.labels), "bytes": 0}
-            for split, pictures in found.splits.items()
-        ]
-        kinds = {"kind": "pictures", "input": None, "second": None, "label": None}
-        classes = list(found.classes[:_MOST_NAMES])
-        made = in_words(list(found.splits), 0)
-        return {**about, "splits": rows, "made": made, "columns": [], "proposed": kinds, "classes": classes}
+        table = table_in(path)
+        found = open_table(table, path) if table is not None else open_class_folders(path)
+        return {**about, **_pictures(found)}
     shards = shards_by_split(path)
     ends = {split: [_end(file) for file in files] for split, files in shards.items()}
     rows = [
@@ -116,6 +108,19 @@ def proposed(columns: Mapping[str, str], features: Mapping[str, Any]) -> dict[st
     return {"kind": "texts" if text is not None else None, "input": text, "second": pair, "label": label}
 
 
+def _pictures(found: PictureSet) -> dict[str, Any]:
+    """Describe pictures in files: there are no columns to choose."""
+    rows = [
+        {"name": split, "role": canonical_split(split) or "all", "rows": len(pictures.labels), "bytes": 0}
+        for split, pictures in found.splits.items()
+    ]
+    kinds = {"kind": "pictures", "input": None, "second": None, "label": None}
+    classes = list(found.classes[:_MOST_NAMES])
+    return {
+        "splits": rows, "made": in_words(list(found.splits), 0), "columns": [], "proposed": kinds, "classes": classes
+    }  # fmt: skip
+
+
 def _columns(columns: Mapping[str, str], features: Mapping[str, Any]) -> dict[str, Any]:
     found = proposed(columns, features)
     names = features.get(found["label"] or "", {}).get("names")
@@ -134,15 +139,3 @@ def _end(shard: Path) -> Footer:
             return read_footer(file.read(length))
     except CheckpointError as error:
         raise EvaluationError(*error.problems) from None
-
-
-def _first_line(table: Path) -> Sequence[str]:
-    try:
-        with open_regular(table) as file:
-            text = file.read(_HEAD_LINE).decode("utf-8-sig", "replace").partition("\n")[0]
-    except CheckpointError as error:
-        raise EvaluationError(*error.problems) from None
-    names = next(csv.reader(StringIO(text)), [])
-    if not names:
-        raise EvaluationError(Problem("the first line of a table names its columns", "nothing", table.name))
-    return [name.strip() for name in names]

@@ -17,10 +17,12 @@ from app.own_family import LONGEST_NAME, family_named
 from app.studio.description import describe_task
 from app.studio.messages import MessageError, is_text, message_of
 from app.tasks import work
-from app.tasks.local import local_names
-from app.tasks.looking import look_at_hub, look_at_local
+from app.tasks.local import local_data, local_names
+from app.tasks.looking import look_at_hub, look_at_path
 from app.tasks.shelf import TaskShelf, VisitorsDoor
 from app.tasks.spec import TaskSpec, parse_spec
+from app.tasks.uploaded import data_of, is_upload, source_of, uploaded_path
+from app.uploads.shelf import Uploads
 from merging_core.checkpoints.ref import ref_of_url
 from merging_core.errors import BasinError, EvaluationError, Problem
 from merging_core.evaluation.prompt_templates import templates_for
@@ -38,8 +40,8 @@ _LONGEST = 300
 class TaskPlaces:
     """Where things lie that a job of preparing needs."""
 
-    def __init__(self, zoo: Path, models: Path | None, data: Path | None) -> None:
-        self.zoo, self.models, self.data = zoo, models, data
+    def __init__(self, zoo: Path, models: Path | None, data: Path | None, uploads: Uploads | None = None) -> None:
+        self.zoo, self.models, self.data, self.uploads = zoo, models, data, uploads
 
 
 class TaskDesk:
@@ -74,7 +76,7 @@ class TaskDesk:
         fields = message_of(
             message,
             {
-                "source": (True, "source is a data set of the Hub, or local: and a name", is_text(_LONGEST)),
+                "source": (True, "source is a data set of the Hub, an upload, or local: and a name", is_text(_LONGEST)),
                 "part": (False, "part is text", is_text(100)),
                 "model": (False, "model is a reference or a model's page", is_text(_LONGEST)),
             },
@@ -82,8 +84,11 @@ class TaskDesk:
 
         def work(cancelled: Cancelled) -> Answer:
             source = fields["source"].strip()
-            if source.startswith("local:"):
-                found = look_at_local(self._data(), source.removeprefix("local:"))
+            if is_upload(source):
+                found = self._look_at_upload(visitor, source_of(source))
+            elif source.startswith("local:"):
+                path = local_data(self._data(), source.removeprefix("local:"))
+                found = look_at_path(path, source, path.stem)
             else:
                 sets = DataSets(self._opened().for_caller())
                 found = look_at_hub(sets, data_ref_of_address(source), fields["part"] or None)
@@ -129,7 +134,9 @@ class TaskDesk:
         def look(cancelled: Cancelled) -> Answer:
             rows = [self._row(spec) for spec in {spec.digest: spec for spec in specs}.values()]
             names = local_names(self._places.data) if self._places.data is not None else ()
-            return {"tasks": rows, "local": [f"local:{name}" for name in names], "hub": self._hub is not None}
+            mine = [{"source": source_of(one.ref), "name": one.name} for one in data_of(self._places.uploads, visitor)]
+            local = [f"local:{name}" for name in names]
+            return {"tasks": rows, "local": local, "uploads": mine, "hub": self._hub is not None}
 
         return await self._turn(visitor, "tasks list", look)
 
@@ -156,6 +163,10 @@ class TaskDesk:
                 self._jobs.forget(visitor, job.id)
         title = specs[0].title + (f" and {len(specs) - 1} more" if len(specs) > 1 else "")
         places = self._places
+        waiting = [spec for spec in specs if not self._shelf.is_prepared(spec)]
+        named = dict.fromkeys(ref for spec in waiting for ref in (spec.source, spec.model))
+        sources = {spec.source for spec in waiting if is_upload(spec.source)}
+        uploaded = {source: str(uploaded_path(places.uploads, source)) for source in sources}
         return self._jobs.submit(
             visitor,
             title=title,
@@ -166,6 +177,8 @@ class TaskDesk:
                 "zoo": str(places.zoo),
                 "models": str(places.models) if places.models is not None else None,
                 "data": str(places.data) if places.data is not None else None,
+                "uploaded": uploaded,
+                "uploads": str(places.uploads.root.absolute()) if places.uploads is not None else None,
                 "hub": None
                 if hub is None
                 else {
@@ -178,20 +191,33 @@ class TaskDesk:
             key=key,
             kind="task",
             secret=caller().token,
+            uses=tuple(ref for ref in named if is_upload(ref)),
         )
 
     def _missing(self, spec: TaskSpec) -> int:
         """Return the bytes that preparing a task downloads; finds a part or a split that is not there."""
         from app.tasks.roles import roles_of
 
-        if not spec.source.startswith("hub:"):
-            if spec.source.startswith("local:"):
-                look_at_local(self._data(), spec.source.removeprefix("local:"))
+        if is_upload(spec.source):
+            uploaded_path(self._places.uploads, spec.source)
+            return 0
+        if spec.source.startswith("local:"):
+            local_data(self._data(), spec.source.removeprefix("local:"))
             return 0
         sets = DataSets(self._opened().for_caller())
         found = sets.list(data_ref(spec.source))
         roles = roles_of(found.of(spec.config), dict(spec.splits), spec.title)
         return sets.missing_bytes(found.ref, [file for shards in roles.values() for file in shards])
+
+    def _look_at_upload(self, visitor: str, source: str) -> dict[str, Any]:
+        """Describe an upload, under the name that this visitor gave it."""
+        path = uploaded_path(self._places.uploads, source)
+        mine = (one.name for one in data_of(self._places.uploads, visitor) if source_of(one.ref) == source)
+        found = look_at_path(path, source, next(mine, source[:15]))
+        if path.is_file() and found["proposed"]["kind"] == "pictures" and not found["columns"]:
+            must, fix = "pictures lie beside the table that names them", "upload one zip archive of both"
+            raise EvaluationError(Problem(must, "a table alone", found["title"], fix))
+        return found
 
     def _row(self, spec: TaskSpec) -> dict[str, Any]:
         """Describe a task, prepared or not; of one that this visitor may not have, say why."""

@@ -58,6 +58,7 @@ class _Bench:
     def __init__(self, payload: dict[str, Any], folder: Path, reporter: Reporter) -> None:
         from merging_core.checkpoints import Catalog
         from merging_core.checkpoints.local import LocalFolders
+        from merging_core.checkpoints.uploads import UploadedCheckpoints
         from merging_core.checkpoints.zoo import load_zoo
         from merging_core.hub.client import Hub
 
@@ -66,13 +67,17 @@ class _Bench:
         self.span = (0.0, 1.0)
         self._data = Path(payload["data"]) if payload["data"] else None
         self._folder = folder
-        given, models = payload["hub"], payload["models"]
+        self._uploaded: dict[str, str] = payload["uploaded"]
+        given, models, uploads = payload["hub"], payload["models"], payload["uploads"]
         self.hub: Hub | None = None
         if given is not None:
             limits: dict[str, Any] = {"largest": given["largest"], "budget": given["budget"]}
             self.hub = Hub(given["endpoint"], reporter.secret, Path(given["cache"]), **limits)
         self.catalog: Catalog = Catalog(
-            load_zoo(Path(payload["zoo"])), local=LocalFolders(Path(models)) if models else None, hub=self.hub
+            load_zoo(Path(payload["zoo"])),
+            local=LocalFolders(Path(models)) if models else None,
+            hub=self.hub,
+            uploads=UploadedCheckpoints(Path(uploads)) if uploads else None,
         )
 
     def made(self, spec: TaskSpec) -> AnyPrepared:
@@ -102,6 +107,8 @@ class _Bench:
         """Return where the data lie, and their shards by split where these are known."""
         if spec.source.startswith("hub:"):
             return self._downloaded(spec)
+        if spec.source in self._uploaded:
+            return Path(self._uploaded[spec.source]), None
         from app.tasks.local import local_data
 
         if self._data is None or not spec.source.startswith("local:"):

@@ -140,15 +140,19 @@ def _is_wanted(parts: tuple[str, ...]) -> bool:
 
 
 def _without_wrapper(paths: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Leave out a folder around everything: below it are folders still, and it is no split.
+    """Leave out a folder around everything: below it are folders still, or a table, and it is no split.
 
     >>> _without_wrapper([("pets", "cat", "1.png"), ("pets", "dog", "1.png")])
     [('cat', '1.png'), ('dog', '1.png')]
+    >>> _without_wrapper([("pets", "1.png"), ("pets", "labels.csv")])
+    [('1.png',), ('labels.csv',)]
     >>> _without_wrapper([("train", "cat", "1.png")])
     [('train', 'cat', '1.png')]
     """
     tops = {path[0] for path in paths}
-    if len(tops) == 1 and all(len(path) > 2 for path in paths) and canonical_split(next(iter(tops))) is None:
+    folders = all(len(path) > 2 for path in paths)
+    table = any(len(path) == 2 and path[1].lower().endswith(_TABLE) for path in paths)
+    if len(tops) == 1 and min(map(len, paths)) > 1 and (folders or table) and canonical_split(next(iter(tops))) is None:
         return [path[1:] for path in paths]
     return paths
 

@@ -13,7 +13,7 @@ from typing import Any
 from app.callers import Caller, called_by
 from app.hub.service import HubDesk
 from app.hub.source import VisitorsHub
-from app.jobs import Jobs
+from app.jobs import Job, Jobs
 from app.live import Scheduler
 from app.models.service import Models
 from app.presets.reading import FOLDER, read_presets
@@ -21,11 +21,13 @@ from app.presets.service import Presets
 from app.settings import Settings
 from app.studio.bench import ZooBench
 from app.tasks.service import TaskDesk, TaskPlaces
+from app.uploads.intake import Intake
+from app.uploads.shelf import UploadLimits, Uploads
 from merging_core.hub.client import Hub
 from tests.evaluation.test_picture_tasks import labels_of, write_shard
 from tests.hub.server import ADA, BOB
 
-__all__ = ["ANN", "BEN", "Place", "opened", "shards"]
+__all__ = ["ANN", "BEN", "Place", "ended", "opened", "shards"]
 
 ANN, BEN = Caller("ann", ADA), Caller("ben", BOB)
 WAIT = 60
@@ -39,6 +41,7 @@ class Place:
     desk: TaskDesk
     picker: Models
     jobs: Jobs
+    uploads: Uploads
     more: tuple[Any, ...] = ()
 
     def ask(self, who: Caller, name: str, message: dict[str, Any]) -> dict[str, Any]:
@@ -50,6 +53,13 @@ class Place:
             found: dict[str, Any] = asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
         return found
 
+    def given(self, who: Caller, name: str, data: bytes) -> str:
+        """Upload data as a visitor, and return what a task calls them."""
+        with self.uploads.arriving(who.visitor, len(data)) as arrival:
+            intake = Intake(arrival.folder, "data", name, len(data))
+            intake.take(data)
+            return arrival.keep(intake.finish(10**8), name).ref.partition("/")[0]
+
     def prepared(self, who: Caller, *specs: dict[str, Any]) -> dict[str, Any]:
         """Have tasks prepared, and wait for the end of the job."""
         return self.done(who, "task_prepare", {"specs": list(specs)})
@@ -58,13 +68,18 @@ class Place:
         """Start a job and wait for its end."""
         answer = self.ask(who, name, message)
         assert answer["ok"], answer
-        ended = threading.Event()
-        for _ in range(WAIT * 20):
-            job = self.jobs.get(who.visitor, answer["job"]["id"])
-            if job.state not in ("queued", "running"):
-                return {**answer, "job": job}
-            ended.wait(0.05)
-        raise AssertionError("the job does not end")
+        return {**answer, "job": ended(self, who, answer["job"]["id"])}
+
+
+def ended(place: Place, who: Caller, id_: str) -> Job:
+    """Wait for the end of a job."""
+    pause = threading.Event()
+    for _ in range(WAIT * 20):
+        job = place.jobs.get(who.visitor, id_)
+        if job.state not in ("queued", "running"):
+            return job
+        pause.wait(0.05)
+    raise AssertionError("the job does not end")
 
 
 @contextmanager
@@ -73,9 +88,10 @@ def opened(folder: Path, models: Path | None, hub: Hub | None = None, data: Path
     environment = {"BASIN_DEVICE": "cpu", "BASIN_DATA": str(folder / "data")}
     settings = Settings.from_env(environment | ({"BASIN_MODELS": str(models)} if models is not None else {}))
     door = VisitorsHub(hub) if hub is not None else None
-    bench = ZooBench(settings, hub=door)
     scheduler, jobs = Scheduler(), Jobs(settings.scratch)
-    places = TaskPlaces(settings.zoo, settings.models, data)
+    uploads = Uploads(settings.scratch, UploadLimits(10**8, 10**9, 10**9), used=jobs.used)
+    bench = ZooBench(settings, hub=door, uploads=uploads.checkpoints)
+    places = TaskPlaces(settings.zoo, settings.models, data, uploads)
     desk = TaskDesk(bench.shelf, door, places, bench.families, scheduler, jobs)
     try:
         more = (
@@ -83,9 +99,10 @@ def opened(folder: Path, models: Path | None, hub: Hub | None = None, data: Path
             if door is None
             else (HubDesk(door, scheduler, jobs), Presets(read_presets(FOLDER), bench.shelf, door, scheduler))
         )
-        yield Place(bench, desk, Models(bench, scheduler, hub=door), jobs, more)
+        yield Place(bench, desk, Models(bench, scheduler, hub=door), jobs, uploads, more)
     finally:
         jobs.close()
+        uploads.close()
         scheduler.close()
 
 

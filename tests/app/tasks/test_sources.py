@@ -1,0 +1,152 @@
+"""Tasks of data that lie on the server: its own folders, and what visitors uploaded; pictures and texts."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.callers import called_by
+from app.live import BusyError
+from app.state import parse_state
+from app.tasks.spec import parse_spec
+from tests.app.tasks.places import ANN, BEN, Place, ended, opened
+from tests.evaluation.models import write_tokenizer
+from tests.evaluation.test_clip_benchmark import write_benchmark
+from tests.evaluation.test_picture_tasks import CLASSES, class_folders, labels_of, tile, write_shard
+from tests.evaluation.test_text_tasks import TEXTS, model_of
+
+MOODS = ("calm", "glad", "sad")
+
+
+def texts(n: int = 60) -> str:
+    rows = [f"{TEXTS[index % len(TEXTS)]} {index % 7},{MOODS[index % 3]}" for index in range(n)]
+    return "\n".join(["text,label", *rows])
+
+
+def table(n: int = 20) -> str:
+    return "\n".join(["path,label", *(f"{name}/{index:03}.png,{name}" for name in CLASSES for index in range(n))])
+
+
+def zipped(files: Mapping[str, bytes]) -> bytes:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return out.getvalue()
+
+
+def pictures(n: int = 20) -> dict[str, bytes]:
+    return {f"{name}/{index:03}.png": tile(label, index) for label, name in enumerate(CLASSES) for index in range(n)}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_benchmark(folder)
+    for seed, name in enumerate(("mood", "other")):
+        model_of("Bert", folder / name, seed=seed)
+        write_tokenizer(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What lies below the folder of the server's own data."""
+    folder = tmp_path_factory.mktemp("data")
+    class_folders(folder / "pets", 20)
+    class_folders(folder / "listed", 20)
+    (folder / "listed" / "labels.csv").write_text(table())
+    (folder / "moods.csv").write_text(texts())
+    write_shard(folder / "shard.parquet", labels_of(60))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(models: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    with opened(tmp_path_factory.mktemp("server"), models, data=data) as made:
+        yield made
+
+
+def measured(place: Place, spec: dict[str, Any], base: str, expert: str) -> dict[str, Any]:
+    """Have a task prepared and measure a merge on it."""
+    job = place.prepared(ANN, spec)["job"]
+    assert job.state == "done", job.problems
+    name = parse_spec(spec).name
+    experts = [{"ref": expert, "task": name}]
+    answer = place.ask(ANN, "models_check", {"base": base, "experts": experts, "tasks": [name], "specs": [spec]})
+    assert answer["ok"], answer
+    with called_by(ANN):
+        state = parse_state(answer["state"], place.bench.families)
+        numbers = place.bench.accuracy(state, "validation", "full", lambda: False).numbers
+    (found,) = numbers["tasks"]
+    assert found["n"] > 0 and len(found["interval"]) == 2
+    return dict(found)
+
+
+@pytest.mark.parametrize("name", ["pets", "listed", "shard.parquet"])
+def test_pictures_in_a_folder_of_the_server_become_a_task(place: Place, name: str) -> None:
+    seen = place.ask(ANN, "task_look", {"source": f"local:{name}"})
+    assert seen["ok"], seen
+    assert (seen["classes"], seen["proposed"]["kind"]) == (list(CLASSES), "pictures")
+    assert [row["rows"] for row in seen["splits"]] == [60]
+    spec = {"source": seen["source"], "head": "zero_shot", "model": "local:clip", "at_most": 20}
+    assert measured(place, spec, "local:base", "local:one")["n"] >= 9
+
+
+@pytest.mark.parametrize("form", ["folders", "table", "wrapped"])
+def test_an_uploaded_archive_becomes_a_task(place: Place, form: str) -> None:
+    files = pictures() if form == "folders" else {**pictures(), "labels.csv": table().encode()}
+    inside = {f"mine/{name}": one for name, one in files.items()} if form == "wrapped" else files
+    source = place.given(ANN, "pets.zip", zipped(inside))
+    rows = place.ask(ANN, "tasks_list", {})["uploads"]
+    assert {"source": source, "name": "pets.zip"} in rows
+    assert source not in str(place.ask(BEN, "tasks_list", {})["uploads"])
+    seen = place.ask(ANN, "task_look", {"source": f"{source}/pets"})
+    assert seen["ok"], seen
+    assert (seen["source"], seen["title"], seen["classes"]) == (source, "pets.zip", list(CLASSES))
+    spec = {"source": source, "head": "zero_shot", "model": "local:clip", "at_most": 20}
+    assert measured(place, spec, "local:base", "local:one")["n"] >= 9
+
+
+@pytest.mark.parametrize("where", ["local", "upload"])
+def test_texts_are_measured_with_the_classifier_of_an_expert(place: Place, where: str) -> None:
+    source = "local:moods.csv" if where == "local" else place.given(ANN, "moods.csv", texts(66).encode())
+    seen = place.ask(ANN, "task_look", {"source": source, "model": "local:mood"})
+    assert seen["proposed"] == {"kind": "texts", "input": "text", "second": None, "label": "label"}
+    spec = {"source": source, "kind": "texts", "head": "own", "model": "local:mood", "at_most": 20}
+    assert measured(place, spec, "local:mood", "local:other")["n"] >= 9
+
+
+def test_a_table_of_paths_alone_is_said_to_want_its_pictures(place: Place) -> None:
+    answer = place.ask(ANN, "task_look", {"source": place.given(ANN, "labels.csv", table().encode())})
+    (problem,) = answer["problems"]
+    assert "pictures lie beside the table that names them" in problem["sentence"]
+
+
+def test_an_upload_that_is_gone_is_one_sentence_and_what_was_prepared_stays(place: Place) -> None:
+    source = place.given(ANN, "moods.csv", texts(63).encode())
+    spec = {"source": source, "kind": "texts", "head": "own", "model": "local:mood", "at_most": 20}
+    assert place.prepared(ANN, spec)["job"].state == "done"
+    place.uploads.delete(ANN.visitor, source)
+    for name, message in (("task_look", {"source": source}), ("task_prepare", {"spec": {**spec, "seed": 1}})):
+        (problem,) = place.ask(BEN, name, message)["problems"]
+        assert "the data are on this server" in problem["sentence"] and "another server" in problem["sentence"]
+    assert place.ask(BEN, "task_prepare", {"spec": spec})["ok"]
+
+
+def test_an_upload_stays_while_its_task_is_being_prepared(place: Place) -> None:
+    source = place.given(BEN, "many.zip", zipped(pictures(300)))
+    spec = {"source": source, "head": "zero_shot", "model": "local:clip", "at_most": 300}
+    job = place.ask(BEN, "task_prepare", {"spec": spec})["job"]
+    with pytest.raises(BusyError, match="one that a job needs"):
+        place.uploads.delete(BEN.visitor, source)
+    place.jobs.cancel(BEN.visitor, job["id"])
+    assert ended(place, BEN, job["id"]).state == "cancelled"
+    root = place.bench.shelf.root
+    assert not (root / parse_spec(spec).digest).exists() and not list(root.glob(".*-*"))
+    place.uploads.delete(BEN.visitor, source)
