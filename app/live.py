@@ -39,7 +39,7 @@ _RESUMABLE = frozenset({"fine path", "trade-off"})
 _SLICE = 0.1
 """Seconds that resumable work runs while others wait."""
 
-URGENCY = ("preview", "path", "layers", "try", "settle", "look", "fine path", "trade-off", "search")
+URGENCY = ("preview", "path", "layers", "try", "settle", "look", "text", "fine path", "trade-off", "search")
 """Kinds of live work, most urgent first. Other kinds (such as a test score) come last and are never superseded; what
 may take long has a scheduler of its own, so that live work never waits for it."""
 

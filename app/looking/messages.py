@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.looking.texts import LONGEST_TEXT
 from app.own_family import LONGEST_NAME
 from app.studio.messages import MessageError, is_text, message_of
 from merging_core.errors import Problem
 
-__all__ = ["LONGEST_PICTURE", "ExamplesMessage", "LookMessage", "TradeOffMessage", "TryMessage"]
+__all__ = ["LONGEST_PICTURE", "ExamplesMessage", "LookMessage", "TextMessage", "TradeOffMessage", "TryMessage"]
 
 LONGEST_PICTURE = 8 * 1024
 """Characters of a picture in base64."""
@@ -85,6 +86,23 @@ class LookMessage:
         """Read a message; raises `MessageError`."""
         message = message_of(value, {"seq": _SEQUENCE, "page": _PAGE, "state": _STATE, "task": _TASK})
         return cls(message["seq"], message["page"] or "", message["state"], message["task"])
+
+
+@dataclass(frozen=True)
+class TextMessage:
+    """A text for all models; without one, whether they read any."""
+
+    sequence: int
+    page: str
+    state: object
+    text: str | None
+
+    @classmethod
+    def read(cls, value: object) -> TextMessage:
+        """Read a message; raises `MessageError`."""
+        text: _Check = (False, f"text has at most {LONGEST_TEXT:,} characters", is_text(LONGEST_TEXT))
+        message = message_of(value, {"seq": _SEQUENCE, "page": _PAGE, "state": _STATE, "text": text})
+        return cls(message["seq"], message["page"] or "", message["state"], message["text"])
 
 
 @dataclass(frozen=True)

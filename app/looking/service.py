@@ -1,4 +1,4 @@
-"""What the page asks when it looks closer: one picture for all models, one task of a merge, one expert's trade-off.
+"""What the page asks when it looks closer: one picture or text for all models, one task of a merge, one trade-off.
 
 Each answer waits for its turn with the scheduler, as a kind of its own on a page of its own: it is superseded by the
 next of its kind and never by a slider.
@@ -17,7 +17,8 @@ from app.charts import trade_off as trade_off_chart
 from app.families import Family
 from app.live import Cancelled, Scheduler
 from app.looking.looks import Looks
-from app.looking.messages import ExamplesMessage, LookMessage, TradeOffMessage, TryMessage
+from app.looking.messages import ExamplesMessage, LookMessage, TextMessage, TradeOffMessage, TryMessage
+from app.looking.texts import TextLosses
 from app.looking.trade_off import TradeOffs
 from app.notices import Answer, answers, answers_in_turn
 from app.own_family import family_named
@@ -36,6 +37,7 @@ class Looking:
         self._scheduler = scheduler
         self._looks = Looks(models)
         self._trade_offs = TradeOffs(models)
+        self._texts = TextLosses(models)
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""
@@ -44,6 +46,7 @@ class Looking:
             "try_picture": self.try_picture,
             "look_closer": self.look_closer,
             "trade_off": self.trade_off,
+            "text_loss": self.text_loss,
         }
 
     @answers
@@ -94,6 +97,21 @@ class Looking:
             return {"numbers": numbers, "figures": {"trade_off": trade_off_chart.figure_of(numbers)}}
 
         return await self._turn(visitor, "trade-off", asked.page, asked.sequence, work)
+
+    @answers_in_turn
+    async def text_loss(self, visitor: str, message: object) -> Answer:
+        """Ask merge, base and experts how surprised they are by a text; without one, whether they read any."""
+        asked = TextMessage.read(message)
+        state = parse_state(asked.state, self._families)
+        family = family_named(self._families, state.family)
+        text = asked.text
+
+        def work(cancelled: Cancelled) -> Answer:
+            if text is None:
+                return {"numbers": self._texts.about(family)}
+            return {"numbers": self._texts.loss(state, family, text, cancelled)}
+
+        return await self._turn(visitor, "text", asked.page, asked.sequence, work)
 
     async def _turn(
         self, visitor: str, kind: str, page: str, sequence: int, work: Callable[[Cancelled], Answer]

@@ -55,8 +55,8 @@ class TextTokenizer:
         return [(list(row.ids), list(row.type_ids)) for row in encoded]
 
 
-def read_tokenizer(folder: Path) -> TextTokenizer:
-    """Read `tokenizer.json` of a checkpoint's folder.
+def read_tokenizer(folder: Path, *, root: Path | None = None) -> TextTokenizer:
+    """Read `tokenizer.json` of a checkpoint's folder; a link may lead to a file inside `root`, else inside the folder.
 
     Raises EvaluationError where there is none (older checkpoints keep their vocabulary in other files), or it cannot
     be read.
@@ -65,7 +65,7 @@ def read_tokenizer(folder: Path) -> TextTokenizer:
 
     fix = "save the checkpoint's tokenizer with transformers, which writes tokenizer.json"
     try:
-        with open_regular(folder / "tokenizer.json", root=folder) as file:
+        with open_regular(folder / "tokenizer.json", root=root or folder) as file:
             data = file.read(_TOKENIZER_BYTES + 1)
     except CheckpointError as error:
         raise EvaluationError(*(Problem(one.must, one.got, one.where, fix) for one in error.problems)) from None
