@@ -47,10 +47,10 @@ def open_database(
 
     >>> opened = open_database(None, "ledger", "Scores", ["CREATE TABLE t (x)"], shared_disk=False, now=datetime.now)
     >>> opened.kind, opened.notice
-    ('memory', 'Scores are kept until the server stops: no data folder can be written.')
+    ('memory', 'Scores are kept until the server stops: it has no data folder that lasts.')
     """
     if folder is None:
-        return _in_memory(steps, f"{what} are kept until the server stops: no data folder can be written.")
+        return _in_memory(steps, f"{what} are kept until the server stops: it has no data folder that lasts.")
     path, notice = folder / f"{name}.sqlite", ""
     try:
         connection = _open_file(path, steps, shared_disk)

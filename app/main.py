@@ -33,6 +33,7 @@ from app.presets.reading import FOLDER as PRESETS
 from app.presets.reading import read_presets
 from app.presets.service import Presets
 from app.publish.service import Publishing
+from app.quiet_space import without_header, without_reloading
 from app.serving import BrowserFiles
 from app.settings import Settings, SettingsError
 from app.signing_in import SignInMiddleware
@@ -79,6 +80,7 @@ class Basin(gr.Blocks):
     ) -> None:
         self.settings = settings
         super().__init__(title="Basin", analytics_enabled=False, fill_width=True, fill_height=True)
+        without_header(self)
         self.studio = studio
         self.shelf = shelf
         self.jobs = jobs
@@ -106,24 +108,25 @@ class Basin(gr.Blocks):
             *download_routes(self.jobs),
             *upload_routes(self.uploads, cookie),
         ]
-        _, url, _ = self.launch(
-            server_name=settings.host,
-            server_port=settings.port,
-            root_path=settings.root_path or None,
-            css=_CSS,
-            footer_links=[],
-            run_history=False,
-            show_error=False,
-            share=False,
-            pwa=False,
-            ssr_mode=False,
-            mcp_server=self.settings.mcp,
-            enable_monitoring=False,
-            max_file_size="1mb",
-            prevent_thread_lock=True,
-            quiet=True,
-            app_kwargs={"routes": routes, "middleware": middleware},
-        )
+        with without_reloading():
+            _, url, _ = self.launch(
+                server_name=settings.host,
+                server_port=settings.port,
+                root_path=settings.root_path or None,
+                css=_CSS,
+                footer_links=[],
+                run_history=False,
+                show_error=False,
+                share=False,
+                pwa=False,
+                ssr_mode=False,
+                mcp_server=self.settings.mcp,
+                enable_monitoring=False,
+                max_file_size="1mb",
+                prevent_thread_lock=True,
+                quiet=True,
+                app_kwargs={"routes": routes, "middleware": middleware},
+            )
         self.studio.warm()
         self.browser_files.pack()
         if not quiet:

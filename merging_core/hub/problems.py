@@ -62,7 +62,8 @@ def of_status(status: int, headers: Mapping[str, str], *, repo: str, endpoint: s
     if status == _UNAUTHORISED:
         return _token_refused()
     if status == _FORBIDDEN:
-        must, fix = "your token may read this", f"allow it at {TOKENS}, or use another"
+        must = "your token may read this" if signed_in else "everybody may read this"
+        fix = f"allow it at {TOKENS}, or use another" if signed_in else "sign in or give a token"
         return HubAccessError(Problem(must, "a refusal (403)", "", fix))
     if status == _NOT_FOUND:
         return _missing(signed_in, what) if repo else without_meaning("status 404")

@@ -29,7 +29,7 @@ __all__ = ["ADA", "BOB", "MODES", "FakeHub", "FakeModel", "folder_files"]
 
 MODES = (
     "404", "401", "401repo", "gated", "429", "500", "slow", "drip", "cut", "captive", "sizelie", "truncated", "corrupt",
-    "elsewhere", "moved", "norange", "json", "chunked", "deep", "okay",
+    "elsewhere", "moved", "norange", "json", "chunked", "deep", "okay", "disabled",
 )  # fmt: skip
 _PAGE = b"<!doctype html><html><title>Sign in to this network</title></html>"
 _API = re.compile(r"/api/(?:models|(datasets))/([^/]+/[^/]+)(?:/(revision|tree|auth-check)(?:/([^/]+))?)?")
@@ -208,6 +208,8 @@ class _Answers(BaseHTTPRequestHandler):
             self._send(401, b"{}", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Invalid username or password."})
         elif mode == "gated":
             self._send(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted: <b>ask</b>"})
+        elif mode == "disabled":
+            self._send(403, b"{}", {"X-Error-Message": "Access to this resource is disabled."})
         elif mode == "429":
             limit = {
                 "RateLimit": f'"api";r=0;t={failure.seconds:.0f}',

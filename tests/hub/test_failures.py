@@ -17,6 +17,7 @@ SENTENCES = [
     ("401repo", "api", HubAccessError, "the model exists on the Hub and may be seen by you, but nothing of that name"),
     ("gated", "auth", HubAccessError, "this gated model, but none came; ask for access at {endpoint}/ada/digits"),
     ("gated", "resolve", HubAccessError, "ask for access at {endpoint}/ada/digits"),
+    ("disabled", "api", HubAccessError, "your token may read this, but a refusal (403) came; allow it at"),
     ("429", "api", HubAwayError, "its limit of requests (429) came; try again in 300 s"),
     ("500", "api", HubAwayError, "the Hub answers, but an error of its own (500) came; try again in a moment"),
     ("500", "resolve", HubAwayError, "an error of its own (500)"),
@@ -46,6 +47,12 @@ def test_a_failure_is_one_sentence_that_names_the_model(
     assert sentence.startswith("hub:ada/digits") and sentence.endswith(".")
     for word in ("\n", ADA, "secret", "<", "Traceback", "127.0.0.1:" + fake.storage.rpartition(":")[2]):
         assert word not in sentence
+
+
+def test_who_has_no_token_is_not_told_to_change_it(fake: FakeHub, visit: Visit) -> None:
+    fake.fail("disabled", "api")
+    with pytest.raises(HubAccessError, match=r"everybody may read this, but a refusal \(403\) came; sign in or give a"):
+        visit(None).survey("hub:ada/digits")
 
 
 @pytest.mark.parametrize("mode", ["404", "401", "429", "500", "cut", "captive", "json", "deep"])
