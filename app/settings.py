@@ -100,6 +100,8 @@ class Settings:
     """Where downloads are kept, for all visitors together; the command line keeps its own there too."""
     hub_budget: int
     """Bytes that all downloads together may take."""
+    task_budget: int
+    """Bytes that all prepared tasks together may take."""
     hub_token: str | None = field(repr=False)
     """The token of whoever runs this Basin, where visitors may be asked for with it; else `None`."""
     alone: bool
@@ -157,6 +159,7 @@ class Settings:
         alone = not space and not root_path and host in _LOOPBACK
         hub = _hub(env, problems)
         cache_gigabytes = _whole(env, "BASIN_CACHE_GB", 30 if space else CACHE_GIGABYTES, 1, 1_000_000, problems)
+        task_gigabytes = _whole(env, "BASIN_TASKS_GB", 5 if space else 10, 1, 1_000_000, problems)
         token = _token(env, space, alone, problems)
         if problems:
             raise SettingsError(*problems)
@@ -183,6 +186,7 @@ class Settings:
             hub=hub,
             hub_cache=cache_folder(env) / "hub",
             hub_budget=cache_gigabytes * 1_000_000_000,
+            task_budget=task_gigabytes * 1_000_000_000,
             hub_token=token if hub is not None else None,
             alone=alone,
             sign_in=space and _can_sign_in(env),

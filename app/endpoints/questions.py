@@ -12,6 +12,7 @@ from app.families import Family, plain
 from app.own_family import own_name
 from app.sharing import link as links
 from app.state import StudioState, parse_state
+from app.tasks.spec import TaskSpec
 from merging_core.errors import LinkError, Problem, RecipeError
 from merging_core.recipes import Recipe, parse_recipe
 from merging_core.recipes.files import read_tree
@@ -56,20 +57,28 @@ def model_named(given: object, where: str) -> Recipe | str:
         raise error.located(where) from None
 
 
-def state_of(recipe: Recipe, families: Sequence[Family], tasks: Sequence[str] = ()) -> StudioState:
+def state_of(
+    recipe: Recipe, families: Sequence[Family], tasks: Sequence[str] = (), specs: Sequence[TaskSpec] = ()
+) -> StudioState:
     """Find the family that has every checkpoint of a recipe, or make one of them, and put both together.
 
     Raises: `RecipeError` naming what the nearest family lacks.
     """
-    family = family_of(refs_of(recipe), recipe.base, families, tasks)
+    family = family_of(refs_of(recipe), recipe.base, families, tasks, specs)
     return parse_state({"version": 1, "family": family, "recipe": recipe.as_json()}, tuple(families))
 
 
-def family_of(refs: Sequence[str], base: str | None, families: Sequence[Family], tasks: Sequence[str] = ()) -> str:
+def family_of(
+    refs: Sequence[str],
+    base: str | None,
+    families: Sequence[Family],
+    tasks: Sequence[str] = (),
+    specs: Sequence[TaskSpec] = (),
+) -> str:
     """Name the family of the server that has most of these checkpoints, or one that is made of them.
 
     One is made where `tasks` are named, or where some of them are of no family and anybody may name them; its tasks are
-    these, or those that the known experts were trained on.
+    these, or those that the known experts were trained on. `specs`: what named tasks of visitors are made of.
     """
     nearest = max(families, key=lambda one: sum(one.has(ref) for ref in refs))
     strange = [ref for ref in refs if not nearest.has(ref)]
@@ -78,7 +87,7 @@ def family_of(refs: Sequence[str], base: str | None, families: Sequence[Family],
     known = {expert.ref: expert.task for family in families for expert in family.experts}
     pairs = [(ref, known.get(plain(ref))) for ref in dict.fromkeys(refs) if ref != base]
     own = tuple(dict.fromkeys(task for _, task in pairs if task is not None))
-    return own_name(base, pairs, tuple(tasks) or own)
+    return own_name(base, pairs, tuple(tasks) or own, specs)
 
 
 def tasks_of(given: object) -> tuple[str, ...]:

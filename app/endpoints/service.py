@@ -20,6 +20,7 @@ from app.state import StudioState, parse_state
 from app.studio.here import check_here
 from app.studio.service import Studio
 from app.studio.workbench import Models, Workbench
+from app.tasks.spec import NAME_START, TaskSpec
 from merging_core.engines import Plan
 from merging_core.errors import BasinError, EvaluationError, Problem, RecipeError
 from merging_core.evaluation.paths import trace
@@ -160,7 +161,7 @@ class Endpoints:
     async def _state(self, visitor: str, recipe: object, tasks: Sequence[str] = ()) -> StudioState:
         """Read a recipe, find its commits and its family, and ask whether the visitor may read all of it."""
         asked = await self._admission.resolved(visitor, recipe_of(recipe))
-        state = state_of(asked, self._workbench.families, tasks)
+        state = state_of(asked, self._workbench.families, tasks, self._specs(tasks))
         await self._admission.admit(visitor, family_named(self._workbench.families, state.family).refs)
         return state
 
@@ -182,9 +183,14 @@ class Endpoints:
             raise EvaluationError(Problem("a merge is measured on tasks", "none that its models name", "tasks", fix))
         return state
 
+    def _specs(self, tasks: Sequence[str]) -> list[TaskSpec]:
+        """Return what those of the tasks are made of that visitors had prepared here."""
+        own = [name for name in tasks if name.startswith(NAME_START)]
+        return [self._models().shelf.named(name) for name in own] if own else []
+
     def _family_of(self, refs: Sequence[str], tasks: Sequence[str]) -> Family:
         families = self._workbench.families
-        family = family_named(families, family_of(refs, None, families, tasks))
+        family = family_named(families, family_of(refs, None, families, tasks, self._specs(tasks)))
         strange = [ref for ref in refs if not family.has(ref)]
         if strange:
             must = f"both ends are made of checkpoints of one family, such as {family.name}"

@@ -20,20 +20,20 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from app.tasks.spec import TaskSpec
+from app.tasks.spec import NAME_START, TaskSpec, parse_spec
 from merging_core.checkpoints.config import read_json_object
-from merging_core.errors import CheckpointError, EvaluationError, Problem
+from merging_core.errors import BasinError, CheckpointError, EvaluationError, Problem
 from merging_core.evaluation.heads import Head, OwnHead, PrototypeHead
 from merging_core.evaluation.tasks import Split, Task
 from merging_core.evaluation.text_tasks import TextClassification, TextSplit
 
-__all__ = ["AnyPrepared", "fingerprint", "is_prepared", "load_prepared", "write_prepared"]
+__all__ = ["AnyPrepared", "bytes_of", "fingerprint", "is_prepared", "load_prepared", "spec_named", "write_prepared"]
 
 AnyPrepared = Task | TextClassification
 
 _FORMAT = 1
 _JSON, _TENSORS = "task.json", "task.safetensors"
-_PIECE = 1 << 20
+_DIGITS = 16
 
 
 def write_prepared(root: Path, spec: TaskSpec, task: AnyPrepared) -> Path:
@@ -64,6 +64,26 @@ def write_prepared(root: Path, spec: TaskSpec, task: AnyPrepared) -> Path:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return folder
+
+
+def bytes_of(task: AnyPrepared) -> int:
+    """Return about how many bytes a task takes when it is written."""
+    return sum(tensor.numel() * tensor.element_size() for tensor in _tensors(task).values())
+
+
+def spec_named(root: Path, name: str) -> TaskSpec:
+    """Return what a task that is prepared here is made of, by its name. Raises: EvaluationError where there is none."""
+    digits = name.removeprefix(NAME_START)
+    if len(digits) == _DIGITS and set(digits) <= set("0123456789abcdef"):
+        for folder in root.glob(f"{digits}*"):
+            try:
+                spec = parse_spec(json.loads(read_json_object(folder / _JSON)["spec"]))
+            except (BasinError, OSError, KeyError, TypeError, ValueError):
+                continue
+            if spec.name == name and is_prepared(root, spec):
+                return spec
+    must, fix = "a task that is named alone is prepared here", "prepare it under Choose models"
+    raise EvaluationError(Problem(must, ascii(name[:40])[1:-1], "tasks", fix))
 
 
 def is_prepared(root: Path, spec: TaskSpec) -> bool:

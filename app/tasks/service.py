@@ -34,14 +34,23 @@ __all__ = ["MOST_SPECS", "TaskDesk", "TaskPlaces"]
 
 MOST_SPECS = 16
 """Tasks that are prepared by one job."""
+DEFAULT_BUDGET = 10_000_000_000
+"""Bytes that all prepared tasks may take together."""
 _LONGEST = 300
 
 
 class TaskPlaces:
     """Where things lie that a job of preparing needs."""
 
-    def __init__(self, zoo: Path, models: Path | None, data: Path | None, uploads: Uploads | None = None) -> None:
-        self.zoo, self.models, self.data, self.uploads = zoo, models, data, uploads
+    def __init__(  # noqa: PLR0913
+        self,
+        zoo: Path,
+        models: Path | None,
+        data: Path | None,
+        uploads: Uploads | None = None,
+        budget: int = DEFAULT_BUDGET,
+    ) -> None:
+        self.zoo, self.models, self.data, self.uploads, self.budget = zoo, models, data, uploads, budget
 
 
 class TaskDesk:
@@ -178,6 +187,7 @@ class TaskDesk:
                 "models": str(places.models) if places.models is not None else None,
                 "data": str(places.data) if places.data is not None else None,
                 "uploaded": uploaded,
+                "budget": places.budget,
                 "uploads": str(places.uploads.root.absolute()) if places.uploads is not None else None,
                 "hub": None
                 if hub is None

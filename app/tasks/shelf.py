@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from app.studio.memo import Memo
-from app.tasks.prepared import AnyPrepared, fingerprint, load_prepared
+from app.tasks.budget import mark_used
+from app.tasks.prepared import AnyPrepared, fingerprint, load_prepared, spec_named
 from app.tasks.spec import TaskSpec
 from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.errors import BasinError, EvaluationError, HubAwayError, Problem
@@ -83,6 +84,10 @@ class TaskShelf:
         if errors:
             raise type(errors[0])(*problems)
 
+    def named(self, name: str) -> TaskSpec:
+        """Return what a prepared task is made of, by its name. Raises: `EvaluationError` where there is none."""
+        return spec_named(self.root, name)
+
     def is_prepared(self, spec: TaskSpec) -> bool:
         """Say whether a task is prepared here, whoever may use it."""
         return self.fingerprint(spec) != ""
@@ -104,6 +109,7 @@ class TaskShelf:
         """
         self.admit(spec)
         key = (spec.digest, self.fingerprint(spec))
+        mark_used(self.root / spec.digest)
         return self._loaded.get(key, lambda: load_prepared(self.root, spec))
 
     def _check_data(self, spec: TaskSpec) -> None:

@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.tasks.prepared import AnyPrepared, is_prepared, write_prepared
+from app.tasks.budget import make_room
+from app.tasks.prepared import AnyPrepared, bytes_of, is_prepared, write_prepared
 from app.tasks.spec import TaskSpec, parse_spec
 from app.worker import Reporter
 from merging_core.errors import EvaluationError, Problem
@@ -45,8 +46,9 @@ def prepare(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[s
             reporter.log(f"{spec.title}: prepared already")
             continue
         task = bench.made(spec)
-        write_prepared(bench.root, spec, task)
         bench.tidy(spec)
+        make_room(bench.root, bytes_of(task), payload["budget"], {one.digest for one in specs})
+        write_prepared(bench.root, spec, task)
         sizes = ", ".join(f"{name} {len(split):,}" for name, split in task.splits.items())
         reporter.log(f"{spec.title}: {sizes}; {task.description} {time.monotonic() - begun:.1f} s")
     return {"name": ", ".join(spec.title for spec in specs), "specs": [spec.as_json() for spec in specs]}

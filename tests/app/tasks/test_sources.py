@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -10,10 +11,17 @@ from typing import Any
 
 import pytest
 
-from app.callers import called_by
-from app.live import BusyError
-from app.state import parse_state
+from app.callers import Callers, called_by
+from app.endpoints.service import Endpoints
+from app.export.planning import Planner
+from app.export.work import export
+from app.hub.admission import Admission
+from app.ledger import Ledger
+from app.live import BusyError, Scheduler
+from app.state import StudioState, parse_state
+from app.studio.service import Studio
 from app.tasks.spec import parse_spec
+from merging_core.errors import EvaluationError
 from tests.app.tasks.places import ANN, BEN, Place, ended, opened
 from tests.evaluation.models import write_tokenizer
 from tests.evaluation.test_clip_benchmark import write_benchmark
@@ -72,16 +80,21 @@ def place(models: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) ->
         yield made
 
 
-def measured(place: Place, spec: dict[str, Any], base: str, expert: str) -> dict[str, Any]:
-    """Have a task prepared and measure a merge on it."""
+def state_of(place: Place, spec: dict[str, Any], base: str, expert: str) -> StudioState:
+    """Have a task prepared, and open a merge that is measured on it."""
     job = place.prepared(ANN, spec)["job"]
     assert job.state == "done", job.problems
     name = parse_spec(spec).name
     experts = [{"ref": expert, "task": name}]
     answer = place.ask(ANN, "models_check", {"base": base, "experts": experts, "tasks": [name], "specs": [spec]})
     assert answer["ok"], answer
+    return parse_state(answer["state"], place.bench.families)
+
+
+def measured(place: Place, spec: dict[str, Any], base: str, expert: str) -> dict[str, Any]:
+    """Measure a merge on a task."""
+    state = state_of(place, spec, base, expert)
     with called_by(ANN):
-        state = parse_state(answer["state"], place.bench.families)
         numbers = place.bench.accuracy(state, "validation", "full", lambda: False).numbers
     (found,) = numbers["tasks"]
     assert found["n"] > 0 and len(found["interval"]) == 2
@@ -150,3 +163,47 @@ def test_an_upload_stays_while_its_task_is_being_prepared(place: Place) -> None:
     root = place.bench.shelf.root
     assert not (root / parse_spec(spec).digest).exists() and not list(root.glob(".*-*"))
     place.uploads.delete(BEN.visitor, source)
+
+
+MOOD = {"source": "local:moods.csv", "kind": "texts", "head": "own", "model": "local:mood", "at_most": 20}
+
+
+def test_an_export_s_card_has_the_numbers_of_a_prepared_task(place: Place, models: Path, tmp_path: Path) -> None:
+    state = state_of(place, MOOD, "local:mood", "local:other")
+    ledger = Ledger(None)
+    zoo = Path(__file__).resolve().parents[3] / "assets" / "zoo"
+    planner = Planner(place.bench, ledger, zoo, models, tmp_path, 10**9)
+    with called_by(ANN):
+        payload = planner.payload("ann", state, planner.plan(state, None), None, lambda: False)
+    ledger.close()
+
+    class Quiet:
+        cancelled = staticmethod(lambda: False)
+
+        def log(self, text: str) -> None: ...
+        def progress(self, share: float, what: str, done: int = 0) -> None: ...
+
+    quiet: Any = Quiet()
+    export(payload, tmp_path, quiet)
+    (row,) = payload["results"][0]["numbers"]["tasks"]
+    card = (tmp_path / "result" / "README.md").read_text()
+    assert row["title"] in card and f"{row['accuracy'] * 100:.1f}" in card and "validation" in card
+
+
+def test_programs_measure_on_a_prepared_task_by_its_name(place: Place) -> None:
+    state = state_of(place, MOOD, "local:mood", "local:other")
+    name = parse_spec(MOOD).name
+    ledger, turns = Ledger(None), Scheduler()
+    studio = Studio(place.bench, ledger, turns, turns, Callers(None))
+    programs = Endpoints(place.bench, studio, turns, Admission(None, turns))
+    recipe = state.recipe.as_json()
+    with called_by(ANN):
+        ours = place.bench.accuracy(state, "validation", "full", lambda: False).numbers
+        found = asyncio.run(programs.evaluate("ann", recipe, "validation", "full", name))["numbers"]
+        line = asyncio.run(programs.interpolate("ann", "local:mood", "local:other", 3, "full", name))
+        with pytest.raises(EvaluationError, match="a task that is named alone is prepared here"):
+            asyncio.run(programs.evaluate("ann", recipe, "validation", "full", "task:0123456789abcdef"))
+    turns.close()
+    ledger.close()
+    assert [task["accuracy"] for task in found["tasks"]] == [task["accuracy"] for task in ours["tasks"]]
+    assert len(line["splits"]["validation"]["points"]) == 3
