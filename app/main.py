@@ -170,7 +170,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     studio = Studio(workbench, ledger, scheduler, errands, callers)
     gallery = Gallery(read_examples(FOLDER), workbench, errands)
     models = workbench.models()
-    looking = Looking(models, workbench.families, scheduler).functions() if models is not None else {}
+    looking = Looking(models, workbench.families, scheduler, errands).functions() if models is not None else {}
     shelf = open_shelf(settings, workbench, ledger, errands)
     exports = Exports(
         workbench,

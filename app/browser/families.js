@@ -45,3 +45,8 @@ export function titleOfSpec(spec) {
 export function shortName(ref) {
   return ref.split("@")[0].split(":").at(-1).split("/").at(-1);
 }
+
+// The colour of a model wherever it stands beside others.
+export function toneOf({ kind, colour }) {
+  return kind === "merge" ? "var(--merge)" : colour === null ? "var(--base)" : `var(--expert-${colour % 8})`;
+}

@@ -23,6 +23,15 @@ export function number(value, digits = 2) {
   return value === null || value === undefined ? "–" : signed(value.toFixed(digits));
 }
 
+// A value and the ends of its interval, in as many digits as the interval supports; very large ones as powers of ten.
+export function estimate(value, interval) {
+  const [low, high] = interval ?? [null, null];
+  const half = low === null || high === null ? 0 : (high - low) / 2;
+  const digits = half > 0 ? Math.min(4, Math.max(0, 1 - Math.floor(Math.log10(half)))) : 2;
+  const text = (one) => one === null ? null : signed(Math.abs(one) >= 1e6 ? one.toExponential(1) : one.toFixed(digits));
+  return [text(value), ...(half > 0 ? [text(low), text(high)] : [null, null])];
+}
+
 // A difference shows its sign, also when it is positive.
 export function difference(value, digits = 1) {
   if (value === null || value === undefined) return "–";

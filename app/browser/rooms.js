@@ -18,10 +18,11 @@ import { createLookCloser } from "./look-closer.js";
 import { createModels } from "./models.js";
 import { createPrint } from "./print.js";
 import { createShortcuts } from "./shortcuts.js";
+import { createTextLoss } from "./text-loss.js";
 import { createTour } from "./tour.js";
 import { createTryIt } from "./try-it.js";
 
-const ROOMS = [createModels, createTryIt, createLookCloser, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
+const ROOMS = [createModels, createTryIt, createTextLoss, createLookCloser, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
 
 export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));

@@ -3,7 +3,7 @@
 import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
 import { createDrawingPad } from "./drawing-pad.js";
-import { familyNamed } from "./families.js";
+import { familyNamed, toneOf } from "./families.js";
 import { count } from "./format.js";
 import { createInView, createNewest } from "./newest.js";
 import { fromBase64, paint, tile, toBase64 } from "./pictures.js";
@@ -162,7 +162,7 @@ function table(models, truth) {
   return h("table", { class: "guesses" },
     h("caption", { class: "sr-only" }, "What each model says of the picture, with probabilities"),
     h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "model"), PLACES.map((text) => h("th", { scope: "col" }, text)))),
-    h("tbody", {}, models.map((model) => h("tr", { class: model.kind, style: { "--tone": tone(model) } },
+    h("tbody", {}, models.map((model) => h("tr", { class: model.kind, style: { "--tone": toneOf(model) } },
       h("th", { scope: "row" }, h("i", { class: "mark dot", "aria-hidden": "true" }), model.title),
       model.answered ? model.top.map((guess, i) => cell(guess, i === 0 ? truth : null)) : h("td", { colspan: 3 }, "no finite answer")))));
 }
@@ -171,10 +171,6 @@ function cell(guess, truth) {
   const mark = truth === null ? null : guess.class === truth ? h("span", { class: "verdict right", title: "right" }, "✓") : h("span", { class: "verdict wrong", title: "wrong" }, "✗");
   return h("td", { style: { "--share": `${Math.round(100 * guess.probability)}%` } },
     h("span", { class: "guess" }, h("b", {}, guess.class), mark, h("span", { class: "share" }, share(guess.probability))));
-}
-
-function tone({ kind, colour }) {
-  return kind === "merge" ? "var(--merge)" : colour === null ? "var(--base)" : `var(--expert-${colour % 8})`;
 }
 
 function share(value) {

@@ -30,11 +30,17 @@ __all__ = ["Looking"]
 
 
 class Looking:
-    """Methods take a visitor's id and a message, and return an answer; none raises."""
+    """Methods take a visitor's id and a message, and return an answer; none raises.
 
-    def __init__(self, models: Models, families: tuple[Family, ...], scheduler: Scheduler) -> None:
+    `errands`: the scheduler of what may take long, so that no slider waits while a large model reads a text.
+    """
+
+    def __init__(
+        self, models: Models, families: tuple[Family, ...], scheduler: Scheduler, errands: Scheduler | None = None
+    ) -> None:
         self._families = families
         self._scheduler = scheduler
+        self._errands = errands or scheduler
         self._looks = Looks(models)
         self._trade_offs = TradeOffs(models)
         self._texts = TextLosses(models)
@@ -111,16 +117,22 @@ class Looking:
                 return {"numbers": self._texts.about(family)}
             return {"numbers": self._texts.loss(state, family, text, cancelled)}
 
-        return await self._turn(visitor, "text", asked.page, asked.sequence, work)
+        return await self._turn(visitor, "text", asked.page, asked.sequence, work, self._errands)
 
-    async def _turn(
-        self, visitor: str, kind: str, page: str, sequence: int, work: Callable[[Cancelled], Answer]
+    async def _turn(  # noqa: PLR0913
+        self,
+        visitor: str,
+        kind: str,
+        page: str,
+        sequence: int,
+        work: Callable[[Cancelled], Answer],
+        scheduler: Scheduler | None = None,
     ) -> Answer:
         def timed(cancelled: Cancelled) -> Answer:
             begun = time.monotonic()
             answer = work(cancelled)
             return {**answer, "milliseconds": round(1000 * (time.monotonic() - begun), 1)}
 
-        future = self._scheduler.submit(visitor, f"{kind} {page}", kind, sequence, timed)
+        future = (scheduler or self._scheduler).submit(visitor, f"{kind} {page}", kind, sequence, timed)
         answer = await asyncio.wrap_future(future)
         return {"seq": sequence, **answer}
