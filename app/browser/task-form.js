@@ -38,6 +38,7 @@ export function createTaskForm(server, { models, ask, prepare }) {
     if (!answer) return;
     seen = answer;
     draw();
+    about.scrollIntoView({ block: "nearest" });
   }
 
   function draw() {

@@ -84,6 +84,8 @@ export function createOwnTasks(server, description, { models, use, changed }) {
     say([`Asking the Hub what ${preset.title} takes…`], false);
     const found = await ask(() => server.preset_look({ name: preset.name }));
     if (!found) return;
+    const fits = await ask(() => server.models_check({ base: found.base, experts: found.experts.map(({ ref }) => ({ ref, task: null })), tasks: [] }));
+    if (!fits) return;
     const { models: ours, data } = found.bytes;
     const words = ours + data ? `${bytes(ours)} of models and ${bytes(data)} of data are to be downloaded; ${bytes(found.free)} are free.` : "Everything is here.";
     const go = h("button", { type: "button", class: "quiet boxed", onclick: () => fetchAll(found) }, ours + data ? "Download and prepare" : "Choose them");

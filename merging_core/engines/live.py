@@ -123,10 +123,11 @@ class LiveEngine:
         plan = price(recipe, self._residents.survey(recipe))
         needed = 4 * plan.space.size * len(plan.survey.checkpoints)
         if needed > self.memory_budget // 2:
-            must = f"base and experts fit the {amount(self.memory_budget // 2)} for resident vectors"
-            raise PlanError(
-                Problem(must, amount(needed), "memory", "use fewer experts, allow more memory, or merge to a folder")
+            must = (
+                f"base and experts in float32 fit the {amount(self.memory_budget // 2)} that the sliders hold in memory"
             )
+            fix = "use fewer experts, allow more memory (BASIN_MEMORY_MB), or merge to a folder"
+            raise PlanError(Problem(must, amount(needed), "memory", fix))
         return plan
 
     def merge(self, recipe: Recipe) -> Merged:

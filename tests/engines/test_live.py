@@ -135,7 +135,7 @@ def test_eviction_keeps_the_budget_and_the_bits(made: Family, catalog: Catalog) 
 
 
 def test_a_family_that_cannot_stay_resident_is_refused_with_its_size(made: Family, catalog: Catalog) -> None:
-    with pytest.raises(PlanError, match="base and experts fit the 1.0 kB for resident vectors, but 2.4 kB came"):
+    with pytest.raises(PlanError, match="fit the 1.0 kB that the sliders hold in memory, but 2.4 kB came"):
         LiveEngine(catalog, "cpu", memory_budget=2_000).merge(made.recipe("ties"))
 
 

@@ -13,36 +13,18 @@ from app.callers import called_by
 from app.presets.reading import FOLDER, PresetError, read_presets
 from app.state import parse_state
 from merging_core.hub.client import Hub
-from tests.app.tasks.places import ANN, BEN, Place, opened, shards
-from tests.evaluation.test_clip_benchmark import write_benchmark
-from tests.hub.server import FakeHub, folder_files
+from tests.app.presets.standin import PRESET, plain, stand_in
+from tests.app.tasks.places import ANN, BEN, Place, opened
+from tests.hub.server import FakeHub
 
-(PRESET,) = read_presets(FOLDER)
 NAME = {"name": PRESET.name}
-
-
-def plain(ref: str) -> str:
-    return ref.partition("@")[0].removeprefix("hub:")
 
 
 @pytest.fixture(scope="module")
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeHub]:
-    """A Hub with every repository that the preset names: tiny towers, whose leaves have the old names."""
-    folder = tmp_path_factory.mktemp("made")
-    write_benchmark(folder)
-    with FakeHub() as made, pytest.MonkeyPatch.context() as patch:
+    with stand_in(tmp_path_factory.mktemp("made")) as made, pytest.MonkeyPatch.context() as patch:
         patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
         patch.setenv("HF_HUB_OFFLINE", "0")
-        clip = made.add(plain(PRESET.base), {"pytorch_model.bin": b"\x80"})
-        commit = PRESET.base.partition("@")[2].partition("#")[0]
-        clip.commits[commit] = folder_files(folder / "clip")
-        rows = shards(folder, train=60, test=30)
-        for place, task in enumerate(PRESET.tasks):
-            made.add(plain(task.expert), folder_files(folder / ("one", "two")[place % 2]))
-            part = task.part or "data"
-            files = {name.replace("data/", f"{part}/"): data for name, data in rows.items()}
-            extra = {f"{part}/extra-00000-of-00001.parquet": b"PAR1", "full/train-00000-of-00001.parquet": b"PAR1"}
-            made.add(plain(task.data), {**files, **(extra if task.part else {})}, data_set=True)
         yield made
 
 
@@ -72,6 +54,18 @@ def test_one_click_leads_from_the_preset_to_a_merge_with_eight_accuracies(place:
     assert all(task["references"]["expert"] is not None and task["n"] > 0 for task in numbers["tasks"])
     again = place.ask(ANN, "preset_look", NAME)
     assert (again["missing"], again["waiting"], again["bytes"]) == ([], [], {"models": 0, "data": 0})
+
+
+def test_what_the_memory_does_not_hold_is_said_before_anything_is_downloaded(
+    place: Place, hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = place.ask(ANN, "preset_look", NAME)
+    monkeypatch.setattr(place.bench.models().engine, "memory_budget", 1000)
+    experts = [{"ref": expert["ref"], "task": None} for expert in seen["experts"]]
+    answer = place.ask(ANN, "models_check", {"base": seen["base"], "experts": experts, "tasks": []})
+    (problem,) = answer["problems"]
+    assert "fit the 500 B that the sliders hold in memory" in problem["sentence"]
+    assert place.ask(ANN, "preset_look", NAME)["missing"] == seen["missing"]
 
 
 def test_without_a_network_one_sentence_says_so(place: Place, hub: FakeHub) -> None:
