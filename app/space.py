@@ -30,6 +30,7 @@ _FOLDERS = {
     "merging_core": (".py", ".typed"),
     "assets/zoo": (".json", ".md", ".png", ".safetensors"),
     "assets/recipes": (".json", ".yaml"),
+    "assets/presets": (".json",),
 }
 """Folders, and the kinds of files of each that are read while Basin runs."""
 _OURS = frozenset({"app/main.py", "merging_core/errors.py"})

@@ -193,7 +193,8 @@ class ZooBench:
         return self._evaluator.finish(config, weights, tasks, first, cancelled)
 
     def waiting(self, state: StudioState) -> float:
-        """Estimate the seconds until the state can be merged at once."""
+        """Estimate the seconds until the state can be merged at once; raises as `layers` does."""
+        check_here(references(state.recipe), self._engine.opened)
         return self._engine.waiting(state.recipe)
 
     def prepare(self, state: StudioState, cancelled: Cancelled) -> None:

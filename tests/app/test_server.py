@@ -7,7 +7,6 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,6 @@ from tests.app.wire import WAIT, Browser, sentences
 def bench(server: PretendServer) -> Iterator[PretendBench]:
     yield server.bench
     server.bench.fail, server.bench.hold = None, None
-    server.bench.slow.clear()
-    server.bench.prepared.clear()
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -246,35 +243,6 @@ def test_the_newest_request_of_a_page_is_answered_and_the_running_one_is_stopped
         new = pool.submit(ann.call, "live", {**message, "seq": 2, "want": "preview"})
         assert old.result(WAIT) == {"ok": False, "superseded": True}
         bench.hold.set()
-        assert new.result(WAIT)["ok"] is True
-
-
-def test_a_slow_merge_holds_up_no_slider_of_anybody_else_and_says_how_long_it_takes(
-    server: PretendServer, ann: Browser, bob: Browser
-) -> None:
-    bench, quick = server.bench, ann.state()
-    state = ann.call("edit", {"state": quick, "change": {"kind": "method", "name": "ties"}})["state"]
-    bench.slow["ties"] = 9.0
-    assert ann.call("merge_time", {"state": state})["seconds"] == 9.0
-    assert ann.call("merge_time", {"state": quick})["seconds"] == 0.0
-    with ThreadPoolExecutor(2) as pool:
-        slow = pool.submit(ann.call, "live", {"seq": 1, "page": "a", "want": "preview", "state": state})
-        _until(lambda: bench.prepared == ["ties"])
-        assert bob.live("preview", quick)["ok"] is True
-        assert not slow.done()
-        bench.slow.clear()
-        assert slow.result(WAIT)["ok"] is True
-
-
-def test_a_slow_merge_gives_way_to_the_next_one_of_its_page(server: PretendServer, ann: Browser) -> None:
-    bench, message = server.bench, {"seq": 1, "page": "p", "want": "preview", "state": ann.state()}
-    bench.slow["task_arithmetic"] = 9.0
-    with ThreadPoolExecutor(2) as pool:
-        old = pool.submit(ann.call, "live", message)
-        _until(lambda: len(bench.prepared) == 1)
-        new = pool.submit(ann.call, "live", {**message, "seq": 2})
-        assert old.result(WAIT) == {"ok": False, "superseded": True}
-        bench.slow.clear()
         assert new.result(WAIT)["ok"] is True
 
 
