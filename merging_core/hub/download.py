@@ -50,6 +50,8 @@ _SPARE = 1.1
 _SILENCE = 10.0
 _MINUTE = 60.0
 _QUIET_TRIES, _TRIES = 3, 40
+_SLOW_SECONDS, _LEAST_BYTES = 30.0, 1 << 20
+"""A connection that is cut again and again brings so much in so long, or others have their turn."""
 _READ = 1 << 20
 _LOCK_WAIT = 0.2
 _UNSATISFIABLE = 416
@@ -206,16 +208,20 @@ class _Fetch:
         self.part.replace(self.folder / self.file.name)
 
     def _complete(self) -> None:
-        """Fetch until nothing is missing: after a cut from where it was cut, while each try brings something."""
+        """Fetch until nothing is missing: after a cut from where it was cut, while tries bring something."""
         quiet = 0
+        begun, held = time.monotonic(), self._size()
         for _ in range(_TRIES):
             before = self._size()
+            if before - held >= _LEAST_BYTES:
+                begun, held = time.monotonic(), before
             try:
                 if self._append(before):
                     return
             except _CutError as cut:
                 quiet = quiet + 1 if self._size() <= before else 0
-                if quiet >= _QUIET_TRIES:
+                slow = time.monotonic() - begun > _SLOW_SECONDS and self._size() - held < _LEAST_BYTES
+                if slow or quiet >= _QUIET_TRIES:
                     raise cut.error.located(self.file.name) from None
                 time.sleep(min(0.1 * 2**quiet, 1.0))
         must, got = "the connection lasts until the file is there", f"{_TRIES} cuts"

@@ -84,6 +84,18 @@ def test_a_cut_download_goes_on_from_where_it_was_cut(fake: FakeHub, visit: Visi
     assert starts == [None, f"bytes={size // 2}-", f"bytes={size // 2 + (size - size // 2) // 2}-"]
 
 
+def test_a_connection_that_trickles_from_cut_to_cut_gives_up_its_place(fake: FakeHub, visit: Visit, large: Ref) -> None:
+    fake.fail("truncated", "resolve", times=2, match=WEIGHTS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("merging_core.hub.download._SLOW_SECONDS", 0.0)
+        patch.setattr("merging_core.hub.download._LEAST_BYTES", 1 << 40)
+        with pytest.raises(HubAwayError, match="an answer that was cut off"):
+            visit().download(large)
+    part = folder_of(visit().cache, large) / f"{WEIGHTS}.part"
+    assert part.stat().st_size == len(large_files()[WEIGHTS]) // 2
+    assert (visit().download(large) / WEIGHTS).read_bytes() == large_files()[WEIGHTS]
+
+
 def test_a_part_that_a_process_left_is_gone_on_with(fake: FakeHub, visit: Visit, large: Ref) -> None:
     folder = folder_of(visit().cache, large)
     folder.mkdir(parents=True)
