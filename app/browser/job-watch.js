@@ -12,8 +12,9 @@ export function createWatch(server, { next, onJob, onTrouble, goesOn }) {
   let watching = false;
   let lost = false;
 
+  // True when it has come to its end: nothing is left to ask about, or the server knows nothing of it any more.
   async function watch() {
-    if (watching) return;
+    if (watching) return false;
     watching = true;
     for (let job = next(); job; job = next()) {
       await new Promise((resolve) => setTimeout(resolve, lost ? LOST_EVERY : LOOK_EVERY));
@@ -22,6 +23,7 @@ export function createWatch(server, { next, onJob, onTrouble, goesOn }) {
       else if (!lost) break;
     }
     watching = false;
+    return true;
   }
 
   async function cancel(id) {

@@ -38,7 +38,7 @@ export function createModelsTable(description, { get, set, remove, tunedFrom }) 
 
   function entry(row) {
     return h("tr", { "data-ref": row.ref }, h("td", {}, radio(row.ref, `${named(row)} as base`)), h("td", {}, tick(row)),
-      h("th", { scope: "row" }, row.title, small(row)), h("td", {}, row.group === HUB ? remover(row) : titleOf(row.task)));
+      h("th", { scope: "row" }, row.title, small(row)), h("td", {}, row.group === HUB ? [remover(row), trainedOn(row)] : trainedOn(row)));
   }
 
   function small(row) {
@@ -82,6 +82,18 @@ export function createModelsTable(description, { get, set, remove, tunedFrom }) 
     return description.tasks.find((task) => task.name === name)?.title ?? "";
   }
 
+  // Of a checkpoint from elsewhere only the visitor knows the task.
+  function trainedOn(row) {
+    const chosen = get();
+    const said = chosen.trained[plain(row.ref)];
+    if (row.task || !chosen.experts.some((ref) => isAt(ref, row))) return titleOf(said ?? row.task);
+    const offered = description.tasks.filter(({ name }) => chosen.tasks.includes(name) || name === said);
+    return h("select", { "aria-label": `task that ${named(row)} was trained on`, "data-key": `task ${row.ref}`, onchange: (event) => {
+      const { [plain(row.ref)]: before, ...others } = chosen.trained;
+      set({ ...chosen, trained: event.target.value ? { ...others, [plain(row.ref)]: event.target.value } : others });
+    } }, h("option", { value: "" }, "not known"), offered.map((task) => h("option", { value: task.name, selected: task.name === said }, task.title)));
+  }
+
   // What became known of models of the Hub after they were drawn.
   function sizes() {
     for (const [row, place] of facts) place.textContent = [row.commit, sizeOf(row)].filter(Boolean).join(" · ");
@@ -93,7 +105,7 @@ export function createModelsTable(description, { get, set, remove, tunedFrom }) 
     if (row && element.scrollHeight > element.clientHeight) row.scrollIntoView({ block: "nearest" });
   }
 
-  return { element, draw, sizes, reveal, taskOf: (ref) => rows.find((row) => isAt(ref, row))?.task ?? null };
+  return { element, draw, sizes, reveal, taskOf: (ref) => get().trained[plain(ref)] ?? rows.find((row) => isAt(ref, row))?.task ?? null };
 }
 
 function named(row) {

@@ -7,6 +7,7 @@ import { familyNamed, plain } from "./families.js";
 import { bytes, count, duration } from "./format.js";
 import { createDownload } from "./hub-download.js";
 import { createHubSearch } from "./hub-search.js";
+import { createKept } from "./kept.js";
 import { createModelsTable, hubRow } from "./models-table.js";
 import { createPopover } from "./popover.js";
 import { createSentences } from "./sentences.js";
@@ -14,6 +15,7 @@ import { createOwnTasks } from "./task-own.js";
 import { createUploads } from "./uploads.js";
 
 const REST = 250;
+const NOTHING = { base: null, experts: [], tasks: [], trained: {} };
 
 export function createModels({ server, store, notice, description, open }) {
   if (!server.models_check) return {};
@@ -24,9 +26,9 @@ export function createModels({ server, store, notice, description, open }) {
   const table = createModelsTable(description, { get: () => chosen, set: choose, remove, tunedFrom: (id) => { search.tunedFrom(id); search.reach(); } });
   const search = createHubSearch(server, { onPick: pick, takenAs });
   const uploads = createUploads(server, { onChange: refresh });
-  const own = createOwnTasks(server, description, { models: () => chosen, use: (next) => choose(next), changed: () => drawTasks() });
-  const download = createDownload(server, { onDone, onEnd, sentences });
-  const clear = h("button", { type: "button", class: "quiet", onclick: () => choose({ base: null, experts: [], tasks: [] }) }, "Clear");
+  const own = createOwnTasks(server, description, { models: () => chosen, use: (next) => choose(next), changed: onTasks });
+  const download = createDownload(server, { onDone, onEnd, onTrouble, sentences });
+  const clear = h("button", { type: "button", class: "quiet", onclick: () => choose(NOTHING) }, "Clear");
   const jump = h("button", { type: "button", class: "quiet models-jump", hidden: true, onclick: () => search.reach() }, "From the Hub ↓");
   const { button, panel, element } = createPopover({
     title: "Choose models", className: "models-panel", act: "models", says: "Choose base, experts and tasks", onOpen: show,
@@ -37,23 +39,29 @@ export function createModels({ server, store, notice, description, open }) {
   let offered = [];
   let most = 0;
   let family = null;
-  let chosen = { base: null, experts: [], tasks: [] };
+  let chosen = NOTHING;
   let untouched = true;
   let answered = null;
+  let ready = null;
   let turn = 0;
   let waiting = null;
   const fromHub = new Map();
+  const begun = createKept("sessionStorage", "basin-choice");
 
-  // A choice that was begun stays when the card is closed, until another family is looked at.
+  // A choice that was begun stays when the card is closed, and where this tab comes back from signing in, until another family is
+  // looked at.
   async function show() {
-    answered = null;
-    label();
     const current = familyNamed(description, store.get().family);
     if (current !== family) {
+      if (family) begun.set(null);
       family = current;
-      chosen = { base: current.base ?? null, experts: current.experts.map((one) => one.ref), tasks: [...current.tasks] };
-      untouched = true;
+      const trained = Object.fromEntries(current.experts.filter((one) => one.task).map((one) => [plain(one.ref), one.task]));
+      chosen = { ...NOTHING, base: current.base ?? null, experts: current.experts.map((one) => one.ref), tasks: [...current.tasks], trained };
+      const before = begun.get();
+      untouched = before?.family !== current.name;
+      if (!untouched) chosen = before.chosen;
     }
+    label();
     const answer = await sentences.attempt(() => server.models_list({}));
     if (!answer) return;
     ({ checkpoints: offered, most } = answer);
@@ -62,7 +70,10 @@ export function createModels({ server, store, notice, description, open }) {
     jump.hidden = !answer.hub?.offered;
     if (answer.hub?.offered) {
       const wanted = await download.find();
-      if (wanted) chosen = wanted;
+      if (wanted) {
+        chosen = { ...NOTHING, ...wanted };
+        untouched = false;
+      }
     }
     choose(chosen);
     search.show(answer.hub);
@@ -83,8 +94,9 @@ export function createModels({ server, store, notice, description, open }) {
   function choose(next) {
     untouched = untouched && JSON.stringify(next) === JSON.stringify(chosen);
     chosen = next;
+    if (!untouched) keep();
     for (const ref of [chosen.base, ...chosen.experts]) if (ref?.startsWith("hub:") && !fromHub.has(ref)) fromHub.set(ref, hubRow({ ref }));
-    table.draw([...fromHub.values(), ...offered]);
+    drawTable();
     drawTasks();
     search.marks();
     check();
@@ -96,7 +108,7 @@ export function createModels({ server, store, notice, description, open }) {
     fromHub.set(row.ref, row);
     const experts = chosen.experts.filter((ref) => ref !== row.ref);
     const base = chosen.base === row.ref ? null : chosen.base;
-    if (role === "base") choose(untouched ? { base: row.ref, experts: [], tasks: [] } : { ...chosen, base: chosen.base === row.ref ? null : row.ref, experts });
+    if (role === "base") choose(untouched ? { ...NOTHING, base: row.ref } : { ...chosen, base: chosen.base === row.ref ? null : row.ref, experts });
     else choose({ ...chosen, base, experts: experts.length < chosen.experts.length ? experts : [...experts, row.ref] });
     table.reveal(row.ref);
   }
@@ -112,19 +124,34 @@ export function createModels({ server, store, notice, description, open }) {
     clear.focus();
   }
 
+  function onTasks() {
+    drawTasks();
+    drawTable();
+    check();
+  }
+
+  function keep() {
+    begun.set({ family: family?.name ?? null, chosen });
+  }
+
+  function drawTable() {
+    table.draw([...fromHub.values(), ...offered]);
+  }
+
   function drawTasks() {
     fill(tasks, h("legend", {}, "measured on"), description.tasks.map((task) => h("label", {},
       h("input", { type: "checkbox", checked: chosen.tasks.includes(task.name), onchange: (event) => {
         const rest = chosen.tasks.filter((name) => name !== task.name);
         chosen = { ...chosen, tasks: event.target.checked ? [...rest, task.name] : rest };
         untouched = false;
+        keep();
+        drawTable();
         check();
       } }), `${task.title} `, h("small", {}, task.spec ? "yours" : task.name.split("/")[0]))));
   }
 
-  // The newest choice counts; it is asked about once it rests.
+  // The newest choice counts; it is asked about once it rests. What was answered holds while the same is asked again.
   function check() {
-    answered = null;
     label();
     clearTimeout(waiting);
     waiting = setTimeout(ask, REST);
@@ -132,17 +159,31 @@ export function createModels({ server, store, notice, description, open }) {
 
   async function ask() {
     const mine = ++turn;
+    clearTimeout(waiting);
     if (chosen.base === null && chosen.experts.length === 0) return sentences.say("Nothing is chosen yet. Tick a base and its experts.");
-    const answer = await sentences.attempt(() => server.models_check({
-      base: chosen.base, experts: chosen.experts.map((ref) => ({ ref, task: own.taskOf(ref) ?? table.taskOf(ref) })), tasks: description.tasks.map((task) => task.name).filter((name) => chosen.tasks.includes(name)),
-      specs: own.specs(chosen.tasks),
-    }), () => mine === turn);
-    if (!answer || mine !== turn) return;
-    answered = answer;
+    const message = question();
+    let overtaken = false;
+    const answer = await sentences.attempt(async () => {
+      const heard = await server.models_check(message);
+      overtaken = heard.superseded;
+      return heard;
+    }, () => mine === turn);
+    if (mine !== turn) return;
+    if (overtaken) return check();
+    const wanted = ready;
+    ready = null;
+    answered = answer && { ...answer, about: JSON.stringify(message) };
+    label();
+    if (!answer) return;
     for (const row of answer.checkpoints) if (fromHub.has(row.ref)) Object.assign(fromHub.get(row.ref), { bytes: row.bytes, missing: missing(answer).find((one) => one.ref === row.ref)?.bytes ?? 0 });
     table.sizes();
-    label();
     tell(answer);
+    if (wanted) goOn(wanted);
+  }
+
+  function question() {
+    const tasks = description.tasks.map((task) => task.name).filter((name) => chosen.tasks.includes(name));
+    return { base: chosen.base, experts: chosen.experts.map((ref) => ({ ref, task: table.taskOf(ref) })), tasks, specs: own.specs(chosen.tasks) };
   }
 
   function tell(answer) {
@@ -159,6 +200,7 @@ export function createModels({ server, store, notice, description, open }) {
   }
 
   function label() {
+    if (answered?.about !== JSON.stringify(question())) answered = null;
     use.disabled = answered === null || download.isGoing();
     use.textContent = missing(answered).length ? "Download, then merge" : "Merge these models";
   }
@@ -173,27 +215,34 @@ export function createModels({ server, store, notice, description, open }) {
 
   function merge(state) {
     family = null;
+    begun.set(null);
     if (panel.matches(":popover-open")) panel.hidePopover();
     open(state);
     button.focus();
   }
 
-  // It opens by itself where the card still stands with the same models; else there is a way to it.
-  async function onDone(wanted) {
-    const same = JSON.stringify(wanted) === JSON.stringify(chosen);
-    clearTimeout(waiting);
-    await ask();
-    if (!answered || missing(answered).length) return;
-    if (same && panel.matches(":popover-open")) merge(answered.state);
-    else if (same) notice.offer("The models that you chose are downloaded.", "Merge them", () => merge(answered.state));
+  function onDone(wanted) {
+    ready = wanted;
+    ask();
   }
 
-  function onEnd(job) {
+  // It opens by itself where the card still stands with the same models; else there is a way to it.
+  function goOn(wanted) {
+    if (answered === null || missing(answered).length || JSON.stringify(wanted) !== JSON.stringify(chosen)) return;
+    const { state } = answered;
+    if (panel.matches(":popover-open")) merge(state);
+    else notice.offer("The models that you chose are downloaded.", "Merge them", () => merge(state));
+  }
+
+  function onEnd(problems) {
     check();
-    if (job.problems.length) {
-      clearTimeout(waiting);
-      ask().then(() => sentences.show(job.problems));
-    }
+    if (!problems.length) return;
+    ask().then(() => sentences.show(problems));
+  }
+
+  function onTrouble(texts) {
+    if (texts.length) sentences.show(texts.map((sentence) => ({ sentence })));
+    else check();
   }
 
   // Models of a link that are not on the server are downloaded here.

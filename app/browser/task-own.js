@@ -8,25 +8,23 @@ import { createTaskForm } from "./task-form.js";
 
 // `models()` gives what is chosen, `use(chosen)` takes another choice, `changed()` hears that tasks came.
 export function createOwnTasks(server, description, { models, use, changed }) {
-  if (!server.tasks_list) return { element: null, show() {}, offer() {}, specs: () => [], taskOf: () => null };
+  if (!server.tasks_list) return { element: null, show() {}, offer() {}, specs: () => [] };
   const said = h("div", { class: "task-said", role: "status" });
   const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the work that is done" });
   const what = h("span", { class: "hint" });
   const stop = h("button", { type: "button", class: "quiet", onclick: () => watch.cancel(job.id) }, "Cancel");
-  const going = h("div", { class: "upload-going", hidden: true }, bar, stop, what);
+  const going = h("div", { class: "going upload-going", hidden: true }, bar, stop, what);
   const presets = h("div", { class: "task-presets" });
   const waiting = h("div", { class: "task-waiting" });
   const form = createTaskForm(server, { models, ask, prepare });
   const element = h("details", { class: "uploads own-tasks" }, h("summary", {}, "Add a task", h("span", { class: "hint" }, "from a data set")),
     presets, form.element, waiting, going, said);
-  const trained = new Map();
   let job = null;
   let ended = null;
   const watch = createWatch(server, { next: () => (job && unfinished(job) ? job : null), onJob, onTrouble: (sentences) => say(sentences), goesOn: "The work goes on without this page." });
 
   // Tasks that this visitor had prepared, those of the family on the screen, and work that still goes on.
   async function show(family) {
-    for (const expert of family.experts) if (expert.task) trained.set(plain(expert.ref), expert.task);
     const answer = await ask(() => server.tasks_list({ ...(family.specs ? { family: family.name } : {}) }));
     if (!answer) return;
     learn(answer.tasks);
@@ -72,9 +70,9 @@ export function createOwnTasks(server, description, { models, use, changed }) {
     const answer = await ask(() => server.task_prepare({ specs }));
     if (!answer || !(await follow(answer.job))) return false;
     learn((await ask(() => server.tasks_list({})))?.tasks ?? []);
-    for (const [ref, place] of Object.entries(experts)) trained.set(ref, answer.tasks[place].name);
+    const trained = Object.fromEntries(Object.entries(experts).map(([ref, place]) => [ref, answer.tasks[place].name]));
     const names = answer.tasks.map((task) => task.name);
-    use({ ...models(), tasks: [...models().tasks.filter((name) => !names.includes(name)), ...names] });
+    use({ ...models(), tasks: [...models().tasks.filter((name) => !names.includes(name)), ...names], trained: { ...models().trained, ...trained } });
     drawWaiting();
     say([`Prepared: ${answer.tasks.map((task) => task.title).join(", ")}.`], false);
     return true;
@@ -99,8 +97,7 @@ export function createOwnTasks(server, description, { models, use, changed }) {
       const answer = await ask(() => server.hub_download({ refs: found.missing }));
       if (!answer || !(await follow(answer.job))) return;
     }
-    for (const expert of found.experts) trained.set(plain(expert.ref), expert.task);
-    use({ base: found.base, experts: found.experts.map((expert) => expert.ref), tasks: [] });
+    use({ base: found.base, experts: found.experts.map((expert) => expert.ref), tasks: [], trained: Object.fromEntries(found.experts.map((expert) => [plain(expert.ref), expert.task])) });
     const waits = found.waiting;
     if (waits.length && !(await prepare(waits, {}))) return;
     const rows = found.tasks.map((name, place) => ({ name, title: titleOfSpec(found.specs[place]), spec: found.specs[place], prepared: true }));
@@ -149,5 +146,5 @@ export function createOwnTasks(server, description, { models, use, changed }) {
     return description.tasks.filter((task) => task.spec && names.includes(task.name)).map((task) => task.spec);
   }
 
-  return { element, show, offer, specs, taskOf: (ref) => trained.get(plain(ref)) ?? null };
+  return { element, show, offer, specs };
 }

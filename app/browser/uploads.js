@@ -19,7 +19,7 @@ export function createUploads(server, { onChange }) {
   const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the file that is sent" });
   const stop = h("button", { type: "button", class: "quiet", onclick: () => cancel() }, "Cancel");
   const what = h("span", { class: "hint" });
-  const going = h("div", { class: "upload-going", hidden: true }, bar, stop, what);
+  const going = h("div", { class: "going upload-going", hidden: true }, bar, stop, what);
   const said = h("div", { class: "upload-said", role: "status" });
   const list = h("ul", { class: "upload-list" });
   const total = h("span", { class: "hint" });

@@ -36,11 +36,15 @@ def opened_all(refs: Sequence[str], open_: Open) -> list[Checkpoint]:
 
 def check_here(refs: Sequence[str], open_: Open) -> None:
     """Raise `CheckpointError`, a sentence for each checkpoint that is not downloaded; as `opened_all` before that."""
-    fix = "download it under Choose models"
+    fix = "open Choose models and press Download, then merge"
     problems = [
-        Problem(f"the {amount(one.nbytes)} of the model are here", "headers only", one.label, fix)
+        Problem(_must(one), "only the model's description", one.label, fix)
         for one in opened_all(list(dict.fromkeys(refs)), open_)
         if isinstance(one, RemoteCheckpoint)
     ]
     if problems:
         raise CheckpointError(*problems)
+
+
+def _must(model: Checkpoint) -> str:
+    return f"the model's weights ({amount(model.nbytes)}) are downloaded before it is merged or measured"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -70,6 +71,7 @@ def test_models_of_the_hub_are_found_looked_at_downloaded_and_merged(
         page.get_by_role("button", name="ada/digits as expert").click()
         page.get_by_role("button", name="ada/greek as expert").click()
         page.get_by_label("Handwritten digits").first.check()
+        page.get_by_label("task that ada/digits was trained on").select_option("Handwritten digits")
         said = page.locator(".models-said")
         expect(said).to_contain_text("They fit: 3 checkpoints")
         expect(said).to_contain_text("are to be downloaded")
@@ -81,6 +83,7 @@ def test_models_of_the_hub_are_found_looked_at_downloaded_and_merged(
         settled(page)
         assert page.locator(".experts label").all_inner_texts() == ["digits", "greek"]
         assert float(average(page).split()[0]) > 0
+        expect(page.locator(".panel.accuracy")).to_contain_text(re.compile(r"normalised\s*\d"))
         assert page.evaluate("window.__pwned") is None
         assert_quiet(witness)
 

@@ -75,7 +75,7 @@ def test_a_link_opened_on_another_server_says_what_to_download_there(server: Hub
         there.call("export_start", {"state": state}),
     ):
         told = sentences(ask)
-        assert len(told) == 2 and all("download it under Choose models" in one for one in told)
+        assert len(told) == 2 and all("open Choose models and press Download, then merge" in one for one in told)
     assert (
         there.call("export_plan", {"state": state})["plan"]["hash"]
         == ada.call("export_plan", {"state": state})["plan"]["hash"]

@@ -51,7 +51,7 @@ def test_what_is_not_downloaded_is_checked_from_headers_and_priced(server: HubSe
     assert answer["free"] > answer["bytes"] and answer["seconds"] > 0
     assert answer["state"]["recipe"]["base"] == server.ref("ada/base")
     told = sentences(bob.live("preview", answer["state"]))
-    assert len(told) == 2 and all("download it under Choose models" in one and "MB" in one for one in told)
+    assert len(told) == 2 and all("MB) are downloaded before it is merged" in one for one in told)
     assert told[0].startswith("hub:ada/base@")
     assert not server.cache.exists()
 
