@@ -9,6 +9,7 @@ export function createHandle(layer, { label, kind, step, onStart = () => {}, onM
     class: `handle handle-${kind}`,
     role: "slider",
     tabindex: "0",
+    hidden: true,
     "aria-label": label,
     "aria-orientation": kind === "column" ? "horizontal" : "vertical",
     onpointerdown: start,

@@ -86,8 +86,10 @@ export function createHubSearch(server, { onPick, takenAs }) {
     asked = Boolean(answer);
     if (!answer) return;
     page = answer.page;
+    const reached = document.activeElement === more ? rows.length : null;
     rows = [...(wanted === 0 ? [] : rows), ...answer.entries.map((entry) => row(entry))];
     draw(answer.more);
+    if (more.hidden && reached !== null) (rows[reached] ?? rows.at(-1))?.uses[0].focus();
     settle(found(answer.more));
     if (wanted === 0) results.scrollTop = 0;
   }

@@ -13,7 +13,7 @@ export function createOwnTasks(server, description, { models, use, changed }) {
   const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the work that is done" });
   const what = h("span", { class: "hint" });
   const stop = h("button", { type: "button", class: "quiet", onclick: () => watch.cancel(job.id) }, "Cancel");
-  const going = h("div", { class: "going upload-going", hidden: true }, bar, stop, what);
+  const going = h("div", { class: "going", hidden: true }, bar, stop, what);
   const presets = h("div", { class: "task-presets" });
   const waiting = h("div", { class: "task-waiting" });
   const form = createTaskForm(server, { models, ask, prepare });
