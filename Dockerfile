@@ -15,6 +15,7 @@ COPY app app
 COPY merging_core merging_core
 COPY assets/zoo assets/zoo
 COPY assets/recipes assets/recipes
+COPY assets/presets assets/presets
 
 ENV BASIN_HOST=0.0.0.0 BASIN_PORT=7860 BASIN_DATA=/data PYTHONUNBUFFERED=1
 USER basin

@@ -144,6 +144,5 @@ def test_a_right_that_is_taken_away_is_noticed_within_the_minute_by_whoever_goes
     assert ada.live("preview", state)["ok"]
     fake.models["ada/letters"].readers = frozenset()
     monkeypatch.setattr("app.hub.admission._SOON", 61.0)
-    assert ada.live("preview", state)["ok"]
     told = until(lambda: None if (answer := ada.live("preview", state))["ok"] else sentences(answer))
     assert "may be seen by you" in told[0]
