@@ -186,7 +186,7 @@ class Jobs:
         with self._changed:
             for job in list(self._jobs.values()):
                 if job.state in ("queued", "running"):
-                    self._end(job, "failed", problems=(_interrupted(),))
+                    self._end(job, "failed", problems=(_interrupted(job.kind),))
             self._store.close()
 
     def _open(self) -> None:
@@ -197,7 +197,7 @@ class Jobs:
         for job in self._store.load():
             self._jobs[job.id] = job
             if job.state in ("queued", "running"):
-                self._end(job, "failed", problems=(_interrupted(),))
+                self._end(job, "failed", problems=(_interrupted(job.kind),))
         self._clean()
 
     def _check_places(self, mine: list[Job]) -> None:
@@ -306,7 +306,7 @@ class Jobs:
         elif id_ in self._stopping:
             self._end(job, "cancelled")
         elif self._closed:
-            self._end(job, "failed", problems=(_interrupted(),))
+            self._end(job, "failed", problems=(_interrupted(job.kind),))
         else:
             how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
             fix = "the machine may be short of memory; try again"
@@ -372,9 +372,10 @@ def _lane(kind: str) -> str:
     return _LANES[kind in _NETWORK]
 
 
-def _interrupted() -> dict[str, str]:
+def _interrupted(kind: str) -> dict[str, str]:
     must, got = "a job runs to its end", "a stop of the server"
-    return Problem(must, got, "job", "nothing of it is left; start it again").as_json()
+    left = "what came is kept" if kind == "download" else "nothing of it is left"
+    return Problem(must, got, "job", f"{left}; start it again").as_json()
 
 
 def _time(moment: datetime) -> str:

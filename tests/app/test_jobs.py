@@ -217,13 +217,19 @@ def test_results_are_found_again_by_the_next_server(tmp_path: Path) -> None:
 def test_a_stop_of_the_server_interrupts_what_runs_and_what_waits(tmp_path: Path) -> None:
     with running(tmp_path) as jobs:
         first = begun(jobs, submit(jobs, "stubborn"))
+        far = begun(jobs, jobs.submit("bob", title="", work=f"{WORKS}patient", payload={}, key="far", kind="download"))
         second = submit(jobs, "quick")
     until(lambda: is_gone(process_of(first)))
     with running(tmp_path) as jobs:
-        for job in (first, second):
-            found = jobs.get("ann", job.id)
+        for job, kept in (
+            (first, "nothing of it is left"),
+            (second, "nothing of it is left"),
+            (far, "what came is kept"),
+        ):
+            found = jobs.get(job.visitor, job.id)
             assert found.state == "failed"
-            assert "a job runs to its end, but a stop of the server came" in found.problems[0]["sentence"]
+            sentence = found.problems[0]["sentence"]
+            assert "a job runs to its end, but a stop of the server came" in sentence and kept in sentence
             assert left(tmp_path, job) == ["job.json"]
         assert ended(jobs, submit(jobs, "quick")).state == "done"
 
