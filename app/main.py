@@ -38,6 +38,7 @@ from app.serving import BrowserFiles
 from app.settings import Settings, SettingsError
 from app.signing_in import SignInMiddleware
 from app.studio.service import Studio
+from app.studio.slow_merges import SlowMerges
 from app.studio.workbench import Workbench
 from app.tasks.service import TaskDesk, TaskPlaces
 from app.uploads.route import upload_routes
@@ -167,10 +168,11 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     errands = Scheduler()
     network = Scheduler(workers=_ASKING)
     callers = Callers(settings.hub_token, alone=settings.alone, sign_in=settings.sign_in)
-    studio = Studio(workbench, ledger, scheduler, errands, callers)
+    slow = SlowMerges(workbench)
+    studio = Studio(workbench, ledger, scheduler, errands, callers, slow)
     gallery = Gallery(read_examples(FOLDER), workbench, errands)
     models = workbench.models()
-    looking = Looking(models, workbench.families, scheduler, errands).functions() if models is not None else {}
+    looking = Looking(models, workbench.families, scheduler, errands, slow).functions() if models is not None else {}
     shelf = open_shelf(settings, workbench, ledger, errands)
     exports = Exports(
         workbench,

@@ -22,7 +22,8 @@ from app.looking.texts import TextLosses
 from app.looking.trade_off import TradeOffs
 from app.notices import Answer, answers, answers_in_turn
 from app.own_family import family_named
-from app.state import parse_state
+from app.state import StudioState, parse_state
+from app.studio.slow_merges import SlowMerges
 from app.studio.workbench import Models
 from merging_core.evaluation.report import Subset
 
@@ -36,10 +37,16 @@ class Looking:
     """
 
     def __init__(
-        self, models: Models, families: tuple[Family, ...], scheduler: Scheduler, errands: Scheduler | None = None
+        self,
+        models: Models,
+        families: tuple[Family, ...],
+        scheduler: Scheduler,
+        errands: Scheduler | None = None,
+        slow: SlowMerges | None = None,
     ) -> None:
         self._families = families
         self._scheduler = scheduler
+        self._slow = slow
         self._errands = errands or scheduler
         self._looks = Looks(models)
         self._trade_offs = TradeOffs(models)
@@ -72,6 +79,7 @@ class Looking:
         def work(cancelled: Cancelled) -> Answer:
             return {"numbers": self._looks.try_it(state, family, asked.task, asked.picture, asked.example, cancelled)}
 
+        await self._ready(visitor, "try", asked.page, asked.sequence, state)
         return await self._turn(visitor, "try", asked.page, asked.sequence, work)
 
     @answers_in_turn
@@ -89,6 +97,7 @@ class Looking:
             }
             return {"numbers": numbers, "figures": figures}
 
+        await self._ready(visitor, "look", asked.page, asked.sequence, state)
         return await self._turn(visitor, "look", asked.page, asked.sequence, work)
 
     @answers_in_turn
@@ -118,6 +127,11 @@ class Looking:
             return {"numbers": self._texts.loss(state, family, text, cancelled)}
 
         return await self._turn(visitor, "text", asked.page, asked.sequence, work, self._errands)
+
+    async def _ready(self, visitor: str, kind: str, page: str, sequence: int, state: StudioState) -> None:
+        """Wait for a slow merge where no slider waits for it."""
+        if self._slow is not None:
+            await self._slow.ready(visitor, f"{kind} {page}", kind, sequence, state)
 
     async def _turn(  # noqa: PLR0913
         self,

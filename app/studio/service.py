@@ -25,6 +25,7 @@ from app.studio import pairs
 from app.studio.edits import edited
 from app.studio.messages import LiveMessage, live_message, message_of
 from app.studio.rows import history_of, history_row, label_of, with_pinned
+from app.studio.slow_merges import SlowMerges
 from app.studio.workbench import Numbers, Workbench
 from merging_core.errors import BasinError, LinkError, Problem
 
@@ -32,8 +33,6 @@ __all__ = ["Studio"]
 
 _PATIENCE = 120.0
 """Seconds after which a live request is answered as busy."""
-_AT_ONCE = 0.3
-"""Seconds that a merge may take among the sliders of everybody; a slower one has a thread of its own."""
 _LOG = logging.getLogger("basin")
 
 
@@ -51,12 +50,13 @@ class Studio:
         scheduler: Scheduler,
         errands: Scheduler,
         callers: Callers | None = None,
+        slow: SlowMerges | None = None,
     ) -> None:
         self._workbench = workbench
         self._callers = callers or Callers()
         self._ledger = ledger
         self._scheduler = scheduler
-        self._slow = Scheduler()
+        self._slow = slow or SlowMerges(workbench)
         self._errands = errands
         self._warming: threading.Thread | None = None
         self._closing = threading.Event()
@@ -134,23 +134,13 @@ class Studio:
             return self._live(visitor, request, state, cancelled)
 
         try:
-            await self._merged(visitor, request, state)
+            ready = self._slow.ready(visitor, request.page, request.want, request.sequence, state)
+            await asyncio.wait_for(ready, _PATIENCE)
             future = self._scheduler.submit(visitor, request.page, kind, request.sequence, work)
             return await asyncio.wait_for(asyncio.wrap_future(future), _PATIENCE)
         except TimeoutError:
             must = f"an answer comes within {_PATIENCE:.0f} seconds"
             raise BusyError(Problem(must, "none", "", "try again in a moment")) from None
-
-    async def _merged(self, visitor: str, request: LiveMessage, state: StudioState) -> None:
-        """Return when the state can be merged at once; a slow merge is made where no slider waits for it."""
-        if await asyncio.to_thread(self._workbench.waiting, state) <= _AT_ONCE:
-            return
-
-        def work(cancelled: Cancelled) -> None:
-            self._workbench.prepare(state, cancelled)
-
-        future = self._slow.submit(visitor, request.page, request.want, request.sequence, work)
-        await asyncio.wait_for(asyncio.wrap_future(future), _PATIENCE)
 
     @answers_in_turn
     async def merge_time(self, visitor: str, message: object) -> Answer:

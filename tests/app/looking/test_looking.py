@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -21,6 +22,7 @@ from app.looking.trade_off import STEPS, TradeOffs
 from app.settings import Settings
 from app.state import StudioState, default_state
 from app.studio.bench import ZooBench
+from app.studio.slow_merges import SlowMerges
 from app.studio.workbench import Models
 from merging_core.evaluation.intervals import wilson
 from merging_core.evaluation.subsets import PREVIEW
@@ -84,6 +86,25 @@ def independent_logits(models: Models, weights: dict[str, torch.Tensor], images:
         x = x @ weights[f"layers.{index}.weight"].double().numpy().T + weights[f"layers.{index}.bias"].double().numpy()
         x = np.maximum(x, 0) if index < count - 1 else x
     return x
+
+
+@pytest.mark.parametrize("name", ["try_picture", "look_closer"])
+def test_a_slow_merge_is_waited_for_where_no_slider_waits(
+    name: str, bench: ZooBench, models: Models, state: StudioState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, slow, prepared = Scheduler(), SlowMerges(bench), []
+    monkeypatch.setattr(bench, "waiting", lambda state: 9.0)
+    monkeypatch.setattr(bench, "prepare", lambda state, cancelled: prepared.append(threading.current_thread().name))
+    lines = {thread.name for thread in line._threads}
+    monkeypatch.setattr(line._threads[0], "name", "sliders")
+    try:
+        message: dict[str, Any] = {"seq": 1, "page": "p", "state": state.as_json(), "task": TASK}
+        more = {"example": 5} if name == "try_picture" else {}
+        assert ask(Looking(models, bench.families, line, None, slow), name, **message, **more)["ok"]
+        assert len(prepared) == 1 and prepared[0] in lines and prepared[0] != "sliders"
+    finally:
+        slow.close()
+        line.close()
 
 
 def test_every_model_in_use_says_what_it_sees(
