@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.ui.browser import ensure_browser
-from tests.ui.studio import DESKTOP, StudioProcess, Witness, open_studio, visitor
+from tests.ui.studio import DESKTOP, SETTLED_MS, StudioProcess, Witness, open_studio, visitor
+
+# A wait ends as soon as what it waits for is there, so a long one costs a quick machine nothing.
+expect.set_options(timeout=SETTLED_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

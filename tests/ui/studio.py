@@ -100,6 +100,7 @@ def visitor(
     context = browser.new_context(
         viewport={"width": size["width"], "height": size["height"]}, color_scheme="dark" if dark else "light"
     )
+    context.set_default_timeout(SETTLED_MS)
     witness = Witness(context, urlparse(url).netloc)
     try:
         yield context, witness
