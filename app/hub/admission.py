@@ -17,13 +17,13 @@ from typing import Any
 
 from app.callers import caller
 from app.hub.source import VisitorsHub
-from app.live import BusyError, Scheduler
+from app.live import BusyError, Cancelled, Scheduler
 from app.notices import Answer, answer_for
 from app.own_family import refs_named
 from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.errors import BasinError
 from merging_core.recipes import Recipe
-from merging_core.recipes.resolving import references, resolved
+from merging_core.recipes.resolving import references, resolve
 
 __all__ = ["Admission"]
 
@@ -76,15 +76,20 @@ class Admission:
     async def resolved(self, visitor: str, recipe: Recipe) -> Recipe:
         """Return a recipe at the commits of the Hub that its branches mean now.
 
-        Raises: as `merging_core.recipes.resolving.resolved`.
+        Raises: `HubError` with everything that is wrong with its models of the Hub.
         """
         if self._hub is None or not any(_is_loose(text) for text in references(recipe)):
             return recipe
         hub = self._hub
-        found = self._network.submit(
-            visitor, "commits", "commits", 0, lambda _: resolved(recipe, lambda text: hub.pin(parse_ref(text)))
-        )
-        return await asyncio.wrap_future(found)
+
+        def work(cancelled: Cancelled) -> Recipe:
+            found = resolve(recipe, lambda text: hub.pin(parse_ref(text)))
+            if found.refusals:
+                refs = [ref for text in references(found.recipe) if (ref := parse_ref(text)).scheme == "hub"]
+                hub.check_all(refs, refusals=found.refusals)
+            return found.recipe
+
+        return await asyncio.wrap_future(self._network.submit(visitor, "commits", "commits", 0, work))
 
     async def pinned(self, visitor: str, text: str) -> str:
         """Return one reference at the commit that its branch means now."""

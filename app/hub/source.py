@@ -11,7 +11,7 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
@@ -21,7 +21,7 @@ from app.callers import caller
 from app.settings import Settings
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
-from merging_core.errors import BasinError, HubAwayError, HubError, Problem
+from merging_core.errors import BasinError, HubAccessError, HubAwayError, HubError, Problem
 from merging_core.hub.client import Hub
 from merging_core.hub.download import open_complete
 
@@ -105,23 +105,22 @@ class VisitorsHub:
         if not hub.granted(ref) and (not hub.own_cache or ref.commit is None):
             raise HubAwayError(*found).located(ref.label)
 
-    def check_all(self, refs: Sequence[Ref], *, anew: bool = False) -> None:
-        """Do as `check_access` for several models at the same time, and raise everything that is wrong."""
+    def check_all(
+        self, refs: Sequence[Ref], *, anew: bool = False, refusals: Mapping[str, BasinError] | None = None
+    ) -> None:
+        """Do as `check_access` for several models at the same time, and raise everything that is wrong.
 
-        def check(ref: Ref) -> BasinError | None:
-            try:
-                self.check_access(ref, anew=anew)
-            except BasinError as error:
-                return error
-            return None
-
-        with ThreadPoolExecutor(min(len(refs), _AT_ONCE)) as pool:
-            found = list(pool.map(lambda pair: pair[0].run(check, pair[1]), [(copy_context(), ref) for ref in refs]))
-        errors = [error for error in found if error is not None]
-        if errors:
-            kinds = {type(error) for error in errors}
+        Where the caller may not have one of them, what the headers of the others say is wrong with these is told too.
+        `refusals`: what is known to be wrong, by reference.
+        """
+        known = {ref: error for ref in refs if (error := (refusals or {}).get(str(ref))) is not None}
+        known |= _refused(lambda ref: self.check_access(ref, anew=anew), [ref for ref in refs if ref not in known])
+        if any(isinstance(error, HubAccessError) for error in known.values()):
+            known |= _refused(lambda ref: self.for_caller().open(ref.whole), [ref for ref in refs if ref not in known])
+        if known:
+            kinds = {type(error) for error in known.values()}
             kind = kinds.pop() if len(kinds) == 1 else HubError
-            raise kind(*(problem for error in errors for problem in error.problems))
+            raise kind(*(problem for ref in refs if ref in known for problem in known[ref].problems))
 
     def open(self, ref: Ref) -> Checkpoint:
         """Return the downloaded checkpoint, or one with headers only."""
@@ -160,6 +159,23 @@ class VisitorsHub:
             self._away[_key(hub)] = (self._now() + (_OWN_AWAY if hub.own_cache else _AWAY), problems)
             while len(self._away) > _KEPT:
                 self._away.popitem(last=False)
+
+
+def _refused(ask: Callable[[Ref], object], refs: Sequence[Ref]) -> dict[Ref, BasinError]:
+    """Ask about all of these at the same time; return what was raised."""
+
+    def one(ref: Ref) -> BasinError | None:
+        try:
+            ask(ref)
+        except BasinError as error:
+            return error
+        return None
+
+    if not refs:
+        return {}
+    with ThreadPoolExecutor(min(len(refs), _AT_ONCE)) as pool:
+        found = list(pool.map(lambda pair: pair[0].run(one, pair[1]), [(copy_context(), ref) for ref in refs]))
+    return {ref: error for ref, error in zip(refs, found, strict=True) if error is not None}
 
 
 def _key(hub: Hub) -> str:

@@ -7,7 +7,7 @@ from merging_core.checkpoints.ref import parse_ref
 from merging_core.cli.progress import ProgressLine
 from merging_core.engines import make_plan
 from merging_core.recipes import Recipe
-from merging_core.recipes.resolving import references, resolved
+from merging_core.recipes.resolving import references, resolve
 
 __all__ = ["readable", "readable_recipe"]
 
@@ -27,10 +27,12 @@ def readable_recipe(recipe: Recipe, catalog: Catalog) -> Recipe:
 
     Raises as `make_plan` does, and HubError.
     """
-    recipe = resolved(recipe, catalog.pin)
-    missing = catalog.missing_bytes(references(recipe))
+    if not any(parse_ref(text).scheme == "hub" for text in references(recipe)):
+        return recipe
+    found = resolve(recipe, catalog.pin)
+    make_plan(found.recipe, catalog, found.refusals)
+    missing = catalog.missing_bytes(references(found.recipe))
     if missing:
-        make_plan(recipe, catalog)
         with ProgressLine() as progress:
             catalog.fetch(missing, progress)
-    return recipe
+    return found.recipe

@@ -23,13 +23,13 @@ def plan(recipe: RecipeFile, as_json: AsJson = False) -> None:
     from merging_core.engines import make_plan
     from merging_core.engines.pricing import amount
     from merging_core.recipes import load_recipe
-    from merging_core.recipes.resolving import references, resolved
+    from merging_core.recipes.resolving import references, resolve
 
     asked = load_recipe(recipe)
     catalog = open_bench().catalog
-    asked = resolved(asked, catalog.pin)
-    made = make_plan(asked, catalog)
-    missing = catalog.missing_bytes(references(asked))
+    found = resolve(asked, catalog.pin)
+    made = make_plan(found.recipe, catalog, found.refusals)
+    missing = catalog.missing_bytes(references(found.recipe))
     rows = [f"{'download':<8} {amount(size)} of {ref}" for ref, size in missing.items()]
     answer("\n".join([made.table(), *rows]), {**made.as_json(), "download": missing}, as_json=as_json)
 

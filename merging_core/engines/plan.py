@@ -6,7 +6,7 @@ is both, and raises everything that is wrong at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -184,12 +184,19 @@ class Plan:
         return "\n".join(f"{name:<8} {text}" for name, text in rows)
 
 
-def make_plan(recipe: Recipe, catalog: Opens) -> Plan:
+def make_plan(recipe: Recipe, catalog: Opens, refusals: Mapping[str, BasinError] | None = None) -> Plan:
     """Check and price a recipe from headers alone.
 
+    `refusals` are those of a `Resolution`: they are told with what is wrong with the other models.
     Raises CheckpointError, SpaceError or PlanError with every problem found; PlanError where there are several kinds.
     """
-    return price(recipe, survey(recipe, catalog.open))
+
+    def opened(ref: str) -> Checkpoint:
+        if refusals is not None and ref in refusals:
+            raise refusals[ref]
+        return catalog.open(ref)
+
+    return price(recipe, survey(recipe, opened))
 
 
 def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Survey:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 from merging_core.checkpoints.ref import Ref, parse_ref
-from merging_core.errors import BasinError, PlanError, Problem
+from merging_core.errors import BasinError
 from merging_core.recipes.recipe import Recipe
 
-__all__ = ["references", "resolved"]
+__all__ = ["Resolution", "references", "resolve"]
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """A recipe at the commits that its references to the Hub mean now, as far as that could be known."""
+
+    recipe: Recipe
+    """References that were refused, and those to elsewhere, stand in it as they were."""
+    refusals: Mapping[str, BasinError]
+    """By reference, what kept it from being resolved."""
 
 
 def references(recipe: Recipe) -> tuple[str, ...]:
@@ -18,17 +28,11 @@ def references(recipe: Recipe) -> tuple[str, ...]:
     return (*base, *(entry.ref for entry in recipe.models))
 
 
-def resolved(recipe: Recipe, pin: Callable[[str], Ref]) -> Recipe:
-    """Return the recipe with each reference to the Hub at the commit that it means now; others stay as they are.
-
-    `pin` is `Catalog.pin`. Raises what it raises, all problems at once; PlanError where there are several kinds.
-    """
+def resolve(recipe: Recipe, pin: Callable[[str], Ref]) -> Resolution:
+    """Look for the commit of each reference to the Hub; `pin` is `Catalog.pin`, and what it raises is kept."""
     found: dict[str, str] = {}
-    problems: list[Problem] = []
-    errors: list[BasinError] = []
-    names = ["base"] if recipe.base is not None else []
-    names += [f"models[{index}]" for index in range(len(recipe.models))]
-    for where, text in zip(names, references(recipe), strict=True):
+    refusals: dict[str, BasinError] = {}
+    for text in dict.fromkeys(references(recipe)):
         ref = parse_ref(text)
         found[text] = text
         if ref.scheme != "hub" or ref.commit is not None:
@@ -36,10 +40,7 @@ def resolved(recipe: Recipe, pin: Callable[[str], Ref]) -> Recipe:
         try:
             found[text] = str(pin(text))
         except BasinError as error:
-            errors.append(error)
-            problems.extend(error.located(where).problems)
-    if problems:
-        kinds = {type(error) for error in errors}
-        raise (kinds.pop() if len(kinds) == 1 else PlanError)(*problems)
+            refusals[text] = error
     models = tuple(replace(entry, ref=found[entry.ref]) for entry in recipe.models)
-    return replace(recipe, base=found[recipe.base] if recipe.base is not None else None, models=models)
+    base = found[recipe.base] if recipe.base is not None else None
+    return Resolution(replace(recipe, base=base, models=models), refusals)

@@ -14,9 +14,9 @@ from merging_core.checkpoints.ref import Ref
 from merging_core.checkpoints.writer import write_checkpoint
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import make_plan
-from merging_core.errors import CheckpointError, HubError, SpaceError
+from merging_core.errors import CheckpointError, HubError, PlanError, SpaceError
 from merging_core.recipes import parse_recipe
-from merging_core.recipes.resolving import references, resolved
+from merging_core.recipes.resolving import references, resolve
 from tests.hub.conftest import CONFIG, Visit, files, weights
 from tests.hub.server import FakeHub, folder_files
 
@@ -201,7 +201,7 @@ def test_a_model_that_is_too_large_is_refused_by_its_headers(fake: FakeHub, visi
 def test_a_plan_needs_no_download_and_its_hash_is_known(fake: FakeHub, visit: Visit, tmp_path: Path) -> None:
     hub = visit()
     catalog = Catalog(load_zoo(), allow_files=True, hub=hub)
-    recipe = resolved(parse_recipe(RECIPE), catalog.pin)
+    recipe = resolve(parse_recipe(RECIPE), catalog.pin).recipe
     commits = [fake.models[f"ada/{name}"].branches["main"] for name in ("base", "digits", "letters")]
     assert references(recipe) == tuple(
         f"hub:ada/{name}@{commit}" for name, commit in zip(("base", "digits", "letters"), commits, strict=True)
@@ -225,9 +225,18 @@ def test_everything_wrong_with_models_on_the_hub_is_told_at_once(fake: FakeHub, 
     with pytest.raises(SpaceError) as refused:
         make_plan(parse_recipe({**RECIPE, "models": [{"ref": "hub:ada/other"}]}), catalog)
     assert len(refused.value.problems) >= 3 and fake.asked("model.safetensors")[-1].range is not None
-    with pytest.raises(HubError) as missing:
-        resolved(parse_recipe({**RECIPE, "base": "hub:ada/no", "models": [{"ref": "hub:ada/none"}]}), catalog.pin)
-    assert [problem.where.split(":")[0] for problem in missing.value.problems] == ["base", "models[0]"]
+    fake.add("ada/gated", files(), gated=True)
+    fake.add("ada/pickle", {"pytorch_model.bin": b"1"})
+    names = ("none", "gated", "pickle", "digits", "digits@nowhere", "other")
+    asked = {**RECIPE, "base": "hub:ada/no", "models": [{"ref": f"hub:ada/{name}"} for name in names]}
+    found = resolve(parse_recipe(asked), catalog.pin)
+    with pytest.raises(PlanError) as told:
+        make_plan(found.recipe, catalog, found.refusals)
+    said = {problem.where.split(":")[0]: str(problem) for problem in told.value.problems}
+    assert list(said)[:5] == ["base", "models[0]", "models[1]", "models[2]", "models[4]"]
+    assert "nothing of that name" in said["base"] and "nothing of that name" in said["models[0]"]
+    assert "gated model" in said["models[1]"] and "pickles can run code" in said["models[2]"]
+    assert "the revision exists" in said["models[4]"] and "ada/other" in str(told.value)
 
 
 def test_without_a_hub_a_reference_to_it_is_refused(visit: Visit) -> None:
@@ -242,5 +251,5 @@ def test_two_revisions_of_one_model_can_be_merged(fake: FakeHub, visit: Visit) -
     second = fake.models["ada/digits"].commit(files(0.75), branch="later")
     models = [{"ref": f"hub:ada/digits@{first}"}, {"ref": "hub:ada/digits@later"}]
     catalog = Catalog(load_zoo(), hub=visit())
-    recipe = resolved(parse_recipe({**RECIPE, "models": models}), catalog.pin)
+    recipe = resolve(parse_recipe({**RECIPE, "models": models}), catalog.pin).recipe
     assert [expert.ref.commit for expert in make_plan(recipe, catalog).survey.experts] == [first, second]

@@ -103,6 +103,21 @@ def test_programs_merge_models_of_the_hub_by_name(server: HubServer) -> None:
             bob.predict(recipe.replace("ada/digits", "ada/letters"), api_name=f"/{name}")
 
 
+def test_a_plan_names_every_model_that_is_refused_at_once_by_branch_and_by_commit(server: HubServer) -> None:
+    server.fake.add("ada/pickle", {"pytorch_model.bin": b"1"})
+    bob = Client(server.url, verbose=False, headers={"x-test-account": "bob"})
+    names = ("ada/letters", "ada/greek", "ada/pickle", "ada/digits")
+    for written in (lambda name: f"hub:{name}", server.ref):
+        models = [{"ref": written(name)} for name in names]
+        recipe = {"version": 1, "base": written("ada/base"), "models": models, "method": {"name": "task_arithmetic"}}
+        with pytest.raises(AppError) as told:
+            bob.predict(json.dumps(recipe), api_name="/plan")
+        said = str(told.value).splitlines()
+        reasons = ("nothing of that name", "gated model", "pickles can run code")
+        rows = zip(said, names[:3], reasons, strict=True)
+        assert all(name in line and why in line for line, name, why in rows), said
+
+
 def test_while_the_hub_is_away_only_whoever_runs_this_basin_goes_on(start: Start, fake: FakeHub) -> None:
     server = start(HF_TOKEN=ADA)
     _, state = opened(server, "ada/digits")
