@@ -10,22 +10,25 @@ import os
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["held_alone", "hold_while", "locked_elsewhere", "take_lock"]
+__all__ = ["held_alone", "hold_while", "locked_elsewhere", "try_lock"]
 
 
-def take_lock(file: BinaryIO) -> None:
-    """Hold an exclusive lock on an open file until it is closed or the process ends, where the system can."""
+def try_lock(file: BinaryIO | FileIO) -> bool:
+    """Take an exclusive lock on an open file, held until it is closed or the process ends; say whether it was taken.
+
+    False also where the system has no locks, as on Windows and on some network file systems.
+    """
     try:
         import fcntl
-    except ImportError:
-        return
-    try:
+
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # some network file systems have no locks; the write goes on without
-        return
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def locked_elsewhere(path: Path) -> bool:

@@ -16,9 +16,10 @@ from typing import Any
 import torch
 
 from merging_core.checkpoints.finite import check_finite
+from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
-from merging_core.checkpoints.writer import check_target, write_checkpoint
+from merging_core.checkpoints.writer import write_checkpoint
 from merging_core.engines.coefficients import after_combine, before_mask, weight_tensor
 from merging_core.engines.crew import Crew
 from merging_core.engines.kernel import combine_piece, combine_whole, cuts, finish_, non_finite, subtract_

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from merging_core.checkpoints.companions import companions_of
+from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.shards import shards
-from merging_core.checkpoints.writer import check_target
 from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.streaming import Cancelled, Progress, stream_merge
 from merging_core.export.card import Picture, model_card

@@ -18,8 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from merging_core.checkpoints.dtypes import dtype_name
+from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.header import LeafSpec
-from merging_core.checkpoints.writer import check_target, write_checkpoint
+from merging_core.checkpoints.writer import write_checkpoint
 from merging_core.errors import CheckpointError, NonFiniteError, PlanError
 from tests.checkpoints.build import opened
 
