@@ -99,8 +99,17 @@ class Draft:
             self._ranges[name] = _joined((*self._ranges.get(name, ()), (start, stop)))
             self._fresh.append((place, (start, stop)))
             self._unsynced += len(data)
-            if self._unsynced >= _NOTED_EVERY:
-                self._note()
+            full = self._unsynced >= _NOTED_EVERY
+        if full:
+            self.note()
+
+    def note(self) -> None:
+        """Bring what was written to the disk and note it, so that a later process need not write it again."""
+        with self._lock:
+            fresh, self._fresh, self._unsynced = self._fresh, [], 0
+        for file in dict.fromkeys(place.file for place, _ in fresh):
+            _flush(self._growing.path / file)
+        self._growing.note(f"{place.number} {start} {stop}" for place, (start, stop) in fresh)
 
     def finish(self) -> None:
         """Bring everything to the disk. Raises CheckpointError where something is missing."""
@@ -110,12 +119,6 @@ class Draft:
                 raise CheckpointError(Problem(must, f"nothing from {missing[0][0]} on", self._places[name].file))
         for file in self._files:
             _flush(self._growing.path / file)
-
-    def _note(self) -> None:
-        for file in dict.fromkeys(place.file for place, _ in self._fresh):
-            _flush(self._growing.path / file)
-        self._growing.note(f"{place.number} {start} {stop}" for place, (start, stop) in self._fresh)
-        self._fresh, self._unsynced = [], 0
 
     def _recall(self, lines: Iterable[str]) -> None:
         places = list(self._places.values())

@@ -7,13 +7,17 @@ state: any piece can be computed alone, in any order, on any device, and gives t
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-__all__ = ["coin_hash", "coin_key", "coins"]
+__all__ = ["coin_hash", "coin_key", "coins", "hash_on"]
 
 _WORD = 0xFFFFFFFF
-_BLOCK = 1 << 16
+_BLOCK = 1 << 15
 # The multipliers of lowbias32 as signed 32-bit numbers: a product with a number below 2³² then fits into int64.
 _FIRST = 0x7FEB352D
 _SECOND = 0x846CA68B - (1 << 32)
@@ -46,18 +50,25 @@ def coin_hash(key: int, start: int, count: int, device: torch.device | str = "cp
     >>> coin_hash(0, 0, 2).tolist()
     [0, 1492470133]
     """
+    if torch.device(device).type == "cpu":
+        return torch.from_numpy(_words(key, start, count).astype(np.int64))
+    return hash_on(torch.device(device), key, start, count)
+
+
+def hash_on(device: torch.device, key: int, start: int, count: int) -> torch.Tensor:
+    """Return what `coin_hash` does, in the device's own arithmetic of 64-bit numbers.
+
+    >>> torch.equal(hash_on(torch.device("cpu"), 9, 5, 3), coin_hash(9, 5, 3))
+    True
+    """
     result = torch.empty(count, dtype=torch.int64, device=device)
     low_key, high_key = key & _WORD, key >> 32
-    position = start
-    while position < start + count:
-        # Blocks end at multiples of the block size, so the upper half of the index is one number within a block.
-        end = min(start + count, (position // _BLOCK + 1) * _BLOCK)
+    for position, end in _within_blocks(start, start + count):
         block = result[position - start : end - start]
         low = position & _WORD
         torch.arange(low, low + end - position, dtype=torch.int64, out=block)
         _finalise_(block.bitwise_xor_(high_key))
         _finalise_(block.bitwise_xor_(low_key ^ _finalised(position >> 32)))
-        position = end
     return result
 
 
@@ -70,7 +81,55 @@ def coins(key: int, start: int, count: int, density: float, device: torch.device
     >>> coins(7, 0, 6, 0.5).tolist() == coins(7, 0, 3, 0.5).tolist() + coins(7, 3, 3, 0.5).tolist()
     True
     """
-    return coin_hash(key, start, count, device) < round(density * (1 << 32))
+    limit = round(density * (1 << 32))
+    if torch.device(device).type != "cpu":
+        return coin_hash(key, start, count, device) < limit
+    if limit > _WORD:
+        return torch.ones(count, dtype=torch.bool)
+    return torch.from_numpy(_words(key, start, count) < np.uint32(limit))
+
+
+def _words(key: int, start: int, count: int) -> NDArray[np.uint32]:
+    """Return the hashes on a CPU, where 32-bit words are worked on as such: a block of them stays in the cache."""
+    result = np.empty(count, np.uint32)
+    shifted = np.empty(_BLOCK, np.uint32)
+    low_key, high_key = key & _WORD, key >> 32
+    for position, end in _within_blocks(start, start + count):
+        block, aside = result[position - start : end - start], shifted[: end - position]
+        # The upper halves of all words in a block are equal, so the first shift of the first round is one number.
+        above = ((position & _WORD) ^ high_key) >> 16
+        first = (position & _WORD & -_BLOCK) ^ high_key ^ above
+        offset = position % _BLOCK
+        np.bitwise_xor(_counting()[offset : offset + len(block)], np.uint32(first), out=block)
+        np.multiply(block, np.uint32(_FIRST), out=block)
+        _fold(block, aside, 15)
+        np.multiply(block, np.uint32(_SECOND & _WORD), out=block)
+        _fold(block, aside, 16)
+        np.bitwise_xor(block, np.uint32(low_key ^ _finalised(position >> 32)), out=block)
+        _fold(block, aside, 16)
+        np.multiply(block, np.uint32(_FIRST), out=block)
+        _fold(block, aside, 15)
+        np.multiply(block, np.uint32(_SECOND & _WORD), out=block)
+        _fold(block, aside, 16)
+    return result
+
+
+def _fold(words: NDArray[np.uint32], aside: NDArray[np.uint32], bits: int) -> None:
+    np.right_shift(words, np.uint32(bits), out=aside)
+    np.bitwise_xor(words, aside, out=words)
+
+
+@lru_cache(1)
+def _counting() -> NDArray[np.uint32]:
+    return np.arange(_BLOCK, dtype=np.uint32)
+
+
+def _within_blocks(start: int, stop: int) -> Iterator[tuple[int, int]]:
+    """Cut a range at multiples of the block size, so that the upper half of the index is one number within a block."""
+    while start < stop:
+        end = min(stop, (start // _BLOCK + 1) * _BLOCK)
+        yield start, end
+        start = end
 
 
 def _finalise_(words: torch.Tensor) -> torch.Tensor:

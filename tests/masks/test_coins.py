@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from merging_core.masks.coins import coin_hash, coin_key, coins
+from merging_core.masks.coins import coin_hash, coin_key, coins, hash_on
 
 COUNT = 1 << 17
 GOLDEN_TENTH = "0001000000000000000001000000000001000000000000000000000000000000"
@@ -33,10 +33,12 @@ def reference(key: int, index: int) -> int:
 
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**40), st.integers(0, 30))
 def test_the_hash_agrees_with_unbounded_integers(key: int, start: int, count: int) -> None:
-    assert coin_hash(key, start, count).tolist() == [reference(key, start + i) for i in range(count)]
+    expected = [reference(key, start + i) for i in range(count)]
+    assert coin_hash(key, start, count).tolist() == expected
+    assert hash_on(torch.device("cpu"), key, start, count).tolist() == expected
 
 
-@pytest.mark.parametrize("start", [2**16 - 3, 2**32 - 3, 2**33 + 2**16 - 1])
+@pytest.mark.parametrize("start", [2**15 - 3, 2**16 - 3, 2**32 - 3, 2**33 + 2**16 - 1])
 def test_the_hash_is_right_where_the_index_carries(start: int) -> None:
     key = coin_key(5, "content", "leaf")
     assert coin_hash(key, start, 6).tolist() == [reference(key, start + i) for i in range(6)]
