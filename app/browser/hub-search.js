@@ -37,6 +37,7 @@ export function createHubSearch(server, { onPick, takenAs }) {
   const tab = crypto.getRandomValues(new Uint32Array(2)).join("-");
   let base = null;
   let page = 0;
+  let unread = 0;
   let turn = 0;
   let waiting = null;
   let asked = false;
@@ -86,6 +87,7 @@ export function createHubSearch(server, { onPick, takenAs }) {
     asked = Boolean(answer);
     if (!answer) return;
     page = answer.page;
+    unread = answer.unread + (wanted === 0 ? 0 : unread);
     const reached = document.activeElement === more ? rows.length : null;
     rows = [...(wanted === 0 ? [] : rows), ...answer.entries.map((entry) => row(entry))];
     draw(answer.more);
@@ -101,7 +103,8 @@ export function createHubSearch(server, { onPick, takenAs }) {
 
   function found(further) {
     if (rows.length === 0) return base ? "No card on the Hub says that it was fine-tuned from it." : "Nothing found. Fewer words, another task or library may find more.";
-    return `${rows.length} ${rows.length === 1 ? "model" : "models"}${further ? ", and more" : ""}`;
+    const lost = unread ? `; what the Hub says of ${unread === 1 ? "another" : `${unread} others`} could not be read` : "";
+    return `${rows.length} ${rows.length === 1 ? "model" : "models"}${further ? ", and more" : ""}${lost}`;
   }
 
   async function look() {

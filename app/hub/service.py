@@ -79,7 +79,8 @@ class HubDesk:
                     limit=_PAGE,
                     page=page,
                 )
-            return {"entries": [entry.as_json() for entry in found.entries], "page": found.page, "more": found.more}
+            entries = [entry.as_json() for entry in found.entries]
+            return {"entries": entries, "page": found.page, "more": found.more, "unread": found.unread}
 
         number = next(self._arrivals)
         return await self._turn(visitor, f"hub search {fields['tab'] or ''}", "search", number, work)

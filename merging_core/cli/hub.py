@@ -64,7 +64,12 @@ def hub(
         models = found.experts_of(base, limit=limit, page=page)
     else:
         models = found.search(what, task=task, library=library, sort=sort, limit=limit, page=page)
-    document = {"models": [entry.as_json() for entry in models.entries], "page": models.page, "more": models.more}
+    document = {
+        "models": [entry.as_json() for entry in models.entries],
+        "page": models.page,
+        "more": models.more,
+        "unread": models.unread,
+    }
     answer(_models_table(models), document, as_json=as_json)
 
 
@@ -97,8 +102,9 @@ def _state(entry: Held) -> str:
 def _models_table(found: Found) -> str:
     from merging_core.engines.pricing import amount
 
+    unread = [found.unread_sentence] if found.unread else []
     if not found.entries:
-        return "No model found."
+        return "\n".join(["No model found.", *unread])
     header = ("model", "task", "library", "size", "downloads", "likes", "fine-tuned from", "access")
     rows = [
         (
@@ -106,15 +112,16 @@ def _models_table(found: Found) -> str:
             entry.task,
             entry.library,
             amount(entry.bytes) if entry.bytes is not None else "",
-            f"{entry.downloads:,}",
-            f"{entry.likes:,}",
+            f"{entry.downloads:,}" if entry.downloads is not None else "",
+            f"{entry.likes:,}" if entry.likes is not None else "",
             ", ".join(entry.base_models[:2]),
             ", ".join(word for word, holds in (("private", entry.private), ("gated", entry.gated)) if holds),
         )
         for entry in found.entries
     ]
     table = aligned(header, rows, right=("size", "downloads", "likes"))
-    return f"{table}\nmore: --page {found.page + 1}" if found.more else table
+    more = [f"more: --page {found.page + 1}"] if found.more else []
+    return "\n".join([table, *unread, *more])
 
 
 def _survey_table(survey: HubSurvey, missing: int) -> str:

@@ -10,26 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
-from huggingface_hub.hf_api import DatasetInfo, RepoFile
 
 from merging_core.errors import CancelledError, EvaluationError, HubAccessError, HubError, Problem, closest
 from merging_core.evaluation.sources.footer import TAIL, Footer, footer_length, read_footer
 from merging_core.hub.access import check_access
+from merging_core.hub.answers import repository
 from merging_core.hub.attended import Stopped, attended
 from merging_core.hub.client import Hub
 from merging_core.hub.data_ref import DataRef
 from merging_core.hub.download import fetch_files, missing_of
 from merging_core.hub.files import read_part
-from merging_core.hub.listing import RemoteFile, remote_file
-from merging_core.hub.problems import without_meaning
-from merging_core.hub.session import Caller, rules, understood
+from merging_core.hub.listing import RemoteFile, commit_of, files_of, files_of_tree
+from merging_core.hub.session import Caller
 
 __all__ = ["CONVERTED", "DataSets", "Shards"]
 
 CONVERTED = "refs/convert/parquet"
 """The branch on which the Hub keeps data sets that it turned into parquet itself."""
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.=+-]{0,120}")
 _NUMBERED = re.compile(r"(.+?)[-_]\d+(?:-of-\d+)?(?:-[0-9a-f]+)?")
 _MOST_SHARDS = 4_096
@@ -173,25 +171,12 @@ def _turn(folder: Path, ref: DataRef, tell: Callable[[int, str], None], stopped:
 
 
 def _listed(caller: Caller, ref: DataRef) -> Shards:
-    with rules(caller, f"datasets/{ref.path}"), understood():
-        info = caller.api.dataset_info(ref.path, revision=ref.pin, files_metadata=True)
-        files = _files_of(info)
-    commit = info.sha
-    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-        raise without_meaning("an answer without a commit")
-    if ref.commit is not None and commit != ref.commit:
-        fix = "take the data set again"
-        raise HubError(Problem("the Hub keeps the commit that was asked for", "another one", "", fix))
-    ref = ref.at(commit)
-    if any(file.size is None or (file.sha256 or file.blob) is None for file in files):
-        with rules(caller, f"datasets/{ref.path}"), understood():
-            tree = caller.api.list_repo_tree(ref.path, repo_type="dataset", revision=ref.pin, recursive=True)
-            files = [
-                remote_file(entry.path, entry.size, entry.lfs, entry.blob_id)
-                for entry in tree
-                if isinstance(entry, RepoFile) and entry.path.endswith(".parquet")
-            ]
-    return Shards(ref, _layout(files))
+    answer = repository(caller, ref)
+    ref = ref.at(commit_of(answer, ref))
+    files = files_of(answer)
+    if files is None or any(file.size is None or (file.sha256 or file.blob) is None for file in _parquet(files)):
+        files = files_of_tree(caller, ref, recursive=True)
+    return Shards(ref, _layout(_parquet(files)))
 
 
 def _converted(caller: Caller, ref: DataRef) -> Shards:
@@ -201,12 +186,8 @@ def _converted(caller: Caller, ref: DataRef) -> Shards:
         return Shards(ref, {})
 
 
-def _files_of(info: DatasetInfo) -> list[RemoteFile]:
-    return [
-        remote_file(one.rfilename, one.size, one.lfs, one.blob_id)
-        for one in info.siblings or ()
-        if one.rfilename.endswith(".parquet")
-    ]
+def _parquet(files: Iterable[RemoteFile]) -> list[RemoteFile]:
+    return [file for file in files if file.name.endswith(".parquet")]
 
 
 def _layout(files: Iterable[RemoteFile]) -> Layout:

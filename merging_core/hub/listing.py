@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from huggingface_hub import ModelInfo, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.hf_api import BlobLfsInfo, RepoFile
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
 from merging_core.checkpoints.index import INDEX_NAME
 from merging_core.checkpoints.reader import MODEL_NAME
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import CheckpointError, HubAccessError, HubError, Problem
+from merging_core.hub.answers import Answer, count_of, repository, text_of, tree
+from merging_core.hub.data_ref import Place
 from merging_core.hub.problems import without_meaning
 from merging_core.hub.search import HubEntry, entry_of
 from merging_core.hub.session import Caller, rules, understood
 
-__all__ = ["CARD_NAME", "Listing", "RemoteFile", "list_repository", "remote_file"]
+__all__ = ["CARD_NAME", "Listing", "RemoteFile", "commit_of", "files_of", "files_of_tree", "list_repository"]
 
 CARD_NAME = "README.md"
 _COMMIT, _SHA256 = re.compile(r"[0-9a-f]{40}"), re.compile(r"[0-9a-f]{64}")
@@ -73,37 +74,57 @@ def list_repository(caller: Caller, ref: Ref) -> Listing:
 
     Raises HubError; where the reference has a commit and the Hub answers with another, that it changed.
     """
-    with rules(caller, ref.path), understood():
-        info = caller.api.model_info(ref.path, revision=ref.pin, files_metadata=True)
-        about = entry_of(info)
-        files = _files_of(info)
-    commit = info.sha
-    if not isinstance(commit, str) or not _COMMIT.fullmatch(commit):
-        raise without_meaning("an answer without a commit")
-    if ref.commit is not None and commit != ref.commit:
-        fix = "take the model again"
-        raise HubError(Problem("the Hub keeps the commit that was asked for", "another one", "", fix))
-    ref = replace(ref, pin=commit)
-    if any(_unclear(file) for file in files.values()):
-        files |= _listed_by_tree(caller, ref)
+    answer = repository(caller, ref)
+    about = entry_of(answer) or entry_of({**answer, "id": ref.path})
+    assert about is not None, "a reference has a path"
+    ref = replace(ref, pin=commit_of(answer, ref))
+    listed = files_of(answer)
+    files = _at_the_top(listed or ())
+    if listed is None or any(_unclear(file) for file in files.values()):
+        files |= _at_the_top(_listed_by_tree(caller, ref, needed=listed is None))
     for name, file in files.items():
         if _unclear(file):
             files[name] = _asked_for(caller, ref, file)
     return Listing(ref, about, files)
 
 
-def _listed_by_tree(caller: Caller, ref: Ref) -> dict[str, RemoteFile]:
-    """Return the files as the tree lists them; none where there is no tree."""
+def commit_of(answer: Answer, ref: Place) -> str:
+    """Return the commit that the Hub's answer about a repository is of.
+
+    Raises HubError where it does not say one, and where it is not the one that was asked for.
+    """
+    commit = text_of(answer.get("sha"))
+    if not _COMMIT.fullmatch(commit):
+        raise without_meaning("an answer without a commit")
+    if ref.commit is not None and commit != ref.commit:
+        fix = "take the model again" if isinstance(ref, Ref) else "take the data set again"
+        raise HubError(Problem("the Hub keeps the commit that was asked for", "another one", "", fix))
+    return commit
+
+
+def files_of(answer: Answer) -> list[RemoteFile] | None:
+    """Return the files that the Hub's answer about a repository names; None where it cannot be read that far."""
+    siblings = answer.get("siblings")
+    if not isinstance(siblings, list):
+        return None
+    files = [file for one in siblings if (file := _file_of(one, "rfilename", "blobId", "sha256")) is not None]
+    return files if len(files) == len(siblings) else None
+
+
+def files_of_tree(caller: Caller, place: Place, *, recursive: bool = False) -> list[RemoteFile]:
+    """Return the files as a repository's tree lists them; entries that have no name are left out. Raises HubError."""
+    found = (_file_of(entry, "path", "oid", "oid") for entry in tree(caller, place, recursive=recursive))
+    return [file for file in found if file is not None]
+
+
+def _listed_by_tree(caller: Caller, ref: Ref, *, needed: bool) -> list[RemoteFile]:
+    """Return the files as the tree lists them; none where there is no tree, unless nothing else lists them."""
     try:
-        with rules(caller, ref.path), understood():
-            tree = caller.api.list_repo_tree(ref.path, revision=ref.pin)
-            return _at_the_top(
-                remote_file(entry.path, entry.size, entry.lfs, entry.blob_id)
-                for entry in tree
-                if isinstance(entry, RepoFile)
-            )
+        return files_of_tree(caller, ref)
     except HubAccessError:
-        return {}
+        if needed:
+            raise without_meaning("an answer whose list of files cannot be read") from None
+        return []
 
 
 def _asked_for(caller: Caller, ref: Ref, file: RemoteFile) -> RemoteFile:
@@ -111,7 +132,7 @@ def _asked_for(caller: Caller, ref: Ref, file: RemoteFile) -> RemoteFile:
     url = hf_hub_url(ref.path, file.name, revision=ref.pin, endpoint=caller.endpoint)
     with rules(caller, ref.path), understood():
         found = get_hf_file_metadata(url, token=caller.token or False, endpoint=caller.endpoint)
-    return RemoteFile(file.name, _size(found.size), _digest(found.etag, _SHA256), _digest(found.etag, _COMMIT))
+    return RemoteFile(file.name, count_of(found.size), _digest(found.etag, _SHA256), _digest(found.etag, _COMMIT))
 
 
 def _unclear(file: RemoteFile) -> bool:
@@ -120,16 +141,21 @@ def _unclear(file: RemoteFile) -> bool:
     return file.name.endswith(".safetensors") and (file.size is None or digest is None)
 
 
-def remote_file(name: str, size: int | None, lfs: BlobLfsInfo | None, blob: str | None) -> RemoteFile:
-    """Return a file as huggingface_hub describes it in any of its answers."""
-    digest = lfs.sha256 if lfs is not None else None
-    held = lfs.size if lfs is not None else size
-    return RemoteFile(name, _size(held), _digest(digest, _SHA256), _blob(blob, digest))
+def _file_of(entry: object, name: str, blob: str, sha256: str) -> RemoteFile | None:
+    """Read one file under the keys that the answer has for name and digests; None where it has no name.
 
-
-def _files_of(info: ModelInfo) -> dict[str, RemoteFile]:
-    siblings = info.siblings or ()
-    return _at_the_top(remote_file(one.rfilename, one.size, one.lfs, one.blob_id) for one in siblings)
+    >>> _file_of({"path": "a", "size": 2, "oid": "0" * 40}, "path", "oid", "oid").size
+    2
+    """
+    if not isinstance(entry, Mapping) or entry.get("type", "file") != "file" or not text_of(entry.get(name)):
+        return None
+    lfs, size = entry.get("lfs"), count_of(entry.get("size"))
+    if not lfs:
+        return RemoteFile(entry[name], size, None, _digest(entry.get(blob), _COMMIT))
+    # Git's sha1 of a file that is kept with LFS is that of a pointer, and says nothing of the content.
+    kept: Answer = lfs if isinstance(lfs, Mapping) else {}
+    held = count_of(kept.get("size"))
+    return RemoteFile(entry[name], size if held is None else held, _digest(kept.get(sha256), _SHA256), None)
 
 
 def _at_the_top(files: Iterable[RemoteFile]) -> dict[str, RemoteFile]:
@@ -139,15 +165,5 @@ def _at_the_top(files: Iterable[RemoteFile]) -> dict[str, RemoteFile]:
     return top
 
 
-def _size(size: int | None) -> int | None:
-    """What a server calls a size may be anything."""
-    return size if type(size) is int and size >= 0 else None
-
-
 def _digest(text: object, form: re.Pattern[str]) -> str | None:
     return text if isinstance(text, str) and form.fullmatch(text) else None
-
-
-def _blob(text: object, lfs: str | None) -> str | None:
-    """Git's sha1 of a file; of one kept with LFS it is that of the pointer, which says nothing of the content."""
-    return _digest(text, _COMMIT) if lfs is None else None

@@ -263,7 +263,10 @@ def _look(api: Any, repo_id: str, kind: str) -> tuple[Any, Names]:
         if error.response.status_code == 401:
             raise
         return None, frozenset()
-    return info, frozenset(found.rfilename for found in info.siblings or ()) - _OF_THE_HUB
+    if info.siblings is None:
+        fix = "nothing is changed where it is not known what is there; try again later"
+        raise HubError(Problem("the Hub says what the repository holds", "an answer without files", repo_id, fix))
+    return info, frozenset(found.rfilename for found in info.siblings) - _OF_THE_HUB
 
 
 def _alone(path: Path, kind: str) -> bool:

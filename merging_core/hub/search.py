@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from itertools import islice
+from datetime import UTC, datetime
 from typing import Any, get_args
 
-from huggingface_hub import ModelInfo
 from huggingface_hub.hf_api import ExpandModelProperty_T, ModelSort_T
 
 from merging_core.checkpoints.dtypes import KNOWN_DTYPES, item_size
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import CheckpointError, HubError, Problem
-from merging_core.hub.session import Caller, rules, understood
+from merging_core.hub.answers import Answer, count_of, models, text_of, texts_of
+from merging_core.hub.problems import without_meaning
+from merging_core.hub.session import Caller
 
 __all__ = ["LARGEST_PAGE", "SORTS", "Found", "HubEntry", "entry_of", "experts_of", "search"]
 
@@ -22,6 +23,7 @@ LAST_PAGE = 20
 SORTS: tuple[str, ...] = get_args(ModelSort_T)
 """What a search can be sorted by, each from the most to the least."""
 _LONGEST = 160
+_SPELT = {"last_modified": "lastModified", "trending_score": "trendingScore", "created_at": "createdAt"}
 _EXPAND: list[ExpandModelProperty_T] = [
     "likes", "downloads", "pipeline_tag", "library_name", "safetensors", "tags", "gated", "private", "lastModified",
 ]  # fmt: skip
@@ -32,12 +34,15 @@ _NOT_EXPERTS = ("adapter", "quantized", "merge")
 
 @dataclass(frozen=True)
 class HubEntry:
-    """What the Hub says of a model; all of it was written by strangers."""
+    """What the Hub says of a model; all of it was written by strangers.
+
+    What it does not say, or says in another form than its own, is None or empty.
+    """
 
     id: str
     """`owner/name`."""
-    likes: int
-    downloads: int
+    likes: int | None
+    downloads: int | None
     """In the last 30 days."""
     task: str
     """Such as `image-classification`; empty where the Hub does not say."""
@@ -72,6 +77,19 @@ class Found:
     page: int
     more: bool
     """Whether another page follows."""
+    unread: int = 0
+    """How many entries of the Hub's answer could not be read."""
+
+    @property
+    def unread_sentence(self) -> str:
+        """Say how many entries could not be read; empty where all could be.
+
+        >>> Found((), 0, more=False, unread=2).unread_sentence
+        '2 entries of the Hub could not be read.'
+        """
+        if not self.unread:
+            return ""
+        return f"{self.unread} {'entry' if self.unread == 1 else 'entries'} of the Hub could not be read."
 
 
 def search(
@@ -99,19 +117,15 @@ def search(
         problems.append(Problem(f"pages are 0 to {LAST_PAGE}", str(page), "page", "add a word, a task or a library"))
     if problems:
         raise HubError(*problems)
-    wanted = [*filters, *([library] if library else [])]
+    asked = {
+        "search": text.strip()[:_LONGEST],
+        "filter": [*filters, *([library] if library else [])],
+        "pipeline_tag": task,
+        "sort": _SPELT.get(sort, sort),
+    }
     start = page * limit
-    with rules(caller), understood():
-        infos = caller.api.list_models(
-            search=text.strip()[:_LONGEST] or None,
-            filter=wanted or None,
-            pipeline_tag=task or None,
-            sort=sort,  # type: ignore[arg-type]  # one of SORTS
-            limit=start + limit + 1,
-            expand=_EXPAND,
-        )
-        rows = [entry_of(info) for info in islice(infos, start, start + limit + 1)]
-    return Found(tuple(row for row in rows[:limit] if _nameable(row.id)), page, len(rows) > limit)
+    items = _asked(caller, asked, start + limit + 1)[start:]
+    return _found(items[:limit], page, more=len(items) > limit)
 
 
 def experts_of(caller: Caller, base: str, *, limit: int = 20, page: int = 0) -> Found:
@@ -122,32 +136,80 @@ def experts_of(caller: Caller, base: str, *, limit: int = 20, page: int = 0) -> 
     tuned = search(caller, filters=[f"{_RELATED}finetune:{base}"], limit=limit, page=page)
     if tuned.entries or page:
         return tuned
-    others = [f"{_RELATED}{kind}:{base}" for kind in _NOT_EXPERTS]
-    with rules(caller), understood():
-        infos = caller.api.list_models(filter=f"{_RELATED}{base}", sort="downloads", limit=limit * 4, expand=_EXPAND)
-        rows = [entry_of(info) for info in infos if not set(info.tags or ()) & set(others)]
-    found = tuple(row for row in rows if _nameable(row.id) and row.id != base)
-    return Found(found[:limit], 0, more=False)
+    others = {f"{_RELATED}{kind}:{base}" for kind in _NOT_EXPERTS}
+    items = _asked(caller, {"filter": f"{_RELATED}{base}", "sort": "downloads"}, limit * 4)
+    kept = [item for item in items if not (isinstance(item, Mapping) and others & set(texts_of(item.get("tags"))))]
+    found = _found(kept, 0, more=False)
+    rows = tuple(row for row in found.entries if row.id != base)
+    return Found(rows[:limit], 0, more=False, unread=found.unread)
 
 
-def entry_of(info: ModelInfo) -> HubEntry:
-    """Return an entry from huggingface_hub's record; raises TypeError or AttributeError where that is malformed."""
-    counts = info.safetensors.parameters if info.safetensors is not None else {}
-    known = counts and all(dtype in KNOWN_DTYPES for dtype in counts)
+def entry_of(answer: Answer) -> HubEntry | None:
+    """Return what an object in an answer says of a model; None where that does not say which model it is."""
+    name = text_of(answer.get("id"))
+    if not name:
+        return None
+    tags = texts_of(answer.get("tags"))
+    elements, size = _weights(answer.get("safetensors"))
+    gated = answer.get("gated")
     return HubEntry(
-        id=str(info.id)[:_LONGEST],
-        likes=int(info.likes or 0),
-        downloads=int(info.downloads or 0),
-        task=_short(info.pipeline_tag),
-        library=_short(info.library_name),
-        parameters=sum(int(count) for count in counts.values()) if counts else None,
-        bytes=sum(int(count) * item_size(dtype) for dtype, count in counts.items()) if known else None,
-        base_models=_bases(info.tags or []),
-        licence=_licence(info.tags or []),
-        gated=bool(info.gated),
-        private=bool(info.private),
-        updated=info.last_modified.isoformat(timespec="seconds") if info.last_modified is not None else "",
+        id=name[:_LONGEST],
+        likes=count_of(answer.get("likes")),
+        downloads=count_of(answer.get("downloads")),
+        task=_short(answer.get("pipeline_tag")),
+        library=_short(answer.get("library_name")),
+        parameters=elements,
+        bytes=size,
+        base_models=_bases(tags),
+        licence=_licence(tags),
+        gated=gated is True or text_of(gated) != "",
+        private=answer.get("private") is True,
+        updated=_moment(answer.get("lastModified")),
     )
+
+
+def _asked(caller: Caller, asked: Mapping[str, Any], most: int) -> list[object]:
+    given = {name: value for name, value in asked.items() if value}
+    return models(caller, {**given, "limit": most, "expand": _EXPAND}, most)
+
+
+def _found(items: Iterable[object], page: int, *, more: bool) -> Found:
+    """Return the entries that can be read and named, and how many cannot be read; HubError where none can."""
+    read = [entry_of(item) if isinstance(item, Mapping) else None for item in items]
+    if read and not any(read):
+        raise without_meaning("something else")
+    rows = tuple(row for row in read if row is not None and _nameable(row.id))
+    return Found(rows, page, more, sum(row is None for row in read))
+
+
+def _weights(said: object) -> tuple[int | None, int | None]:
+    """Return the scalars and the bytes of a model's safetensors files, as far as the Hub says.
+
+    >>> _weights({"parameters": {"F32": 2}, "total": 2}), _weights({"parameters": {"F32": "2"}}), _weights("2")
+    ((2, 8), (None, None), (None, None))
+    """
+    if not isinstance(said, Mapping):
+        return None, None
+    given = said.get("parameters")
+    counts = {dtype: count_of(count) for dtype, count in given.items()} if isinstance(given, Mapping) else {}
+    known = [(dtype, count) for dtype, count in counts.items() if count is not None]
+    if not known or len(known) < len(counts):
+        return count_of(said.get("total")), None
+    every = all(dtype in KNOWN_DTYPES for dtype, _ in known)
+    return sum(count for _, count in known), sum(n * item_size(dtype) for dtype, n in known) if every else None
+
+
+def _moment(said: object) -> str:
+    """Return a moment as ISO 8601 in UTC to the second; nothing where it is none.
+
+    >>> _moment("2026-01-02T03:04:05.000Z"), _moment("yesterday"), _moment(7)
+    ('2026-01-02T03:04:05+00:00', '', '')
+    """
+    try:
+        moment = datetime.fromisoformat(text_of(said))
+        return moment.astimezone(UTC).isoformat(timespec="seconds") if moment.tzinfo is not None else ""
+    except (ValueError, OverflowError):
+        return ""
 
 
 def _bases(tags: Iterable[str]) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ TOKENS = "huggingface.co/settings/tokens"
 """Where tokens are made."""
 ANSWERED_HERE = frozenset(range(400, 500)) - {408, 429}
 """Statuses that have sentences of their own here."""
+_UNREADABLE = (KeyError, TypeError, AttributeError, IndexError)
+"""What the client raises where an answer is not of the form that it expects."""
 
 
 @contextmanager
@@ -25,7 +27,7 @@ def in_sentences(repo_id: str, token: str) -> Iterator[None]:
 
     # The bases of this class are the client's own, of whichever HTTP library it stands on, and OSError.
     bases: tuple[Any, ...] = HfHubHTTPError.__bases__
-    expected: tuple[type[Exception], ...] = (*bases, ValueError, RuntimeError, KeyError)
+    expected: tuple[type[Exception], ...] = (*bases, ValueError, RuntimeError, *_UNREADABLE)
     try:
         yield
     except HubError as error:
@@ -67,7 +69,7 @@ def _problem(error: BaseException, repo_id: str) -> Problem:
         return Problem("the Hub may be asked", "offline mode", "", "unset HF_HUB_OFFLINE")
     if "Timeout" in name:
         return Problem("the Hub answers in time", "no answer", "", "try again")
-    if isinstance(error, KeyError | json.JSONDecodeError):
+    if isinstance(error, (json.JSONDecodeError, *_UNREADABLE)):
         fix = "check HF_ENDPOINT and the network"
         return Problem("the Hub answers in its own form", "something else", "", fix)
     if isinstance(error, ValueError):

@@ -72,6 +72,8 @@ class FakeHub:
         self.failures: list[Failure] = []
         self.tells_sizes = True
         """Whether a model's own answer has sizes and digests; the tree always has."""
+        self.pages_at: str | None = None
+        """The address that further pages of a search are said to have; None for this one."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._servers = [_serve(self, "hub"), _serve(self, "storage")]
@@ -292,17 +294,19 @@ class _Answers(BaseHTTPRequestHandler):
         rows = []
         for model in self.hub.models.values():
             row = self._info(model, model.branches["main"], {}, blobs=False)
-            tags = {*row["tags"], row.get("library_name", "")}
+            said = row["tags"] if isinstance(row["tags"], list) else []
+            tags = {*filter(lambda tag: isinstance(tag, str), said), row.get("library_name", "")}
             seen = not model.private or token in model.readers
             fits = first("search").lower() in model.id.lower() and set(query.get("filter", [])) <= tags
             if seen and fits and first("pipeline_tag") in ("", row.get("pipeline_tag")):
                 rows.append(row)
         key = first("sort")
         if key in ("downloads", "likes"):
-            rows.sort(key=lambda row: -row[key])
+            rows.sort(key=lambda row: -row[key] if type(row[key]) is int else 0)
         start, size = int(first("cursor") or 0), min(int(first("limit") or 1000), 3)
         more = {name: values for name, values in query.items() if name != "cursor"}
-        link = f"{self.hub.endpoint}/api/models?{urlencode({**more, 'cursor': [start + size]}, doseq=True)}"
+        asked = urlencode({**more, "cursor": [start + size]}, doseq=True)
+        link = f"{self.hub.pages_at or self.hub.endpoint}/api/models?{asked}"
         headers = {"Link": f'<{link}>; rel="next"'} if start + size < len(rows) else {}
         self._send(200, json.dumps(rows[start : start + size]).encode(), headers)
 

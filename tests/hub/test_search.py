@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from merging_core.errors import HubError
@@ -84,3 +87,52 @@ def test_a_search_out_of_range_is_refused_before_a_request(
     with pytest.raises(HubError) as refused:
         visit().search("digits", **options)  # type: ignore[arg-type]
     assert said in str(refused.value) and fake.requests == []
+
+
+STRANGE: dict[str, list[Any]] = {
+    "siblings": [None, 7, {"a": "model.safetensors"}],
+    "tags": [None, "base_model:ada/base", {"license": ["mit", None, 3]}],
+    "likes": [None, "many", -1, [3], True],
+    "downloads": [None, {}, 1.5],
+    "cardData": [7, {"license": {}, "model-index": "x", "base_model": 5}, "text"],
+    "gated": [None, 5, ["auto"]],
+    "private": [None, "yes"],
+    "safetensors": [None, [], "F32", {"parameters": 5}, {"total": "x"}, {"parameters": {"F32": None}}],
+    "lastModified": [None, 5, "yesterday", "9999-99-99"],
+    "pipeline_tag": [None, 5, ["x"], "<img>\n"],
+    "inferenceProviderMapping": [5],
+    "evalResults": [7, [7]],
+    "createdAt": ["never"],
+}
+
+
+@pytest.mark.parametrize("key", STRANGE)
+def test_a_strange_value_is_one_that_the_hub_does_not_say_and_hides_no_other_model(
+    fake: FakeHub, visit: Visit, key: str
+) -> None:
+    for index, value in enumerate(STRANGE[key]):
+        fake.add(f"bob/strange-{index}", files()).about[key] = value
+    fake.add("bob/strange-fine", files(), likes=3)
+    found = visit().search("strange", limit=100)
+    assert len(found.entries) == len(STRANGE[key]) + 1 and found.unread == 0
+    assert found.entries[-1].likes == 3 and not any(entry.gated for entry in found.entries)
+    for entry in found.entries if key != "siblings" else ():
+        assert visit().survey(entry.ref).elements == 23
+    json.dumps([entry.as_json() for entry in found.entries])
+
+
+def test_entries_that_name_no_model_are_counted_and_take_no_place_of_others(fake: FakeHub, visit: Visit) -> None:
+    for index, value in enumerate((None, 7, "fine", "fine", ["x"], "fine")):
+        fake.add(f"bob/no-{index}", files()).about |= {} if value == "fine" else {"id": value}
+    first, second = (visit().search("no-", limit=3, page=page) for page in range(2))
+    assert (ids(first), first.unread, first.more) == (["bob/no-2"], 2, True)
+    assert (ids(second), second.unread, second.more) == (["bob/no-3", "bob/no-5"], 1, False)
+    assert first.unread_sentence == "2 entries of the Hub could not be read."
+
+
+def test_a_page_on_another_host_is_asked_for_without_the_token(fake: FakeHub, visit: Visit) -> None:
+    for index in range(5):
+        fake.add(f"bob/page-{index}", files())
+    fake.pages_at = fake.endpoint.replace("127.0.0.1", "localhost")
+    assert len(visit(ADA).search("page-").entries) == 5
+    assert [request.token for request in fake.asked("/api/models")] == [ADA, None]

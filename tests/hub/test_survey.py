@@ -15,6 +15,7 @@ from merging_core.checkpoints.writer import write_checkpoint
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import make_plan
 from merging_core.errors import CheckpointError, HubError, PlanError, SpaceError
+from merging_core.hub.access import Memory
 from merging_core.recipes import parse_recipe
 from merging_core.recipes.resolving import references, resolve
 from tests.hub.conftest import CONFIG, Visit, files, weights
@@ -237,6 +238,28 @@ def test_everything_wrong_with_models_on_the_hub_is_told_at_once(fake: FakeHub, 
     assert "nothing of that name" in said["base"] and "nothing of that name" in said["models[0]"]
     assert "gated model" in said["models[1]"] and "pickles can run code" in said["models[2]"]
     assert "the revision exists" in said["models[4]"] and "ada/other" in str(told.value)
+
+
+@pytest.mark.parametrize("siblings", [None, 7, ["model.safetensors"], [{"rfilename": "model.safetensors", "lfs": 7}]])
+def test_files_that_cannot_be_read_where_they_are_told_are_those_of_the_tree(
+    fake: FakeHub, visit: Visit, siblings: object
+) -> None:
+    fake.add("ada/strange", files(), siblings=siblings)
+    survey = visit().survey("hub:ada/strange")
+    assert survey.elements == 23 and all(file.sha256 or file.blob for file in survey.files)
+    fake.fail("404", "tree")
+    if not isinstance(siblings, list) or isinstance(siblings[0], str):
+        with pytest.raises(HubError, match=r"^hub:ada/strange@?\w*: .* list of files cannot be read"):
+            visit(memory=Memory()).survey("hub:ada/strange")
+
+
+@pytest.mark.parametrize("about", [{"sha": 7}, {"sha": None}, {"sha": "main"}])
+def test_a_repository_whose_commit_cannot_be_read_is_named(
+    fake: FakeHub, visit: Visit, about: dict[str, object]
+) -> None:
+    fake.add("ada/strange", files(), **about)
+    with pytest.raises(HubError, match=r"^hub:ada/strange: the answer comes from the Hub, but an answer without a com"):
+        visit().survey("hub:ada/strange")
 
 
 def test_without_a_hub_a_reference_to_it_is_refused(visit: Visit) -> None:
