@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlparse
@@ -124,6 +124,20 @@ def settled(page: Page) -> None:
                    return root && root.dataset.busy === "false" && root.dataset.settle === root.dataset.asked; }""",
         timeout=SETTLED_MS,
     )
+
+
+def eventually(page: Page, holds: Callable[[], bool], what: str) -> None:
+    """Wait until something outside the page holds, while the page goes on; `what` says it where it never does."""
+    deadline = time.monotonic() + SETTLED_MS / 1000
+    while not holds():
+        assert time.monotonic() < deadline, f"never seen: {what}"
+        page.wait_for_timeout(20)
+
+
+def address_of(page: Page) -> str:
+    """The address that the page has given itself."""
+    address: str = page.evaluate("location.href")
+    return address
 
 
 def average(page: Page) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 from transformers import CLIPVisionModel
 
-from tests.ui.studio import SETTLED_MS, average, settled
+from tests.ui.studio import average, settled
 
 
 def test_an_export_is_started_watched_found_again_and_downloaded(page: Page, tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_an_export_is_started_watched_found_again_and_downloaded(page: Page, tmp
     expect(card.get_by_role("tabpanel")).to_contain_text("--shard-size 1MB")
 
     card.get_by_role("button", name="Start export").click()
-    expect(card.locator("[data-state=done]")).to_be_visible(timeout=SETTLED_MS)
+    expect(card.locator("[data-state=done]")).to_be_visible()
     page.reload()
     settled(page)
     page.get_by_role("button", name="Export", exact=True).click()

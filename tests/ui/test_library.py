@@ -8,12 +8,12 @@ import re
 from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.ui.conftest import assert_quiet
-from tests.ui.studio import PHONE, SETTLED_MS, StudioProcess, average, open_studio, settled, visitor
+from tests.ui.studio import PHONE, StudioProcess, average, open_studio, settled, visitor
 
 
 def save(page: Page) -> None:
     page.get_by_role("button", name="Save merge").click()
-    expect(page.locator(".notice.done")).to_contain_text("library", timeout=SETTLED_MS)
+    expect(page.locator(".notice.done")).to_contain_text("library")
     page.get_by_role("button", name="dismiss").first.click()
 
 
@@ -38,13 +38,13 @@ def test_a_merge_is_saved_found_compared_and_opened_and_a_link_shows_it_to_someb
         page.get_by_role("button", name="Share").click()
         page.get_by_role("button", name="Make a link with the result").click()
         field = page.get_by_label("link to this result")
-        expect(field).to_have_value(re.compile(r"\?r=[0-9a-f]{32}&recipe=1\."), timeout=SETTLED_MS)
+        expect(field).to_have_value(re.compile(r"\?r=[0-9a-f]{32}&recipe=1\."))
         link, shown = field.input_value(), average(page)
         page.keyboard.press("Escape")
 
         page.get_by_role("tab", name="Library").click()
         rows = page.locator(".results tbody tr")
-        expect(rows).to_have_count(2, timeout=SETTLED_MS)
+        expect(rows).to_have_count(2)
         for place in range(2):
             rows.nth(place).get_by_role("checkbox").check()
         page.get_by_role("button", name="Compare", exact=True).click()
@@ -70,13 +70,13 @@ def test_a_merge_is_saved_found_compared_and_opened_and_a_link_shows_it_to_someb
     with visitor(browser, studio.url, PHONE) as (context, witness):
         page = context.new_page()
         page.goto(link)
-        expect(page.locator(".result[data-drawn]")).to_be_visible(timeout=SETTLED_MS)
+        expect(page.locator(".result[data-drawn]")).to_be_visible()
         assert average(page) == shown
-        assert page.locator(".basin").get_attribute("data-preview") is None, "a stored link computed something"
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         expect(page.locator(".result")).not_to_contain_text("<img")
         page.get_by_role("button", name="Recompute and compare").click()
-        expect(page.get_by_role("status", name="Recomputed")).to_contain_text("The same numbers", timeout=SETTLED_MS)
+        expect(page.get_by_role("status", name="Recomputed")).to_contain_text("The same numbers")
+        assert page.locator(".basin").get_attribute("data-preview") is None, "a stored link computed something"
         page.get_by_role("button", name="← Library").click()
         expect(page.locator(".results-box .empty")).to_contain_text("Nothing is saved yet")
         assert_quiet(witness)
@@ -125,11 +125,11 @@ def test_a_link_to_a_result_that_is_not_here_opens_its_recipe_with_a_sentence(
         lower(page)
         page.get_by_role("button", name="Share").click()
         field = page.get_by_label("link to this merge")
-        expect(field).to_have_value(re.compile("s=1"), timeout=SETTLED_MS)
+        expect(field).to_have_value(re.compile("s=1"))
         shown, payload = average(page), field.input_value().partition("s=")[2]
         other = context.new_page()
         other.goto(f"{studio.url}?r={'0' * 32}&recipe={payload}")
-        expect(other.locator(".notice")).to_contain_text("Its recipe is opened instead", timeout=SETTLED_MS)
+        expect(other.locator(".notice")).to_contain_text("Its recipe is opened instead")
         settled(other)
         assert average(other) == shown
         assert_quiet(witness)

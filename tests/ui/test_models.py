@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Browser, Page, expect
 
 from tests.ui.conftest import assert_quiet
-from tests.ui.studio import PHONE, StudioProcess, average, open_studio, settled, visitor
+from tests.ui.studio import PHONE, StudioProcess, address_of, average, open_studio, settled, visitor
 
 
 def picker(page: Page) -> None:
@@ -28,7 +28,7 @@ def test_models_that_fit_are_merged_and_their_link_opens_elsewhere(
     assert page.locator(".experts label").all_inner_texts() == ["digits", "greek"]
     page.get_by_role("slider", name="greek", exact=True).press("ArrowLeft")
     settled(page)
-    shown, address = average(page), page.url
+    shown, address = average(page), address_of(page)
     with visitor(browser, studio.url) as (context, witness):
         other = open_studio(context, address)
         assert average(other) == shown

@@ -15,7 +15,7 @@ from tests.app.at_a_space import space_server
 from tests.app.openid import OpenId, token_of
 from tests.app.pretend import PretendServer
 from tests.hub.uploads import Repo, UploadHub
-from tests.ui.studio import DESKTOP, PHONE, SETTLED_MS, open_studio, visitor
+from tests.ui.studio import DESKTOP, PHONE, address_of, open_studio, visitor
 from tests.ui.test_learning import findings
 
 
@@ -53,13 +53,13 @@ def test_a_visitor_signs_in_publishes_and_is_given_the_address(
         page.get_by_role("button", name="Export", exact=True).click()
         card = page.get_by_role("region", name="Export", exact=True)
         card.get_by_role("button", name="Start export").click()
-        expect(card.locator("[data-state=done]")).to_be_visible(timeout=SETTLED_MS)
+        expect(card.locator("[data-state=done]")).to_be_visible()
         card.get_by_text("Publish on the Hugging Face Hub").click()
         expect(card.get_by_text("you publish with an account of the Hub, but none came")).to_be_visible()
-        before = page.url
+        before = address_of(page)
         card.get_by_role("link", name="Sign in").click()
-        expect(page.locator(".account-name")).to_have_text("ann", timeout=SETTLED_MS)
-        assert page.url == before
+        expect(page.locator(".account-name")).to_have_text("ann")
+        expect(page).to_have_url(before)
 
         opened_form(page)
         repository, start = card.get_by_label("repository"), card.get_by_role("button", name="Publish", exact=True)
@@ -72,7 +72,7 @@ def test_a_visitor_signs_in_publishes_and_is_given_the_address(
         expect(card.get_by_text("It is made, private")).to_be_visible()
         start.click()
         address = card.get_by_role("link", name=f"{hub.url}/ann/merge")
-        expect(address).to_be_visible(timeout=SETTLED_MS)
+        expect(address).to_be_visible()
         assert address.get_attribute("href") == f"{hub.url}/ann/merge"
         assert hub.model("ann/merge").private and "model.safetensors" in hub.model("ann/merge").files
 

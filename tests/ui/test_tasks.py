@@ -12,7 +12,7 @@ from tests.app.tasks.places import shards
 from tests.evaluation.test_clip_benchmark import write_benchmark
 from tests.hub.server import FakeHub
 from tests.ui.conftest import assert_quiet
-from tests.ui.studio import StudioProcess, open_studio, settled, visitor
+from tests.ui.studio import StudioProcess, address_of, open_studio, settled, visitor
 
 
 @pytest.fixture
@@ -45,12 +45,12 @@ def test_a_data_set_becomes_a_task_that_the_merge_is_measured_on(browser: Browse
         page.get_by_label("trained on it").select_option("local:one")
         page.get_by_label("examples of a split").fill("20")
         page.get_by_role("button", name="Prepare", exact=True).click()
-        expect(page.locator(".task-said")).to_contain_text("Prepared: animals.", timeout=60_000)
+        expect(page.locator(".task-said")).to_contain_text("Prepared: animals.")
         expect(page.locator(".models-tasks").get_by_label("animals")).to_be_checked()
         page.get_by_role("button", name="Merge these models").click()
         settled(page)
         expect(page.locator(".panel.accuracy")).to_contain_text("n ")
-        address = page.url
+        address = address_of(page)
         with visitor(browser, server.url) as (other, quiet):
             opened = open_studio(other, address)
             expect(opened.locator(".panel.accuracy .body")).to_be_visible()

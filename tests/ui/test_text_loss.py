@@ -60,7 +60,7 @@ def test_language_models_without_tasks_have_layers_and_a_loss_on_a_text(
         page.get_by_role("slider", name="λ", exact=True).focus()
         page.keyboard.press("Home")
         panel.scroll_into_view_if_needed()
-        page.wait_for_function(FOLLOWED, arg=before, timeout=30_000)
+        page.wait_for_function(FOLLOWED, arg=before)
         panel.get_by_label("text", exact=True).fill("owl")
         expect(panel.get_by_role("status")).not_to_contain_text("<img")
         expect(panel.locator(".stage")).to_have_text("n 1 token")

@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.checkpoints.build import entry, packed
 from tests.ui.conftest import assert_quiet
-from tests.ui.studio import PHONE, StudioProcess, open_studio, settled, visitor
+from tests.ui.studio import PHONE, StudioProcess, eventually, open_studio, settled, visitor
 
 ZOO = Path(__file__).resolve().parents[2] / "assets" / "zoo" / "tiny"
 
@@ -72,5 +72,6 @@ def test_a_cancelled_upload_leaves_nothing_and_a_deleted_one_is_chosen_no_more(
         expect(page.locator(".upload-list li")).to_have_count(1)
         page.get_by_role("button", name="delete upload small").click()
         expect(page.locator(".upload-list li")).to_have_count(0)
-        assert not list((studio.data / "uploads").glob(".arriving-*"))
+        kept = studio.data / "uploads"
+        eventually(page, lambda: not list(kept.glob(".arriving-*")), "nothing is kept of what was cancelled")
         assert_quiet(witness)
