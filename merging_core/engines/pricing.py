@@ -80,8 +80,9 @@ def passes_of(stages: Stages, has_base: bool, space: ParameterSpace | None = Non
             "one for " + " and ".join(statistic.name.replace("_", " ") for statistic in stages.method.statistics)
         )
     for statistic in stages.method.rank_statistics:
-        reads += 2
-        why.append(f"two for {statistic.name.replace('_', ' ')}")
+        if statistic.needed(stages.params):
+            reads += 2
+            why.append(f"two for {statistic.name.replace('_', ' ')}")
     if stages.method.leaf_statistics:
         reads += 1
         why.append(

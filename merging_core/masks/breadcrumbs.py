@@ -87,7 +87,8 @@ BREADCRUMBS = MaskInfo(
         "https://arxiv.org/abs/2312.06795",
         "section 3",
         "density and gamma are fractions of all elements of a leaf (the authors' code counts within the last "
-        "dimension); a gamma of less than one element drops none, and at least one element always stays",
+        "dimension); a gamma of less than one element drops none, and at least one element always stays; the authors' "
+        "search starts at density 0.15 and gamma 0.006, and mergekit has gamma 0.01",
     ),
     parameters=(
         density_parameter(0.15, "The fraction of each task vector's elements that is kept: the largest but outliers."),

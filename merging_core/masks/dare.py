@@ -1,4 +1,4 @@
-"""The mask of DARE: drop at random, and divide what stays by the density."""
+"""The mask of DARE: drop at random, and scale up what stays."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import torch
 
 from merging_core.masks.info import MaskContext, MaskInfo, density_parameter
 from merging_core.masks.random import keep_at_random
-from merging_core.methods.info import Source
+from merging_core.methods.info import ParameterInfo, Source
 
-__all__ = ["DARE", "drop_and_rescale"]
+__all__ = ["DARE", "dare_parameters", "drop_and_rescale", "rescale_parameter"]
 
 _NEVER = 2.0**-33
 
 
 def drop_and_rescale(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:
-    """Keep each τᵢ with probability `density`, multiply what stays by 1/density and put zero elsewhere.
+    """Keep each τᵢ with probability `density`, scale what stays and put zero elsewhere.
 
-    The factor keeps the expected value of every element: E[τ̂ᵢ] = τᵢ.
+    `rescale`: `probability` multiplies by 1/density, which keeps the expected value of every element, E[τ̂ᵢ] = τᵢ;
+    `norm` multiplies by `context.gain`, so that Σ|τ| of the leaf stays; `none` leaves survivors as they are.
 
     Shapes: vector [n] float32 → [n]; `context.start` is the index of its first element within the leaf.
 
@@ -27,12 +28,41 @@ def drop_and_rescale(vector: torch.Tensor, context: MaskContext) -> torch.Tensor
     >>> drop_and_rescale(torch.ones(6), MaskContext(Parameters(density=0.5), key=7)).tolist()
     [0.0, 0.0, 0.0, 2.0, 2.0, 2.0]
     """
-    density = context.params.number("density")
+    density, rescale = context.params.number("density"), context.params.get("rescale", "probability")
     if density == 1.0:
         return vector
     kept = keep_at_random(vector, context)
-    # No coin lands on a density of 2⁻³³ or less; dividing zeros by it could only overflow.
-    return kept if density <= _NEVER else kept.mul_(1.0 / density)
+    if rescale == "probability":
+        # No coin lands on a density of 2⁻³³ or less; dividing zeros by it could only overflow.
+        return kept if density <= _NEVER else kept.mul_(1.0 / density)
+    return kept.mul_(context.gain) if rescale == "norm" else kept
+
+
+def rescale_parameter(*, later: bool = False) -> ParameterInfo:
+    """Return the choice of what makes up for dropped changes, for masks that drop at random.
+
+    >>> rescale_parameter().choices
+    ('probability', 'norm', 'none')
+    """
+    return ParameterInfo(
+        name="rescale",
+        title="Scale survivors by",
+        kind="choice",
+        default="probability",
+        help="What makes up for dropped changes: 1/p of each, as in the paper, the old Σ|τ| of a leaf, or nothing.",
+        choices=("probability", "norm", "none"),
+        later=later,
+    )
+
+
+def dare_parameters() -> tuple[ParameterInfo, ...]:
+    """Return the knobs of the mask, for it and for the methods that own it.
+
+    >>> [info.name for info in dare_parameters()]
+    ['density', 'rescale']
+    """
+    help_text = "The probability with which an element is kept; 0.1 is usual for large language models."
+    return density_parameter(0.5, help_text), rescale_parameter(later=True)
 
 
 DARE = MaskInfo(
@@ -46,13 +76,10 @@ DARE = MaskInfo(
         "Language Models are Super Mario: Absorbing Abilities from Homologous Models as a Free Lunch",
         "https://arxiv.org/abs/2311.03099",
         "drop and rescale",
-        "the coins come from an integer hash, so that they are the same on every device",
+        "the coins come from an integer hash, so that they are the same on every device; mergekit's `rescale` is norm",
     ),
-    parameters=(
-        density_parameter(
-            0.5, "The probability with which an element is kept; 0.1 is usual for large language models."
-        ),
-    ),
+    parameters=dare_parameters(),
     stochastic=True,
     apply=drop_and_rescale,
+    balanced=lambda params: params.get("rescale") == "norm",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from merging_core.masks.coins import coin_hash
+from merging_core.masks.dare import rescale_parameter
 from merging_core.masks.info import MaskContext, MaskInfo, density_parameter
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 
@@ -16,8 +17,8 @@ _WORDS = float(1 << 32)
 def probabilities(standings: torch.Tensor, params: Parameters) -> torch.Tensor:
     """Return the probability with which each element is kept: density + s·(2·standing − 1), in [0, 1].
 
-    s is ε/2 where ε is the width of the range, as in the paper, and ε where it is half the width, as in the authors'
-    code; it is no more than density and 1 − density allow, so the mean over a row is the density for every ε.
+    s is ε/2 where ε is the width of the range, as in the paper, and ε where it is half the width, as in mergekit; it is
+    no more than density and 1 − density allow, so the mean over a row is the density for every ε.
 
     Shapes: standings [n] float32 → [n] float32.
 
@@ -75,7 +76,7 @@ def della_parameters() -> tuple[ParameterInfo, ...]:
             name="epsilon",
             title="Spread",
             kind="number",
-            default=0.2,
+            default=0.14,
             help="How much more likely the largest change of a row is kept than the smallest; 0 is DARE.",
             minimum=0.0,
             maximum=1.0,
@@ -87,17 +88,10 @@ def della_parameters() -> tuple[ParameterInfo, ...]:
             title="Spread means",
             kind="choice",
             default="width",
-            help="Whether ε is the whole range of probabilities, as in the paper, or half of it, as in the code.",
+            help="Whether ε is the whole range of probabilities, as in the paper, or half of it, as in mergekit.",
             choices=("width", "half"),
         ),
-        ParameterInfo(
-            name="rescale",
-            title="Scale survivors by",
-            kind="choice",
-            default="probability",
-            help="What makes up for dropped changes: 1/p of each, as in the paper, the old Σ|τ| of a leaf, or nothing.",
-            choices=("probability", "norm", "none"),
-        ),
+        rescale_parameter(),
         ParameterInfo(
             name="scope",
             title="Ranked within",
@@ -121,8 +115,9 @@ DELLA = MaskInfo(
         "https://arxiv.org/abs/2406.11617",
         "MAGPRUNE",
         "standing is (rank + ½)/n and equal magnitudes share it, so that the mean probability is the density, for one "
-        "element too; an ε too wide for the density is narrowed; a row is one index of the first dimension; norm is "
-        "what other tools do",
+        "element too; an ε too wide for the density is narrowed; a row is one index of the first dimension; ε is 0.14 "
+        "by default, the window size of the authors' example; mergekit's ε is half, 0.15 by default, and its `rescale` "
+        "is norm",
     ),
     parameters=della_parameters(),
     stochastic=True,

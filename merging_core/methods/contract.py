@@ -31,6 +31,7 @@ __all__ = [
     "WeightRule",
     "WholeLeaf",
     "added",
+    "always",
     "contexts_of_leaves",
     "gather",
     "gather_leaf",
@@ -66,6 +67,15 @@ class Statistic:
     finish: Callable[[torch.Tensor], torch.Tensor]
 
 
+def always(params: Parameters) -> bool:
+    """Say yes, whatever the parameters are.
+
+    >>> always(Parameters())
+    True
+    """
+    return True
+
+
 @dataclass(frozen=True)
 class RankStatistic:
     """Scores at certain ranks among those of the whole model, found for each model one after the other statistic.
@@ -77,6 +87,8 @@ class RankStatistic:
     name: str
     scores: Callable[[torch.Tensor, torch.Tensor, CombineContext], torch.Tensor]
     ranks: Callable[[int, Parameters], tuple[int, ...]]
+    needed: Callable[[Parameters], bool] = always
+    """Whether the combination reads it with these parameters."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +233,8 @@ def gather_ranks(
     """
     known = dict(common.statistics)
     for statistic in info.rank_statistics:
+        if not statistic.needed(common.params):
+            continue
         context = CombineContext(common.params, known)
         scores = _Scored(statistic, pieces, weights, context)
         known = {**known, statistic.name: magnitudes_of_rows(scores, statistic.ranks(size, common.params))}

@@ -17,8 +17,8 @@ def largest_change(vectors: torch.Tensor, weights: torch.Tensor, context: Combin
     Shapes: vectors [T, n] float32 (task vectors after the mask), weights [T] float32, any sign → [n].
 
     Source: Marczak et al. (2024), arXiv 2407.06322, algorithm 1. The paper has no weights: here they count for the
-    magnitude too, so that a weight of 0 is the same as the model's absence. Where two magnitudes are equal the paper
-    leaves the choice open; ours depends on no order of models.
+    magnitude too, so that a weight of 0 is the same as the model's absence. Where two magnitudes are equal the authors'
+    code takes the later expert's; ours depends on no order of models.
 
     >>> largest_change(torch.tensor([[3.0, -1.0, 2.0], [1.0, -4.0, -2.0]]), torch.ones(2), CombineContext()).tolist()
     [3.0, -4.0, 2.0]
@@ -62,8 +62,8 @@ MAGMAX = MethodInfo(
         "MagMax: Leveraging Model Merging for Seamless Continual Learning",
         "https://arxiv.org/abs/2407.06322",
         "algorithm 1",
-        "weights count for the magnitude; of two opposite changes of one magnitude the positive one is taken; λ is 0.5 "
-        "by default and searched in the paper",
+        "weights count for the magnitude; of two opposite changes of one magnitude the positive one is taken, where "
+        "the authors' code takes the later expert's; λ is 0.5 by default, as in that code",
     ),
     domain="task_vector",
     group="sign consensus",

@@ -17,9 +17,10 @@ def select_calculate_erase(leaves: torch.Tensor, weights: torch.Tensor, context:
     """Return the mean of what the experts say with the elected sign, each counting as much as its own strength.
 
     Select: only elements in which the variance between the experts is among the largest `select` of those that vary
-    stay; ties stay, and at 1 all do. Calculate: expert t counts ηₜ, the variance or the mean square of its selected
+    stay; ties stay, and at 1 all do. Calculate: expert t counts ηₜ, the mean square or the variance of its selected
     changes, as `weigh_by` says. Erase: of each element only changes with the sign of their sum stay; a sum of zero
-    counts as +. Result: Σ ηₜvₜ / Σ ηₜ over those that stay, vₜ = wₜτₜ.
+    counts as +. Result: Σ ηₜvₜ / Σ ηₜ over those that stay, vₜ = wₜτₜ. With `merged` at `all`, the selection decides
+    how much each expert counts, and every element is merged.
 
     Shapes: leaves [T, *shape] float32, weights [T] float32, any sign → [*shape]; in float64, rounded once.
 
@@ -35,9 +36,10 @@ def select_calculate_erase(leaves: torch.Tensor, weights: torch.Tensor, context:
     if not len(vectors):
         return torch.zeros_like(leaves[0])
     share = context.params.number("select")
-    if share < 1.0:
-        vectors = torch.where(_varies(vectors, share), vectors, 0.0)
-    flat = vectors.reshape(len(vectors), -1)
+    selected = vectors if share == 1.0 else torch.where(_varies(vectors, share), vectors, 0.0)
+    flat = selected.reshape(len(vectors), -1)
+    if context.params.get("merged") != "all":
+        vectors = selected
     strength = flat.square().mean(dim=1)
     if context.params["weigh_by"] == "variance":
         strength = (flat - flat[:, :1]).var(dim=1, correction=0)
@@ -73,7 +75,7 @@ def _cost(shape: tuple[int, ...], count: int, params: Parameters) -> Cost:
 SCE = MethodInfo(
     name="sce",
     title="SCE",
-    formula="θ = θ₀ + λ·Σ ηₜτₜ/Σ ηₜ over the t with the sign of Σ τₜ, where the τₜ differ most; ηₜ: variance of τₜ",
+    formula="θ = θ₀ + λ·Σ ηₜτₜ/Σ ηₜ over the t with the sign of Σ τₜ, where the τₜ differ most; ηₜ: mean square of τₜ",
     summary="Looks only where the experts differ most, lets strong experts count more, and drops minority signs.",
     source=Source(
         "Wan et al.",
@@ -81,8 +83,9 @@ SCE = MethodInfo(
         "FuseChat: Knowledge Fusion of Chat Models",
         "https://arxiv.org/abs/2408.07990",
         "select, calculate, erase",
-        "weights scale the task vectors first; other tools weigh by the mean square and divide by at least 10⁻⁶; where "
-        "no expert is stronger than another all count the same, and where nothing varies everything is selected",
+        "weights scale the task vectors first; the authors' code selects only for ηₜ and merges all elements; mergekit "
+        "divides by at least 10⁻⁶; where no expert is stronger than another all count the same, and where nothing "
+        "varies everything is selected",
     ),
     domain="task_vector",
     group="sign consensus",
@@ -106,9 +109,18 @@ SCE = MethodInfo(
             name="weigh_by",
             title="Weigh experts by",
             kind="choice",
-            default="variance",
-            help="Whether an expert counts by the variance of its selected changes, or by their mean square.",
-            choices=("variance", "squares"),
+            default="squares",
+            help="Whether an expert counts by the mean square of its selected changes, or by their variance.",
+            choices=("squares", "variance"),
+        ),
+        ParameterInfo(
+            name="merged",
+            title="Merge",
+            kind="choice",
+            default="selected",
+            help="Whether the selected elements alone are merged, or all of them, as in the authors' code.",
+            choices=("selected", "all"),
+            later=True,
         ),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from merging_core.masks.info import density_parameter
+from merging_core.masks.dare import dare_parameters
 from merging_core.methods.contract import CombineContext, MethodInfo
 from merging_core.methods.info import Source
 from merging_core.methods.sums import weighted_sum
@@ -58,9 +58,5 @@ DARE_LINEAR = MethodInfo(
     combine=task_arithmetic,
     owned_mask="dare",
     stochastic=True,
-    parameters=(
-        density_parameter(
-            0.5, "The probability with which an element is kept; 0.1 is usual for large language models."
-        ),
-    ),
+    parameters=dare_parameters(),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from merging_core.masks.dare import dare_parameters
 from merging_core.masks.info import density_parameter
 from merging_core.masks.magnitude import scope_parameter
 from merging_core.methods.contract import CombineContext, MethodInfo, Statistic
@@ -135,10 +136,5 @@ DARE_TIES = MethodInfo(
     statistics=(MAJORITY,),
     owned_mask="dare",
     stochastic=True,
-    parameters=(
-        density_parameter(
-            0.5, "The probability with which an element is kept; 0.1 is usual for large language models."
-        ),
-        COMBINE,
-    ),
+    parameters=(*dare_parameters(), COMBINE),
 )

@@ -8,19 +8,20 @@ from merging_core.methods.contract import CombineContext, Cost, MethodInfo, Whol
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 from merging_core.methods.matrices import EMBEDDINGS, active, average, is_matrix, singular_values, spectrum_operations
 
-__all__ = ["STEP_SIZE", "WUDI", "least_disturbing"]
+__all__ = ["STEP_SIZE", "WUDI", "elsewhere", "least_disturbing"]
 
 STEP_SIZE = 1e-5
-"""Adam's, as in the authors' code; its other constants are the usual 0.9, 0.999 and 1e-8."""
+"""Adam's, as in the authors' code for images; its other constants are the usual 0.9, 0.999 and 1e-8."""
 _FIRST, _SECOND, _SMALL = 0.9, 0.999, 1e-8
 
 
 def least_disturbing(leaves: torch.Tensor, weights: torch.Tensor, context: CombineContext) -> torch.Tensor:
     """Return a matrix M that makes Σ ‖(M − wₜτₜ)τₜᵀ‖²/‖τₜ‖² small, or least.
 
-    With `solver` at `adam`, as many steps of Adam as `steps` says from M = Σ wₜτₜ, with the step size 1e-5. With
-    `exact`, the least, of all that reach it the one with the smallest norm: M = (Σ wₜτₜGₜ)(Σ Gₜ)⁺ with
-    Gₜ = τₜᵀτₜ/‖τₜ‖². An expert whose leaf is zero has no say. Nothing is random.
+    With `solver` at `adam`, as many steps of Adam as `steps` says from M = Σ wₜτₜ, each of `step_size` (1e-5 if it is
+    not given). With `exact`, the least, of all that reach it the one with the smallest norm:
+    M = (Σ wₜτₜGₜ)(Σ Gₜ)⁺ with Gₜ = τₜᵀτₜ/‖τₜ‖². With `divide_by` at `norm`, Gₜ and the loss are divided by ‖τₜ‖
+    instead of its square. An expert whose leaf is zero has no say. Nothing is random.
 
     Shapes: leaves [T, m, n] float32, weights [T] float32 → [m, n].
 
@@ -35,13 +36,15 @@ def least_disturbing(leaves: torch.Tensor, weights: torch.Tensor, context: Combi
     vectors = vectors[vectors.flatten(1).any(dim=1)]
     if len(vectors) == 0:
         return torch.zeros_like(leaves[0])
-    of_each = [vector.T @ vector / vector.square().sum() for vector in vectors]
+    power = 0.5 if context.params.get("divide_by") == "norm" else 1.0
+    of_each = [vector.T @ vector / vector.square().sum() ** power for vector in vectors]
     target = torch.stack([vector @ gram for vector, gram in zip(vectors, of_each, strict=True)]).sum(dim=0)
     gram = torch.stack(of_each).sum(dim=0)
     if context.params.get("solver") == "exact":
         return _solved(target, gram).to(torch.float32)
     steps = int(context.params.number("steps"))
-    return _descended(vectors.sum(dim=0), target, gram, steps).to(torch.float32)
+    size = context.params.number("step_size") if "step_size" in context.params else STEP_SIZE
+    return _descended(vectors.sum(dim=0), target, gram, steps, size).to(torch.float32)
 
 
 def _solved(target: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
@@ -52,16 +55,32 @@ def _solved(target: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
     return found
 
 
-def _descended(start: torch.Tensor, target: torch.Tensor, gram: torch.Tensor, steps: int) -> torch.Tensor:
+def _descended(
+    start: torch.Tensor, target: torch.Tensor, gram: torch.Tensor, steps: int, step_size: float
+) -> torch.Tensor:
     """Take Adam's steps; the gradient of the loss is 2(M Σ Gₜ − Σ wₜτₜGₜ)."""
     here, first, second = start, torch.zeros_like(start), torch.zeros_like(start)
     for step in range(1, steps + 1):
         gradient = (here @ gram).sub_(target).mul_(2.0)
         first.mul_(_FIRST).add_(gradient, alpha=1.0 - _FIRST)
         second.mul_(_SECOND).add_(gradient.square_(), alpha=1.0 - _SECOND)
-        size = (second / (1.0 - _SECOND**step)).sqrt_().add_(_SMALL)
-        here = here - first / size * (STEP_SIZE / (1.0 - _FIRST**step))
+        spread = (second / (1.0 - _SECOND**step)).sqrt_().add_(_SMALL)
+        here = here - first / spread * (step_size / (1.0 - _FIRST**step))
     return here
+
+
+def elsewhere(vectors: torch.Tensor, weights: torch.Tensor, context: CombineContext) -> torch.Tensor:
+    """Return what is made of leaves that are no matrices: the average, or zero, which leaves them at the base.
+
+    Shapes: vectors [T, n] float32, weights [T] float32 → [n].
+
+    >>> [elsewhere(torch.ones(2, 1), torch.ones(2), CombineContext(Parameters(elsewhere=rule))).item()
+    ...     for rule in ("average", "base")]
+    [1.0, 0.0]
+    """
+    if context.params.get("elsewhere") == "base":
+        return torch.zeros_like(vectors[0])
+    return average(vectors, weights, context)
 
 
 def _cost(shape: tuple[int, ...], count: int, params: Parameters) -> Cost:
@@ -85,13 +104,15 @@ WUDI = MethodInfo(
         "Whoever Started the Interference Should End It: Guiding Data-Free Model Merging via Task Vectors",
         "https://arxiv.org/abs/2503.08099",
         "the loss of a linear layer, 300 steps of Adam from the sum",
-        "all matrices but embedding tables take part and other leaves are averaged, where the authors' code takes the "
-        "linear layers of the blocks and leaves the rest at the base; the exact least is an option",
+        "all matrices but embedding tables take part, where the authors' code for images takes the linear layers of "
+        "the blocks alone; other leaves are averaged as in FusionBench, or stay at the base as in that code; that code "
+        "divides by ‖τ‖, the one for texts by ‖τ‖² with steps of 0.00002; steps of one size suit task vectors of one "
+        "size: where they move too little, as on the zoo, larger steps or the exact least do what is meant",
     ),
     domain="task_vector",
     group="subspace",
     default_lambda=1.0,
-    combine=average,
+    combine=elsewhere,
     whole_leaf=WholeLeaf(is_matrix, least_disturbing, _cost),
     parameters=(
         ParameterInfo(
@@ -114,6 +135,38 @@ WUDI = MethodInfo(
             slider=(1, 1000),
             only_when=("solver", "adam"),
         ),
+        ParameterInfo(
+            "step_size",
+            "Step size",
+            "number",
+            STEP_SIZE,
+            "How far a step moves each number at most; task vectors larger than those of the paper need larger steps.",
+            0.0,
+            1.0,
+            minimum_excluded=True,
+            step=0.00001,
+            slider=(0.00001, 0.001),
+            only_when=("solver", "adam"),
+            later=True,
+        ),
+        ParameterInfo(
+            "divide_by",
+            "Divide by",
+            "choice",
+            "square",
+            "Whether an expert's disturbance is divided by ‖τ‖², as in the paper, or ‖τ‖, as in the code for images.",
+            choices=("square", "norm"),
+            later=True,
+        ),
         EMBEDDINGS,
+        ParameterInfo(
+            "elsewhere",
+            "Other leaves",
+            "choice",
+            "average",
+            "Whether leaves that are no matrices get the average of the experts, or stay at the base.",
+            choices=("average", "base"),
+            later=True,
+        ),
     ),
 )

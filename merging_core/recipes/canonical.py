@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from merging_core.errors import Problem, RecipeError
 from merging_core.masks.registry import mask
-from merging_core.methods.info import Parameters
+from merging_core.methods.info import ParameterInfo, Parameters
 from merging_core.methods.registry import method
 from merging_core.recipes.recipe import ModelEntry, Recipe
 
@@ -40,7 +40,10 @@ def canonical(recipe: Recipe, pins: Mapping[str, str]) -> str:
     content = recipe.as_json()
     content["base"] = pins[recipe.base] if recipe.base is not None else None
     common = Parameters({**recipe.mask.params, **recipe.method.params})
-    content["method"] = {"name": recipe.method.name, "params": _known_from_the_start(recipe).as_json()}
+    known = _known_from_the_start(method(recipe.method.name).parameters, recipe.method.params)
+    content["method"] = {"name": recipe.method.name, "params": known.as_json()}
+    masked = _known_from_the_start(mask(recipe.mask.kind).parameters, recipe.mask.params)
+    content["mask"] = {"kind": recipe.mask.kind, **masked.as_json()}
     content["models"] = [_entry(entry, pins, common) for entry in recipe.models]
     if not (method(recipe.method.name).stochastic or mask(recipe.mask.kind).stochastic):
         del content["seed"]
@@ -55,10 +58,9 @@ def recipe_hash(recipe: Recipe, pins: Mapping[str, str]) -> str:
     return hashlib.sha256(canonical(recipe, pins).encode()).hexdigest()
 
 
-def _known_from_the_start(recipe: Recipe) -> Parameters:
-    """Return the method's parameters without those that came later and have their default."""
-    later = {info.name: info.default for info in method(recipe.method.name).parameters if info.later}
-    given = recipe.method.params
+def _known_from_the_start(infos: tuple[ParameterInfo, ...], given: Parameters) -> Parameters:
+    """Return the parameters without those that came later and have their default."""
+    later = {info.name: info.default for info in infos if info.later}
     return Parameters({name: value for name, value in given.items() if name not in later or value != later[name]})
 
 

@@ -9,9 +9,10 @@ import numpy as np
 from scipy.special import rel_entr, softmax
 
 
-def sce64(leaves: np.ndarray, weights: list[float], select: float, weigh_by: str) -> np.ndarray:
+def sce64(leaves: np.ndarray, weights: list[float], select: float, weigh_by: str, merged: str) -> np.ndarray:
     """Select, calculate, erase."""
     vectors = [w * leaf.astype(np.float64).ravel() for w, leaf in zip(weights, leaves, strict=True) if w != 0]
+    whole = vectors
     size = vectors[0].size
     variance = [np.var([vector[i] for vector in vectors]) for i in range(size)]
     if select < 1.0 and any(variance):
@@ -21,13 +22,14 @@ def sce64(leaves: np.ndarray, weights: list[float], select: float, weigh_by: str
     strength = [np.var(vector) if weigh_by == "variance" else np.mean(vector**2) for vector in vectors]
     if not any(strength):
         strength = [1.0] * len(vectors)
+    vectors = whole if merged == "all" else vectors
     result = np.zeros(size)
     for i in range(size):
         sign = -1.0 if sum(vector[i] for vector in vectors) < 0 else 1.0
         agreeing = [t for t, vector in enumerate(vectors) if vector[i] * sign > 0]
         if agreeing:
-            whole = sum(strength[t] for t in agreeing)
-            result[i] = sum(strength[t] * vectors[t][i] for t in agreeing) / whole if whole else 0.0
+            total = sum(strength[t] for t in agreeing)
+            result[i] = sum(strength[t] * vectors[t][i] for t in agreeing) / total if total else 0.0
     return result.reshape(leaves.shape[1:])
 
 

@@ -102,11 +102,12 @@ def mask64(kind: str, settings: Mapping[str, Any], tau: Leaves, seed: int, conte
     if kind == "della":
         return {name: della64(values, settings, seed, content, name) for name, values in tau.items()}
     if kind in ("random", "dare"):
-        factor = 1 / density if kind == "dare" else 1.0
-        return {
-            name: values * coins(seed, content, name, values.size, density).reshape(values.shape) * factor
+        kept = {
+            name: values * coins(seed, content, name, values.size, density).reshape(values.shape)
             for name, values in tau.items()
         }
+        rescale = settings["rescale"] if kind == "dare" else "none"
+        return {name: rescaled(values, kept[name], rescale, density) for name, values in tau.items()}
     pools = {name: values.ravel() for name, values in tau.items()}
     if settings["scope"] == "model":
         everything = np.concatenate(list(pools.values()))
@@ -137,8 +138,15 @@ def della64(values: np.ndarray, settings: Mapping[str, Any], seed: int, content:
     kept = values * (words(seed, content, leaf, values.size).reshape(values.shape) < chance * 2.0**32)
     if settings["rescale"] == "probability":
         return kept / np.where(kept == 0, 1.0, chance)
+    return rescaled(values, kept, settings["rescale"], 1.0)
+
+
+def rescaled(values: np.ndarray, kept: np.ndarray, rescale: str, density: float) -> np.ndarray:
+    """Make up for what was dropped: by the density, by Σ|τ| of the leaf, or not at all."""
     total = np.abs(kept).sum()
-    return kept * (np.abs(values).sum() / total) if settings["rescale"] == "norm" and total > 0 else kept
+    if rescale == "norm":
+        return kept * (np.abs(values).sum() / total) if total > 0 else kept
+    return kept / density if rescale == "probability" else kept
 
 
 def coins(seed: int, content: str, leaf: str, count: int, density: float) -> np.ndarray:
@@ -256,13 +264,19 @@ def emr64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any])
     for name, total in sum64(masked, weights, params).items():
         voices = np.stack([w * vector[name] for w, vector in zip(weights, masked, strict=True)])
         agrees = np.sign(voices) == np.sign(total)
-        merged[name] = np.sign(total) * np.where(agrees, np.abs(voices), 0.0).max(axis=0)
+        among = np.where(agrees, np.abs(voices), 0.0)
+        merged[name] = np.sign(total) * (among.sum(axis=0) if params.get("added") else among.max(axis=0))
     return merged
 
 
 def tall64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
     merged = {}
-    for name, total in sum64(masked, weights, params).items():
+    totals = sum64(masked, weights, params)
+    if params["vector"] == "ties":
+        settings = {"density": params["density"], "scope": "model"}
+        trimmed = [mask64("magnitude", settings, vector, 0, "") for vector in masked]
+        totals = emr64(trimmed, weights, {**params, "added": True})
+    for name, total in totals.items():
         voices = np.stack([w * vector[name] for w, vector in zip(weights, masked, strict=True)])
         votes = (np.abs(voices) > params["agreement"] * np.abs(total - voices)).sum(axis=0)
         merged[name] = np.where(votes >= params["experts"], total, 0.0)
@@ -298,7 +312,9 @@ def competing64(masked: list[Leaves], weights: list[float], params: Mapping[str,
 
 def chosen64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
     return {
-        name: sce64(np.stack([v[name] for v in masked]), weights, params["select"], params["weigh_by"])
+        name: sce64(
+            np.stack([v[name] for v in masked]), weights, params["select"], params["weigh_by"], params["merged"]
+        )
         if masked[0][name].size
         else masked[0][name]
         for name in masked[0]

@@ -58,25 +58,28 @@ def wudi(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) 
     merged = {}
     for name, leaves, whole in _each(masked, weights, params):
         there = [leaf for leaf in leaves if np.any(leaf)]
+        lengths = [np.linalg.norm(leaf) ** (0.5 if params["divide_by"] == "norm" else 1.0) for leaf in there]
         if not whole or not there:
-            merged[name] = _mean(leaves)
+            merged[name] = _mean(leaves) * (params["elsewhere"] == "average" or whole)
         elif params["solver"] == "exact":
             # min ‖M·[…, τᵀ/‖τ‖, …] − […, τ·τᵀ/‖τ‖, …]‖: a plain least-squares problem.
-            inputs = np.concatenate([leaf.T / np.linalg.norm(leaf) for leaf in there], axis=1)
-            outputs = np.concatenate([leaf @ leaf.T / np.linalg.norm(leaf) for leaf in there], axis=1)
+            inputs = np.concatenate([leaf.T / length for leaf, length in zip(there, lengths, strict=True)], axis=1)
+            outputs = np.concatenate(
+                [leaf @ leaf.T / length for leaf, length in zip(there, lengths, strict=True)], axis=1
+            )
             merged[name] = np.linalg.lstsq(inputs.T, outputs.T, rcond=1e-6)[0].T
         else:
-            merged[name] = _adam(there, params["steps"])
+            merged[name] = _adam(there, [length**2 for length in lengths], params["steps"], params["step_size"])
     return merged
 
 
-def _adam(leaves: list[np.ndarray], steps: int) -> np.ndarray:
+def _adam(leaves: list[np.ndarray], divisors: list[float], steps: int, size: float) -> np.ndarray:
     here = sum(leaves)
     first, second = np.zeros_like(here), np.zeros_like(here)
     for step in range(1, steps + 1):
-        slope = sum(2 * (here - leaf) @ leaf.T @ leaf / (leaf**2).sum() for leaf in leaves)
+        slope = sum(2 * (here - leaf) @ leaf.T @ leaf / by for leaf, by in zip(leaves, divisors, strict=True))
         first, second = 0.9 * first + 0.1 * slope, 0.999 * second + 0.001 * slope**2
-        here = here - 1e-5 * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
+        here = here - size * (first / (1 - 0.9**step)) / (np.sqrt(second / (1 - 0.999**step)) + 1e-8)
     return here
 
 

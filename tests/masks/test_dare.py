@@ -46,3 +46,16 @@ def test_a_density_too_small_for_any_coin_leaves_nothing_rather_than_infinity() 
         assert drop_and_rescale(torch.ones(5), MaskContext(Parameters(density=density))).tolist() == [0.0] * 5
     least = 2.0**-32
     assert drop_and_rescale(torch.ones(3), MaskContext(Parameters(density=least), key=0)).tolist() == [2.0**32, 0, 0]
+
+
+def test_survivors_may_keep_the_norm_of_the_leaf_or_stay_as_they_are() -> None:
+    vector = torch.randn(5000, generator=torch.Generator().manual_seed(1))
+    spans = [LeafSpan("a", 0, 3000), LeafSpan("b", 3000, 5000)]
+    as_is = masked(vector, spans, MaskSpec("dare", Parameters(density=0.3, rescale="none")), content="c")
+    assert torch.equal(as_is, masked(vector, spans, MaskSpec("random", Parameters(density=0.3)), content="c"))
+    normed = masked(vector, spans, MaskSpec("dare", Parameters(density=0.3, rescale="norm")), content="c")
+    for span in spans:
+        leaf, kept = vector[span.start : span.stop], normed[span.start : span.stop]
+        assert abs(float(kept.abs().sum() / leaf.abs().sum()) - 1) < 1e-5
+        assert torch.equal(kept != 0, as_is[span.start : span.stop] != 0)
+    assert not torch.equal(normed, masked(vector, spans, MaskSpec("dare", Parameters(density=0.3)), content="c"))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merging_core.methods.consensus import CONSENSUS, consensus
-from merging_core.methods.contract import CombineContext
+from merging_core.methods.contract import CombineContext, gather_ranks
 from merging_core.methods.info import Parameters
 from merging_core.methods.registry import method
 
@@ -61,8 +61,30 @@ def test_it_agrees_with_float64(count: int, experts: int, agreement: float, seed
     assert same.sum() >= 49
 
 
+def test_golden_the_sum_of_ties_is_kept_where_the_whole_changes_agree_with_it() -> None:
+    # density 0.5 of four keeps two each: 8, 2 of the first and −3, 3 of the second. Signs: 8, −3 (alone), 2 + 3.
+    # Element 1: s = −3; the first's own 1 is small beside |−3 − 1| = 4 at 0.5, the second's is its own: one vote.
+    vectors = torch.tensor([[8.0, 1.0, 2.0, 0.5], [1.0, -3.0, 3.0, 0.25]])
+    params = Parameters(agreement=0.5, experts=1, vector="ties", density=0.5)
+    found = gather_ranks(CONSENSUS, [vectors], 4, torch.ones(2), CombineContext(params))
+    assert found["trim"].tolist() == [[2.0], [3.0]]
+    context = CombineContext(params, found)
+    assert consensus(vectors, torch.ones(2), context).tolist() == [8.0, -3.0, 5.0, 0.0]
+    two = CombineContext(params.changed(experts=2), found)
+    assert consensus(vectors, torch.ones(2), two).tolist() == [0.0, 0.0, 5.0, 0.0]
+
+
+def test_trimmed_changes_that_cancel_take_nothing_and_the_plain_sum_needs_no_walk() -> None:
+    vectors = torch.tensor([[3.0, 1.0], [-3.0, 1.0]])
+    params = Parameters(agreement=0.4, experts=0, vector="ties", density=0.5)
+    found = gather_ranks(CONSENSUS, [vectors], 2, torch.ones(2), CombineContext(params))
+    assert not consensus(vectors, torch.ones(2), CombineContext(params, found)).any()
+    assert gather_ranks(CONSENSUS, [vectors], 2, torch.ones(2), CombineContext(CONSENSUS.defaults())) == {}
+
+
 def test_more_votes_keep_less() -> None:
     vectors = torch.randn(6, 2000, generator=torch.Generator().manual_seed(2))
     kept = [int((merged(vectors, 0.4, experts) != 0).sum()) for experts in range(8)]
     assert kept == sorted(kept, reverse=True) and kept[1] > kept[3] > kept[7] == 0
-    assert method("consensus") is CONSENSUS and CONSENSUS.defaults() == Parameters(agreement=0.4, experts=2)
+    assert method("consensus") is CONSENSUS
+    assert CONSENSUS.defaults() == Parameters(agreement=0.4, experts=2, vector="sum")

@@ -19,7 +19,9 @@ def test_golden_two_experts_select_half() -> None:
     # elements 0 and 2 stay, (4, 0, −2, 0) and (0, 0, 2, 0). Mean squares 5 and 1. Element 0: 4. Element 2: the sum is
     # 0 and counts as +, so 2 of the second expert.
     leaves = torch.tensor([[4.0, 1.0, -2.0, 0.0], [0.0, 1.0, 2.0, 1.0]])
-    assert combine(SCE, leaves, select=0.5, weigh_by="squares").tolist() == [4.0, 0.0, 2.0, 0.0]
+    assert combine(SCE, leaves, select=0.5).tolist() == [4.0, 0.0, 2.0, 0.0]
+    # Merging all: element 1 is 1 of both, element 3 is 1 of the second alone.
+    assert combine(SCE, leaves, select=0.5, merged="all").tolist() == [4.0, 1.0, 2.0, 1.0]
 
 
 def test_golden_strong_experts_count_more() -> None:
@@ -30,15 +32,22 @@ def test_golden_strong_experts_count_more() -> None:
     np.testing.assert_allclose(found.numpy(), [1.8, 5.4], rtol=1e-6)
 
 
-@given(st.integers(1, 4), st.floats(0.01, 1.0), st.sampled_from(["variance", "squares"]), st.integers(0, 2**31))
-def test_it_agrees_with_float64(count: int, select: float, weigh_by: str, seed: int) -> None:
+@given(
+    st.integers(1, 4),
+    st.floats(0.01, 1.0),
+    st.sampled_from(["variance", "squares"]),
+    st.sampled_from(["selected", "all"]),
+    st.integers(0, 2**31),
+)
+def test_it_agrees_with_float64(count: int, select: float, weigh_by: str, merged: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     leaves = rng.normal(size=(count, 5, 7)).astype(np.float32)
     weights = [float(weight) for weight in rng.choice([1.0, 0.5, -0.25, 0.0], size=count)]
     if not any(weights):
         weights[0] = 1.0
-    found = combine(SCE, torch.from_numpy(leaves), *weights, select=select, weigh_by=weigh_by).numpy()
-    np.testing.assert_allclose(found, sce64(leaves, weights, select, weigh_by), rtol=1e-5, atol=1e-6)
+    params = {"select": select, "weigh_by": weigh_by, "merged": merged}
+    found = combine(SCE, torch.from_numpy(leaves), *weights, **params).numpy()
+    np.testing.assert_allclose(found, sce64(leaves, weights, select, weigh_by, merged), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("weigh_by", ["variance", "squares"])

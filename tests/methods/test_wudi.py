@@ -64,6 +64,20 @@ def test_it_disturbs_the_experts_less_than_their_sum_does() -> None:
     assert loss(exact, leaves) < loss(steps, leaves) < 0.5 * loss(total, leaves)
 
 
+def test_larger_steps_bring_large_task_vectors_to_the_exact_least() -> None:
+    leaves = drawn(4, 12, 16) * 2e-2
+    exact = combine(WUDI, leaves, solver="exact")
+    small, large = combine(WUDI, leaves), combine(WUDI, leaves, step_size=1e-3)
+    assert loss(large, leaves) - loss(exact, leaves) < 0.05 * (loss(small, leaves) - loss(exact, leaves))
+
+
+def test_dividing_by_the_norm_lets_the_larger_expert_count_for_more() -> None:
+    # On one input, b = 2a: by the square the mean of both counts a and b alike, by the norm b twice as much.
+    leaves = torch.tensor([[[2.0, 0.0], [0.0, 0.0]], [[4.0, 0.0], [0.0, 0.0]]])
+    found = combine(WUDI, leaves, solver="exact", divide_by="norm")
+    torch.testing.assert_close(found, torch.tensor([[10.0 / 3.0, 0.0], [0.0, 0.0]]))
+
+
 def test_no_matrix_nearby_disturbs_less_than_the_exact_one() -> None:
     leaves = drawn(3, 5, 8)
     exact = combine(WUDI, leaves, solver="exact")

@@ -89,6 +89,18 @@ def test_what_gives_other_weights_has_another_hash() -> None:
     assert len({identity(other) for other in others}) == len(others)
 
 
+def test_a_parameter_that_came_later_is_in_the_text_only_where_it_differs() -> None:
+    for section in ("mask", "method"):
+        name = "task_arithmetic" if section == "mask" else "dare_linear"
+        texts = [
+            canonical(parse_recipe(mapping(name, **{section: {"kind": "dare", "rescale": rescale}})), PINS)
+            if section == "mask"
+            else canonical(parse_recipe(mapping(name, method={"name": name, "params": {"rescale": rescale}})), PINS)
+            for rescale in ("probability", "norm")
+        ]
+        assert ["rescale" in text for text in texts] == [False, True]
+
+
 def test_other_content_under_the_same_name_has_another_hash() -> None:
     recipe = parse_recipe(mapping())
     changed = {**PINS, "zoo:tiny/digits": "zoo:tiny/digits@" + "f" * 16}

@@ -125,8 +125,8 @@ def test_a_scaling_for_one_model_gives_way_when_a_second_comes() -> None:
 def test_stages_hold_the_effective_mask_of_each_model() -> None:
     owned = with_model_params(with_method(RECIPE, "dare_ties"), 1, density=0.75)
     assert stages(owned).masks == (
-        MaskSpec("dare", Parameters(density=0.5)),
-        MaskSpec("dare", Parameters(density=0.75)),
+        MaskSpec("dare", Parameters(density=0.5, rescale="probability")),
+        MaskSpec("dare", Parameters(density=0.75, rescale="probability")),
     )
     assert stages(owned).stochastic
     free = stages(with_model_params(RECIPE, 0, density=0.75))
