@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from fastapi import Request
 
 from app.signing_in import SIGN_IN, signed_in
-from app.visitors import SCOPE_KEY
+from app.visitors import SCOPE_KEY, from_another_site, names_this_machine
 
 __all__ = ["NOBODY", "Caller", "Callers", "called_by", "caller"]
 
@@ -37,6 +37,10 @@ class Caller:
 NOBODY = Caller("")
 _PASSED_ON = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 """Headers by which a proxy says that a request came from elsewhere."""
+
+_PROGRAM = "x-hf-authorization"
+"""The header in which gradio_client sends the token of whoever runs a program."""
+_LONGEST = 4096
 
 _CALLER: ContextVar[Caller] = ContextVar("basin caller", default=NOBODY)
 
@@ -69,8 +73,10 @@ class Callers:
     """Tells the caller of a request.
 
     `token`: the token of whoever runs this Basin, where visitors are asked for with it; else None. `alone`: whether
-    this Basin serves nobody but them; then what a proxy passed on from elsewhere is a stranger's all the same.
-    `sign_in`: whether visitors sign in with their own accounts; then nobody's token is ever that one.
+    this Basin serves nobody but them; then what a proxy passed on from elsewhere, or what was sent to another name than
+    this machine's, is a stranger's all the same. `sign_in`: whether visitors sign in with their own accounts; then
+    nobody's token is ever that one. A program is asked for with the token that it sends. What a page of another site
+    sends has no token, whoever looks at that page.
     """
 
     def __init__(self, token: str | None = None, *, alone: bool = False, sign_in: bool = False) -> None:
@@ -81,10 +87,16 @@ class Callers:
     def of(self, request: Request) -> Caller:
         """Return who sent a request; the middleware has read the cookies."""
         visitor = request.scope[SCOPE_KEY]
+        if from_another_site(request.headers):
+            return Caller(visitor)
+        sent = _token_of_a_program(request.headers.get(_PROGRAM, ""))
+        if sent is not None and sent != self._token:
+            return Caller(visitor, sent)
         found = signed_in(request.scope.get("session")) if self._sign_in else None
         if found is not None:
             return Caller(visitor, *found)
-        if self._alone and any(name in request.headers for name in _PASSED_ON):
+        passed_on = any(name in request.headers for name in _PASSED_ON) or not names_this_machine(request.headers)
+        if self._alone and passed_on:
             return Caller(visitor)
         return Caller(visitor, self._token, own=self._alone)
 
@@ -96,3 +108,14 @@ class Callers:
     def account(self) -> dict[str, str | None]:
         """Return what the page may know of the present caller: the account's name, and where signing in begins."""
         return {"account": caller().account or None, "sign_in": SIGN_IN if self._sign_in else None}
+
+
+def _token_of_a_program(header: str) -> str | None:
+    """Return the token in a program's header.
+
+    >>> _token_of_a_program("Bearer hf_x"), _token_of_a_program("Basic abc"), _token_of_a_program("Bearer two words")
+    ('hf_x', None, None)
+    """
+    kind, _, token = header.strip().partition(" ")
+    plain = 0 < len(token) <= _LONGEST and token.isascii() and token.isprintable() and " " not in token
+    return token if kind.lower() == "bearer" and plain else None

@@ -11,8 +11,10 @@ import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import orjson
 from starlette.responses import PlainTextResponse
@@ -24,21 +26,59 @@ from .notices import problems_answer
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["LARGEST_MESSAGE", "SCOPE_KEY", "Cookie", "VisitorMiddleware"]
+__all__ = ["LARGEST_MESSAGE", "SCOPE_KEY", "Cookie", "VisitorMiddleware", "from_another_site", "names_this_machine"]
 
 SCOPE_KEY = "basin.visitor"
 """Where the visitor's id stands in the ASGI scope of a request."""
 LARGEST_MESSAGE = 64 * 1024
 """Bytes that a message to a server function may have."""
+LARGEST_QUESTION = 4 * LARGEST_MESSAGE
+"""Bytes that a program's message may have: a recipe of 64 KiB, and what JSON needs to spell it."""
 
 _YEAR = 365 * 24 * 3600
 _VALUE = re.compile(r"v1\.([0-9a-f]{32})\.([A-Za-z0-9_-]{43})")
-_MESSAGES = ("/component_server", "/queue/join", "/gradio_api/call/", "/gradio_api/run/", "/gradio_api/mcp")
+_QUEUE = "/queue/join"
+_QUESTIONS = (_QUEUE, "/gradio_api/call/", "/gradio_api/run/", "/gradio_api/mcp")
+_MESSAGES = ("/component_server", *_QUESTIONS)
 """Parts of the paths to which the page and programs send messages; programs begin by asking for `/config`."""
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"same-origin"),
 )
+
+_THIS_MACHINE = ("127.0.0.1", "::1", "localhost")
+
+
+def from_another_site(headers: Mapping[str, str]) -> bool:
+    """Say whether a browser sent a request for a page of another site; a program sends none of what browsers add.
+
+    >>> from_another_site({"sec-fetch-site": "cross-site"}), from_another_site({"sec-fetch-site": "same-origin"})
+    (True, False)
+    >>> from_another_site({"host": "basin.example", "origin": "https://other.example"}), from_another_site({})
+    (True, False)
+    """
+    told = headers.get("sec-fetch-site")
+    if told is not None:
+        return told not in ("same-origin", "none")
+    origin = headers.get("origin")
+    hosts = (headers.get("host", ""), headers.get("x-forwarded-host", "").partition(",")[0].strip())
+    return origin is not None and _host_of(origin) not in {_host_of(f"//{host}") for host in hosts if host}
+
+
+def names_this_machine(headers: Mapping[str, str]) -> bool:
+    """Say whether a request was sent to this machine by its own name, and not by one that leads here.
+
+    >>> names_this_machine({"host": "127.0.0.1:7860"}), names_this_machine({"host": "basin.example"})
+    (True, False)
+    """
+    return _host_of(f"//{headers.get('host', 'localhost')}") in _THIS_MACHINE
+
+
+def _host_of(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
 
 
 class Cookie:
@@ -124,23 +164,24 @@ class VisitorMiddleware:
             await send(event)
 
         if message:
-            body = await _read_body(receive)
+            most = LARGEST_QUESTION if any(part in path for part in _QUESTIONS) else LARGEST_MESSAGE
+            body = await _read_body(receive, most)
             if body is None:
-                await _too_large(send_with_headers)
+                await _too_large(send_with_headers, most, queued=_QUEUE in path)
                 return
             receive = _replay(body, receive)
         await self._app(scope, receive, send_with_headers)
 
 
-async def _read_body(receive: Receive) -> bytes | None:
-    """Read a whole message, or nothing if it is larger than `LARGEST_MESSAGE`."""
+async def _read_body(receive: Receive, most: int) -> bytes | None:
+    """Read a whole message, or nothing if it has more than `most` bytes."""
     body = bytearray()
     while True:
         event = await receive()
         if event["type"] != "http.request":
             return bytes(body)
         body += event.get("body", b"")
-        if len(body) > LARGEST_MESSAGE:
+        if len(body) > most:
             return None
         if not event.get("more_body", False):
             return bytes(body)
@@ -157,9 +198,15 @@ def _replay(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-async def _too_large(send: Send) -> None:
-    problem = Problem(f"a message has at most {LARGEST_MESSAGE} bytes", "a larger one", "", "send one state at a time")
-    content = orjson.dumps(problems_answer([problem]))
+async def _too_large(send: Send, most: int, *, queued: bool) -> None:
+    """Refuse a message; gradio_client shows the sentence of what its queue refuses as Gradio refuses an argument."""
+    fix = "send less at once" if queued else "send one state at a time"
+    problem = Problem(f"a message has at most {most} bytes", "a larger one", "", fix)
+    refusal = problems_answer([problem])
+    if queued:
+        said = {"__type__": "validate", "is_valid": False, "parameter_name": "message", "message": str(problem)}
+        refusal = {**refusal, "detail": [said]}
+    content = orjson.dumps(refusal)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(content)).encode())]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": 422 if queued else 413, "headers": headers})
     await send({"type": "http.response.body", "body": content})

@@ -25,6 +25,7 @@ from app.notices import answer_for
 from app.uploads.intake import KINDS, LARGEST_START, Intake, check_start
 from app.uploads.problems import StrangerError, TooLargeError, UploadError, disk_problem, status_of
 from app.uploads.shelf import Upload, Uploads, plain_name
+from app.visitors import from_another_site
 from merging_core.checkpoints.config import CONFIG_BYTES
 from merging_core.errors import BasinError, Problem
 
@@ -154,7 +155,7 @@ def _ending(name: str) -> str:
 
 def _visitor(cookie: Cookie, request: Request) -> str:
     """Return the visitor of the signed cookie; a page of another site cannot upload in a visitor's name."""
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+    if from_another_site(request.headers):
         raise StrangerError(Problem("files are uploaded by Basin's own page", "a page of another site", "upload"))
     visitor = cookie.read(request.headers.get("cookie", ""))
     if visitor is None:

@@ -79,6 +79,17 @@ def test_a_token_that_no_longer_holds_counts_as_none(space: PretendServer, provi
     ann.close()
 
 
+def test_a_page_of_another_site_never_asks_with_a_visitor_s_token(space: PretendServer) -> None:
+    ann = SpaceVisitor(space.url)
+    ann.get("/login/huggingface")
+    body = {"data": {}, "component_id": ann.component, "fn_name": "account", "session_hash": "shared"}
+    for told in ({"sec-fetch-site": "cross-site"}, {"origin": "https://evil.example"}, {"origin": "null"}):
+        asked = ann.ask("POST", "/gradio_api/component_server/", json=body, headers=told).json()
+        assert asked["hub"]["account"] is None, told
+    assert ann.call("account")["hub"]["account"] == "ann"
+    ann.close()
+
+
 def test_a_forged_session_is_nobody_s(space: PretendServer) -> None:
     ann = SpaceVisitor(space.url)
     ann.get("/login/huggingface")
@@ -115,6 +126,7 @@ def test_it_is_offered_where_a_space_has_all_that_it_needs(tmp_path: Path, missi
 
 def test_elsewhere_nothing_is_offered_and_the_own_token_is_the_only_caller_s(tmp_path: Path) -> None:
     class Request:
+        headers: dict[str, str] = {}
         scope = {SCOPE_KEY: "ann", "session": {"oauth_info": info("hf_oauth_other", 2**40, "bob")}}
 
     assert Callers(SERVERS_OWN).of(Request()) == Caller("ann", SERVERS_OWN)  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import torch
 from gradio_client import Client
-from gradio_client.exceptions import AppError
+from gradio_client.exceptions import AppError, ValidationError
 
 from app.endpoints.mount import NAMES
 from app.main import Basin, create_app
@@ -191,10 +191,18 @@ def test_a_program_is_given_a_cookie_once_and_sends_no_more_than_a_page_may(url:
     with httpx.Client(base_url=url, timeout=20) as program:
         assert "set-cookie" in program.get("/config").headers
         assert "set-cookie" not in program.get("/config").headers
-        long = {"data": ["x" * 70_000], "fn_index": 0, "session_hash": "a"}
-        for path in ("/gradio_api/queue/join", "/gradio_api/call/plan", "/gradio_api/run/plan"):
-            answer = program.post(path, json=long)
-            assert (answer.status_code, answer.json()["ok"]) == (413, False)
+        long = {"data": ["x" * 300_000], "fn_index": 0, "session_hash": "a"}
+        for path, status in (("queue/join", 422), ("call/plan", 413), ("run/plan", 413)):
+            answer = program.post(f"/gradio_api/{path}", json=long)
+            assert (answer.status_code, answer.json()["ok"]) == (status, False)
+
+
+def test_a_recipe_of_64_kib_is_read_and_a_larger_one_gets_a_sentence(ann: Client) -> None:
+    room = 64 * 1024 - len(YAML.encode())
+    assert ann.predict(YAML + "#" + '"' * (room - 1), api_name="/plan")["hash"]
+    assert "a recipe has at most 65536 bytes" in refusal(ann, "plan", YAML + "#" + '"' * room)
+    with pytest.raises(ValidationError, match="a message has at most 262144 bytes, but a larger one came"):
+        ann.predict(YAML + "#" * 300_000, api_name="/plan")
 
 
 def test_a_recipe_may_come_as_an_object_and_nothing_else(ann: Client) -> None:

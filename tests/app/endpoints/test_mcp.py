@@ -57,7 +57,7 @@ def test_every_endpoint_is_a_tool_that_says_what_it_does_and_what_it_takes(serve
     assert set(tools) == set(NAMES)
     evaluate = tools["evaluate"]
     assert evaluate.description.startswith("Merge models and measure accuracy and loss on every task")
-    assert set(evaluate.inputSchema["properties"]) == {"recipe", "split", "subset"}
+    assert set(evaluate.inputSchema["properties"]) == {"recipe", "split", "subset", "tasks"}
     told = evaluate.inputSchema["properties"]["split"]
     assert told["enum"] == ["validation", "test"]
     assert "counted as a test score" in told["description"]
