@@ -139,7 +139,7 @@ export function createModels({ server, store, notice, description, open }) {
   }
 
   function drawTasks() {
-    fill(tasks, h("legend", {}, "measured on"), description.tasks.map((task) => h("label", {},
+    fill(tasks, h("legend", {}, "measured on"), description.tasks.filter((task) => !task.gone).map((task) => h("label", {},
       h("input", { type: "checkbox", checked: chosen.tasks.includes(task.name), onchange: (event) => {
         const rest = chosen.tasks.filter((name) => name !== task.name);
         chosen = { ...chosen, tasks: event.target.checked ? [...rest, task.name] : rest };

@@ -21,11 +21,13 @@ export function createOwnTasks(server, description, { models, use, changed }) {
     presets, form.element, waiting, going, said);
   let job = null;
   let ended = null;
+  let current = null;
   const watch = createWatch(server, { next: () => (job && unfinished(job) ? job : null), onJob, onTrouble: (sentences) => say(sentences), goesOn: "The work goes on without this page." });
 
   // Tasks that this visitor had prepared, those of the family on the screen, and work that still goes on.
   async function show(family) {
-    const answer = await ask(() => server.tasks_list({ ...(family.specs ? { family: family.name } : {}) }));
+    current = family;
+    const answer = await ask(listed);
     if (!answer) return;
     learn(answer.tasks);
     form.offer(answer);
@@ -34,32 +36,43 @@ export function createOwnTasks(server, description, { models, use, changed }) {
     fill(presets, (list?.presets ?? []).map((one) => h("button", { type: "button", class: "quiet boxed", title: one.sentence, onclick: () => load(one) }, one.title)));
     const jobs = await ask(() => server.job_list({ kind: "task" }));
     const running = jobs?.jobs.find(unfinished);
-    if (running && !job) follow(running).then((done) => done && again(family));
+    if (running && !job) follow(running).then((done) => done && again());
   }
 
-  async function again(family) {
-    const answer = await ask(() => server.tasks_list({ ...(family.specs ? { family: family.name } : {}) }));
+  function listed() {
+    return server.tasks_list(current?.specs ? { family: current.name } : {});
+  }
+
+  async function again() {
+    const answer = await ask(listed);
     if (answer) learn(answer.tasks);
     drawWaiting();
   }
 
-  // Data were uploaded, or deleted.
+  // Data were uploaded, or deleted: a task goes with the upload that it was made of.
   async function offer() {
-    const answer = await ask(() => server.tasks_list({}));
-    if (answer) form.offer(answer);
+    const answer = await ask(listed);
+    if (!answer) return;
+    form.offer(answer);
+    const stay = answer.tasks.filter((task) => task.prepared).map((task) => task.name);
+    const going = description.tasks.filter((task) => task.prepared && isOfUpload(task.spec) && !stay.includes(task.name));
+    if (!going.length) return;
+    for (const task of going) Object.assign(task, { prepared: false, gone: true });
+    use({ ...models(), tasks: models().tasks.filter((name) => !going.some((task) => task.name === name)) });
+    say([`Deleted with its upload: ${going.map((task) => task.title).join(", ")}.`], false);
   }
 
   function learn(tasks) {
     for (const task of tasks) {
       const known = description.tasks.find((one) => one.name === task.name);
-      if (known) Object.assign(known, task);
+      if (known) Object.assign(known, { gone: false, ...task });
       else description.tasks.push({ classes: [], splits: {}, channels: 0, description: "", ...task });
     }
     changed();
   }
 
   function drawWaiting() {
-    const missing = description.tasks.filter((task) => task.spec && task.prepared === false && models().tasks.includes(task.name));
+    const missing = description.tasks.filter((task) => task.spec && task.prepared === false && !task.gone && models().tasks.includes(task.name));
     if (missing.length) element.open = true;
     fill(waiting, missing.length ? [h("p", {}, `Not prepared on this server: ${missing.map((task) => task.title).join(", ")}.`),
       h("button", { type: "button", class: "quiet boxed", onclick: () => prepare(missing.map((task) => task.spec), {}) }, "Prepare")] : null);
@@ -147,4 +160,8 @@ export function createOwnTasks(server, description, { models, use, changed }) {
   }
 
   return { element, show, offer, specs };
+}
+
+function isOfUpload(spec) {
+  return [spec?.source, spec?.model].some((ref) => ref?.startsWith("upload:"));
 }

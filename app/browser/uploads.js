@@ -61,7 +61,7 @@ export function createUploads(server, { onChange }) {
     const bare = upload.form === "checkpoint" && !upload.config ? ", no config.json" : "";
     return h("li", {}, h("span", { class: "upload-name", title: upload.ref }, upload.name),
       h("span", { class: "hint" }, `${about}, ${bytes(upload.bytes)}${bare}${until}`),
-      h("button", { type: "button", class: "quiet", "aria-label": `delete upload ${upload.name}`, onclick: () => remove(upload.ref) }, "Delete"));
+      h("button", { type: "button", class: "quiet", "aria-label": `delete upload ${upload.name}`, title: "Delete it, and the tasks that were prepared from it", onclick: () => remove(upload.ref) }, "Delete"));
   }
 
   async function remove(ref) {

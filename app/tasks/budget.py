@@ -16,7 +16,7 @@ from pathlib import Path
 from merging_core.engines.pricing import amount
 from merging_core.errors import EvaluationError, Problem
 
-__all__ = ["IN_USE", "make_room", "mark_used"]
+__all__ = ["IN_USE", "make_room", "mark_used", "remove"]
 
 IN_USE = 600.0
 """Seconds for which a task counts as in use after it was asked for."""
@@ -63,7 +63,7 @@ def make_room(root: Path, needed: int, budget: int, keep: Collection[str] = ()) 
         fix = "take fewer examples, or try again in ten minutes"
         raise EvaluationError(Problem(must, f"{amount(surplus)} more, the rest in use", "tasks", fix))
     for one in going:
-        _remove(one.path)
+        remove(one.path)
 
 
 def _held(root: Path) -> Iterator[_Held]:
@@ -77,7 +77,7 @@ def _held(root: Path) -> Iterator[_Held]:
             yield _Held(head, head.stat().st_size, head.stat().st_mtime)
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """Remove a head's file, or a task: its description first, so that it is none any more."""
     if path.is_dir():
         (path / _MARK).unlink(missing_ok=True)

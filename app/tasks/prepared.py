@@ -27,7 +27,16 @@ from merging_core.evaluation.heads import Head, OwnHead, PrototypeHead
 from merging_core.evaluation.tasks import Split, Task
 from merging_core.evaluation.text_tasks import TextClassification, TextSplit
 
-__all__ = ["AnyPrepared", "bytes_of", "fingerprint", "is_prepared", "load_prepared", "spec_named", "write_prepared"]
+__all__ = [
+    "AnyPrepared",
+    "bytes_of",
+    "fingerprint",
+    "is_prepared",
+    "load_prepared",
+    "made_of",
+    "spec_named",
+    "write_prepared",
+]
 
 AnyPrepared = Task | TextClassification
 
@@ -86,6 +95,19 @@ def spec_named(root: Path, name: str) -> TaskSpec:
     raise EvaluationError(Problem(must, ascii(name[:40])[1:-1], "tasks", fix))
 
 
+def made_of(root: Path, upload: str) -> tuple[TaskSpec, ...]:
+    """Return what those tasks here are made of whose data or head come from an upload, `upload:` and its address."""
+    found = []
+    for path in root.glob(f"*/{_JSON}"):
+        try:
+            spec = parse_spec(json.loads(read_json_object(path)["spec"]))
+        except (BasinError, OSError, KeyError, TypeError, ValueError):
+            continue
+        if upload in spec.uploads:
+            found.append(spec)
+    return tuple(found)
+
+
 def is_prepared(root: Path, spec: TaskSpec) -> bool:
     """Say whether the folder of a specification is there, whole and of today's form."""
     return fingerprint(root, spec) is not None
@@ -109,6 +131,8 @@ def load_prepared(root: Path, spec: TaskSpec) -> AnyPrepared:
         return _task(info, tensors)
     except (CheckpointError, OSError, SafetensorError, KeyError, TypeError, ValueError):
         must, fix = "a task is prepared before it measures", "prepare it under Choose models"
+        if spec.uploads:
+            fix = "upload what it is made of again, and prepare it under Choose models"
         raise EvaluationError(Problem(must, "one that is not prepared here", spec.title, fix)) from None
 
 

@@ -56,7 +56,8 @@ class TaskPlaces:
 class TaskDesk:
     """Methods take a visitor's id and a message, and return an answer; none raises.
 
-    `scheduler`: for what waits for the Hub, so that no slider waits for it.
+    `scheduler`: for what waits for the Hub, so that no slider waits for it. Whoever deletes an upload deletes the tasks
+    that were made of it.
     """
 
     def __init__(  # noqa: PLR0913
@@ -74,6 +75,8 @@ class TaskDesk:
         self._families = families
         self._scheduler = scheduler
         self._jobs = jobs
+        if places.uploads is not None:
+            places.uploads.before_going(shelf.drop)
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""
@@ -138,7 +141,8 @@ class TaskDesk:
         )
         specs = list(family_named(self._families, fields["family"]).specs) if fields["family"] else []
         for job in self._jobs.of(visitor, "task"):
-            specs += [parse_spec(one) for one in (job.result or {}).get("specs", [])]
+            made = [parse_spec(one) for one in (job.result or {}).get("specs", [])]
+            specs += [spec for spec in made if self._still_has(visitor, spec)]
 
         def look(cancelled: Cancelled) -> Answer:
             rows = [self._row(spec) for spec in {spec.digest: spec for spec in specs}.values()]
@@ -228,6 +232,12 @@ class TaskDesk:
             must, fix = "pictures lie beside the table that names them", "upload one zip archive of both"
             raise EvaluationError(Problem(must, "a table alone", found["title"], fix))
         return found
+
+    def _still_has(self, visitor: str, spec: TaskSpec) -> bool:
+        """Say whether the uploads that a task is made of are this visitor's, and still there."""
+        if not spec.uploads or self._places.uploads is None:
+            return not spec.uploads
+        return {source_of(one.ref) for one in self._places.uploads.of(visitor)} >= set(spec.uploads)
 
     def _row(self, spec: TaskSpec) -> dict[str, Any]:
         """Describe a task, prepared or not; of one that this visitor may not have, say why."""

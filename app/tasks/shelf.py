@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Protocol
 
 from app.studio.memo import Memo
-from app.tasks.budget import mark_used
-from app.tasks.prepared import AnyPrepared, fingerprint, load_prepared, spec_named
+from app.tasks.budget import mark_used, remove
+from app.tasks.prepared import AnyPrepared, fingerprint, load_prepared, made_of, spec_named
 from app.tasks.spec import TaskSpec
 from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.errors import BasinError, EvaluationError, HubAwayError, Problem
@@ -111,6 +111,12 @@ class TaskShelf:
         key = (spec.digest, self.fingerprint(spec))
         mark_used(self.root / spec.digest)
         return self._loaded.get(key, lambda: load_prepared(self.root, spec))
+
+    def drop(self, upload: str) -> None:
+        """Delete the tasks whose data or head come from an upload, `upload:` and its address."""
+        for spec in made_of(self.root, upload):
+            self._known.pop(spec.digest, None)
+            remove(self.root / spec.digest)
 
     def _check_data(self, spec: TaskSpec) -> None:
         hub = self._opened(spec).for_caller()

@@ -89,6 +89,16 @@ class TaskSpec:
         return NAME_START + self.digest[:16]
 
     @property
+    def uploads(self) -> tuple[str, ...]:
+        """Return the uploads that it is made of, each as `upload:` and its address.
+
+        >>> TaskSpec("upload:" + "0" * 64, "own", "upload:0123abcd/mine@89ab").uploads[1]
+        'upload:0123abcd'
+        """
+        named = (self.source, self.model)
+        return tuple(ref.partition("/")[0].partition("@")[0] for ref in named if ref.startswith("upload:"))
+
+    @property
     def title(self) -> str:
         """Return what the task is called.
 

@@ -120,6 +120,7 @@ class Uploads:
         self._lock = threading.RLock()
         self._kept: dict[str, _Kept] = {}
         self._arriving: dict[str, tuple[str, int]] = {}
+        self._departing: list[Callable[[str], None]] = []
         self._opened = False
 
     @property
@@ -219,6 +220,10 @@ class Uploads:
             raise UploadError(Problem(must, got, f"upload:{address[:8]}", fix))
         return found
 
+    def before_going(self, told: Callable[[str], None]) -> None:
+        """Have somebody told the reference of each upload before its files go, to let go what was made of it."""
+        self._departing.append(told)
+
     def close(self) -> None:
         """Give the folder back."""
         self._folder.close()
@@ -270,6 +275,8 @@ class Uploads:
             self._write_owners(address, owners)
             self._kept[address] = replace(kept, owners=owners)
             return
+        for told in self._departing:
+            told(f"upload:{address}")
         folder = self.root / address
         (folder / UPLOAD_NAME).unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)

@@ -141,15 +141,31 @@ def test_a_table_of_paths_alone_is_said_to_want_its_pictures(place: Place) -> No
     assert "pictures lie beside the table that names them" in problem["sentence"]
 
 
-def test_an_upload_that_is_gone_is_one_sentence_and_what_was_prepared_stays(place: Place) -> None:
-    source = place.given(ANN, "moods.csv", texts(63).encode())
-    spec = {"source": source, "kind": "texts", "head": "own", "model": "local:mood", "at_most": 20}
-    assert place.prepared(ANN, spec)["job"].state == "done"
+def test_what_was_prepared_goes_with_the_upload_when_its_last_visitor_deletes_it(place: Place) -> None:
+    data = zipped(pictures(21))
+    source = place.given(ANN, "pets.zip", data)
+    assert place.given(BEN, "mine.zip", data) == source
+    spec = {"source": source, "head": "zero_shot", "model": "local:clip", "at_most": 20}
+    state = state_of(place, spec, "local:base", "local:one")
+
+    def measure() -> int:
+        with called_by(ANN):
+            numbers = place.bench.accuracy(state, "validation", "full", lambda: False).numbers
+        return int(numbers["n"])
+
+    def listed() -> bool:
+        return parse_spec(spec).name in [row["name"] for row in place.ask(ANN, "tasks_list", {})["tasks"]]
+
+    assert measure() > 0 and listed()
     place.uploads.delete(ANN.visitor, source)
+    assert measure() > 0 and not listed()
+    place.uploads.delete(BEN.visitor, source)
+    assert not (place.bench.shelf.root / parse_spec(spec).digest).exists()
+    with pytest.raises(EvaluationError, match="upload what it is made of again, and prepare it under Choose models"):
+        measure()
     for name, message in (("task_look", {"source": source}), ("task_prepare", {"spec": {**spec, "seed": 1}})):
         (problem,) = place.ask(BEN, name, message)["problems"]
         assert "the data are on this server" in problem["sentence"] and "another server" in problem["sentence"]
-    assert place.ask(BEN, "task_prepare", {"spec": spec})["ok"]
 
 
 def test_an_upload_stays_while_its_task_is_being_prepared(place: Place) -> None:
