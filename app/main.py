@@ -198,7 +198,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         parts.append(Publishing(jobs, network, callers, settings.hub).functions())
     if models is not None:
         places = TaskPlaces(settings.zoo, settings.models, settings.tasks, uploads, settings.task_budget)
-        parts.append(TaskDesk(models.shelf, hub, places, workbench.families, network, jobs).functions())
+        parts.append(TaskDesk(models, hub, places, workbench.families, network, jobs).functions())
         if hub is not None:
             parts.append(Presets(read_presets(PRESETS), models.shelf, hub, network).functions())
     rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}

@@ -26,7 +26,7 @@ export function createModels({ server, store, notice, description, open }) {
   const table = createModelsTable(description, { get: () => chosen, set: choose, remove, tunedFrom: (id) => { search.tunedFrom(id); search.reach(); } });
   const search = createHubSearch(server, { onPick: pick, takenAs });
   const uploads = createUploads(server, { onChange: refresh });
-  const own = createOwnTasks(server, description, { models: () => chosen, use: (next) => choose(next), changed: onTasks });
+  const own = createOwnTasks(server, description, { models: () => chosen, known: () => [...fromHub.keys(), ...offered.map((row) => row.ref)], use: (next) => choose(next), changed: onTasks });
   const download = createDownload(server, { onDone, onEnd, onTrouble, sentences });
   const clear = h("button", { type: "button", class: "quiet", onclick: () => choose(NOTHING) }, "Clear");
   const jump = h("button", { type: "button", class: "quiet models-jump", hidden: true, onclick: () => search.reach() }, "From the Hub ↓");

@@ -7,10 +7,13 @@ import { plain, shortName } from "./families.js";
 
 const EXAMPLES = 400;
 const NAMED = 8;
+const MOST_ASKED = 64;
+const HOLDS = { zero_shot: "owner/name of a whole CLIP", own: "an expert with a classifier" };
 
-// `models()` gives the chosen { base, experts }; `prepare(specs, expert)` is told what to make, `ask` answers or says why not.
+// `models()` gives the chosen { base, experts }, `known()` every reference that is listed; `prepare(specs, expert)` is told what to
+// make, `ask` answers or says why not.
 // `offer(listed)` is told what of the visitor's and of the server's own can be chosen.
-export function createTaskForm(server, { models, ask, prepare }) {
+export function createTaskForm(server, { models, known, ask, prepare }) {
   const source = field("data set", { type: "text", placeholder: "owner/name, or its address", autocomplete: "off", spellcheck: "false" });
   const look = h("button", { type: "submit", class: "quiet boxed" }, "Look");
   const about = h("div", { class: "task-about" });
@@ -33,7 +36,7 @@ export function createTaskForm(server, { models, ask, prepare }) {
 
   async function see(part = null) {
     look.disabled = true;
-    const answer = await ask(() => server.task_look({ source: source.input.value, ...(part ? { part } : {}) }));
+    const answer = await ask(() => server.task_look({ source: source.input.value, models: asked(), ...(part ? { part } : {}) }));
     look.disabled = false;
     if (!answer) return;
     seen = answer;
@@ -49,10 +52,11 @@ export function createTaskForm(server, { models, ask, prepare }) {
     const names = columns.map((column) => column.name);
     const input = choice(proposed.kind === "texts" ? "texts" : "pictures", ["", ...names], proposed.input ?? "");
     const label = choice("label", ["", ...names], proposed.label ?? "");
-    const head = choice("head", ["zero_shot", "own"], proposed.kind === "texts" ? "own" : "zero_shot", () => { model.input.value = suggested(head.input.value); }, { zero_shot: "zero-shot, by CLIP's text tower", own: "an expert's own classifier" });
-    const model = field("of", { type: "text", value: suggested(head.input.value), placeholder: "the checkpoint of the head", spellcheck: "false" });
+    const head = choice("head", ["zero_shot", "own"], proposed.kind === "texts" ? "own" : "zero_shot", () => offerModels(head.input.value, model), { zero_shot: "zero-shot, by CLIP's text tower", own: "an expert's own classifier" });
+    const model = field("of", { type: "text", spellcheck: "false", autocomplete: "off" });
+    offerModels(head.input.value, model);
     const experts = models().experts;
-    const expert = choice("trained on it", ["", ...experts], "", () => { if (head.input.value === "own") model.input.value = expert.input.value; }, Object.fromEntries(experts.map((ref) => [ref, shortName(ref)])));
+    const expert = choice("trained on it", ["", ...experts], "", (ref) => { if (head.input.value === "own" && seen.heads.own.includes(ref)) model.input.value = ref; }, Object.fromEntries(experts.map((ref) => [ref, shortName(ref)])));
     const most = field("examples of a split", { type: "number", min: 20, max: 20000, step: 1, value: EXAMPLES });
     const go = h("button", { type: "button", class: "quiet boxed", onclick: () => make({ input, label, head, model, expert, most }) }, "Prepare");
     fill(about, h("p", {}, summary()), several ? parts.row : null,
@@ -66,10 +70,21 @@ export function createTaskForm(server, { models, ask, prepare }) {
     return `${seen.title}: ${sizes.join(", ") || "no splits"}.${classes} ${seen.made}${size} ${seen.prompts.words}`;
   }
 
-  // CLIP's text tower lies in the base, where that is one; a classifier lies in an expert.
-  function suggested(head) {
+  // Only a checkpoint that holds such a head is proposed: what is chosen comes first, then what is listed.
+  function offerModels(head, { row, input }) {
+    const found = seen.heads[head];
+    row.querySelector("datalist")?.remove();
+    const list = h("datalist", { id: freshId("heads") }, found.map((value) => h("option", { value })));
+    row.append(list);
+    input.setAttribute("list", list.id);
+    input.value = found[0] ?? "";
+    input.placeholder = HOLDS[head];
+  }
+
+  function asked() {
     const { base, experts } = models();
-    return head === "own" ? experts[0] ?? "" : (base ?? "").replace(/#vision$/, "");
+    const most = [base, ...experts, ...known()].filter((ref) => ref && !ref.startsWith("zoo:"));
+    return [...new Set(most)].slice(0, MOST_ASKED);
   }
 
   async function make({ input, label, head, model, expert, most }) {

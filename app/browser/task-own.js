@@ -6,8 +6,8 @@ import { bytes } from "./format.js";
 import { createWatch, unfinished } from "./job-watch.js";
 import { createTaskForm } from "./task-form.js";
 
-// `models()` gives what is chosen, `use(chosen)` takes another choice, `changed()` hears that tasks came.
-export function createOwnTasks(server, description, { models, use, changed }) {
+// `models()` gives what is chosen, `known()` every reference that is listed, `use(chosen)` takes another choice, `changed()` hears that tasks came.
+export function createOwnTasks(server, description, { models, known, use, changed }) {
   if (!server.tasks_list) return { element: null, show() {}, offer() {}, specs: () => [] };
   const said = h("div", { class: "task-said", role: "status" });
   const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the work that is done" });
@@ -16,7 +16,7 @@ export function createOwnTasks(server, description, { models, use, changed }) {
   const going = h("div", { class: "going", hidden: true }, bar, stop, what);
   const presets = h("div", { class: "task-presets" });
   const waiting = h("div", { class: "task-waiting" });
-  const form = createTaskForm(server, { models, ask, prepare });
+  const form = createTaskForm(server, { models, known, ask, prepare });
   const element = h("details", { class: "uploads own-tasks" }, h("summary", {}, "Add a task", h("span", { class: "hint" }, "from a data set")),
     presets, form.element, waiting, going, said);
   let job = null;

@@ -16,7 +16,7 @@ from pathlib import Path
 from merging_core.engines.pricing import amount
 from merging_core.errors import EvaluationError, Problem
 
-__all__ = ["IN_USE", "make_room", "mark_used", "remove"]
+__all__ = ["IN_USE", "check_room", "make_room", "mark_used", "remove"]
 
 IN_USE = 600.0
 """Seconds for which a task counts as in use after it was asked for."""
@@ -47,8 +47,19 @@ def make_room(root: Path, needed: int, budget: int, keep: Collection[str] = ()) 
     `keep`: digests of tasks that stay. What a job that was killed left half written goes after a day.
     Raises: `EvaluationError` where it cannot fit; then nothing was removed.
     """
+    _sweep(root, time.time() - _DAY)
+    for one in _going(root, needed, budget, keep, amount(needed)):
+        remove(one.path)
+
+
+def check_room(root: Path, needed: int, budget: int, keep: Collection[str], words: str) -> None:
+    """Raise `EvaluationError` where `needed` bytes could not be made room for; `words` say what they are."""
+    _going(root, needed, budget, keep, words)
+
+
+def _going(root: Path, needed: int, budget: int, keep: Collection[str], words: str) -> list[_Held]:
+    """Return what has to go to make room; raises `EvaluationError` where that is not enough."""
     now = time.time()
-    _sweep(root, now - _DAY)
     held = sorted(_held(root), key=lambda one: (one.used, one.path.name))
     surplus = sum(one.bytes for one in held) + needed - budget
     going = []
@@ -60,10 +71,11 @@ def make_room(root: Path, needed: int, budget: int, keep: Collection[str] = ()) 
             surplus -= one.bytes
     if surplus > 0:
         must = f"prepared tasks take at most {amount(budget)} (BASIN_TASKS_GB)"
-        fix = "take fewer examples, or try again in ten minutes"
-        raise EvaluationError(Problem(must, f"{amount(surplus)} more, the rest in use", "tasks", fix))
-    for one in going:
-        remove(one.path)
+        alone = needed > budget
+        got = words if alone else f"{words}, beside {amount(surplus + budget - needed)} in use"
+        fix = "take fewer examples of a split" + ("" if alone else ", or try again in ten minutes")
+        raise EvaluationError(Problem(must, got, "tasks", fix))
+    return going
 
 
 def _held(root: Path) -> Iterator[_Held]:

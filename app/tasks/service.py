@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,21 @@ from app.notices import Answer, answers_in_turn
 from app.own_family import LONGEST_NAME, family_named
 from app.studio.description import describe_task
 from app.studio.messages import MessageError, is_text, message_of
+from app.studio.workbench import Models
 from app.tasks import work
+from app.tasks.budget import check_room
+from app.tasks.heads import heads_among
 from app.tasks.local import local_data, local_names
 from app.tasks.looking import look_at_hub, look_at_path
-from app.tasks.shelf import TaskShelf, VisitorsDoor
+from app.tasks.roles import roles_of
+from app.tasks.shelf import VisitorsDoor
+from app.tasks.sizes import Size, examples_of, side_of, words_of
 from app.tasks.spec import TaskSpec, parse_spec
 from app.tasks.uploaded import data_of, is_upload, source_of, uploaded_path
 from app.uploads.shelf import Uploads
 from merging_core.checkpoints.ref import ref_of_url
 from merging_core.errors import BasinError, EvaluationError, Problem
+from merging_core.evaluation.picture_tasks import check_memory
 from merging_core.evaluation.prompt_templates import templates_for
 from merging_core.hub.data_ref import data_ref, data_ref_of_address
 from merging_core.hub.data_sets import DataSets
@@ -37,6 +43,8 @@ MOST_SPECS = 16
 DEFAULT_BUDGET = 10_000_000_000
 """Bytes that all prepared tasks may take together."""
 _LONGEST = 300
+_MOST_ASKED = 64
+_SPLITS = 4
 
 
 class TaskPlaces:
@@ -62,21 +70,22 @@ class TaskDesk:
 
     def __init__(  # noqa: PLR0913
         self,
-        shelf: TaskShelf,
+        models: Models,
         hub: VisitorsDoor | None,
         places: TaskPlaces,
         families: tuple[Family, ...],
         scheduler: Scheduler,
         jobs: Jobs,
     ) -> None:
-        self._shelf = shelf
+        self._open = models.engine.opened
+        self._shelf = models.shelf
         self._hub = hub
         self._places = places
         self._families = families
         self._scheduler = scheduler
         self._jobs = jobs
         if places.uploads is not None:
-            places.uploads.before_going(shelf.drop)
+            places.uploads.before_going(models.shelf.drop)
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""
@@ -91,6 +100,7 @@ class TaskDesk:
                 "source": (True, "source is a data set of the Hub, an upload, or local: and a name", is_text(_LONGEST)),
                 "part": (False, "part is text", is_text(100)),
                 "model": (False, "model is a reference or a model's page", is_text(_LONGEST)),
+                "models": (False, f"models are at most {_MOST_ASKED} references", _are_refs),
             },
         )
 
@@ -106,7 +116,9 @@ class TaskDesk:
                 found = look_at_hub(sets, data_ref_of_address(source), fields["part"] or None)
             prompts, words = templates_for(found["source"].partition("@")[0].partition(":")[2])
             model = self._pinned(fields["model"]) if fields["model"] else None
-            return {**found, "prompts": {"count": len(prompts), "first": prompts[0], "words": words}, "model": model}
+            heads = heads_among(fields["models"] or (), found["proposed"]["kind"] or "pictures", self._open)
+            said = {"count": len(prompts), "first": prompts[0], "words": words}
+            return {**found, "prompts": said, "model": model, "heads": heads}
 
         return await self._turn(visitor, "task look", work)
 
@@ -167,6 +179,7 @@ class TaskDesk:
                 problems += [problem for problem in error.problems if problem not in problems]
         if errors:
             raise type(errors[0])(*problems)
+        self._check_room([spec for spec in specs if not self._shelf.is_prepared(spec)])
         hub = self._hub.for_caller() if self._hub is not None else None
         if hub is not None:
             check_space(hub.cache, missing)
@@ -208,15 +221,46 @@ class TaskDesk:
             uses=tuple(ref for ref in named if is_upload(ref)),
         )
 
+    def _check_room(self, specs: Sequence[TaskSpec]) -> None:
+        """Raise EvaluationError where the pictures of the tasks are more than memory or disk may hold."""
+        sides = {spec: side_of(self._open(spec.model)) for spec in specs if spec.kind == "pictures"}
+        most = {spec: Size(_SPLITS * spec.at_most, side) for spec, side in sides.items() if side is not None}
+        try:
+            self._fit(most)
+        except EvaluationError:
+            self._fit({spec: Size(examples_of(self._rows(spec), spec.at_most), one.side) for spec, one in most.items()})
+
+    def _fit(self, sizes: Mapping[TaskSpec, Size]) -> None:
+        for spec, size in sizes.items():
+            check_memory(size.pictures, size.side, spec.title)
+        if sizes:
+            total, keep = sum(size.bytes for size in sizes.values()), {spec.digest for spec in sizes}
+            check_room(self._shelf.root, total, self._places.budget, keep, words_of(sizes.values()))
+
+    def _rows(self, spec: TaskSpec) -> dict[str, int]:
+        """Return how many examples the data of a task have in each role, by their headers."""
+        if spec.source.startswith("hub:"):
+            sets = DataSets(self._opened().for_caller())
+            found = sets.list(data_ref(spec.source))
+            roles = roles_of(found.of(spec.config), dict(spec.splits), spec.title)
+            ends = sets.ends(found.ref, [file for shards in roles.values() for file in shards])
+            return {
+                role: sum(ends[file.name].rows for file in shards if file.name in ends)
+                for role, shards in roles.items()
+            }
+        path = self._path(spec.source)
+        return {row["role"]: row["rows"] for row in look_at_path(path, spec.source, spec.title)["splits"]}
+
+    def _path(self, source: str) -> Path:
+        """Return where data lie that are not of the Hub."""
+        if is_upload(source):
+            return uploaded_path(self._places.uploads, source)
+        return local_data(self._data(), source.removeprefix("local:"))
+
     def _missing(self, spec: TaskSpec) -> int:
         """Return the bytes that preparing a task downloads; finds a part or a split that is not there."""
-        from app.tasks.roles import roles_of
-
-        if is_upload(spec.source):
-            uploaded_path(self._places.uploads, spec.source)
-            return 0
-        if spec.source.startswith("local:"):
-            local_data(self._data(), spec.source.removeprefix("local:"))
+        if not spec.source.startswith("hub:"):
+            self._path(spec.source)
             return 0
         sets = DataSets(self._opened().for_caller())
         found = sets.list(data_ref(spec.source))
@@ -268,6 +312,10 @@ class TaskDesk:
 
     async def _turn(self, visitor: str, kind: str, work: Callable[[Cancelled], Answer]) -> Answer:
         return await asyncio.wrap_future(self._scheduler.submit(visitor, kind, kind, 0, work))
+
+
+def _are_refs(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= _MOST_ASKED and all(map(is_text(_LONGEST), value))
 
 
 def _named(spec: TaskSpec) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from app.tasks.budget import make_room
+from app.tasks.budget import check_room, make_room
 from app.tasks.prepared import AnyPrepared, bytes_of, is_prepared, write_prepared
+from app.tasks.sizes import Size, examples_of
 from app.tasks.spec import TaskSpec, parse_spec
 from app.worker import Reporter
 from merging_core.errors import EvaluationError, Problem
@@ -38,7 +39,7 @@ def prepare(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[s
 
     torch.set_num_threads(1)
     specs = [parse_spec(one) for one in payload["specs"]]
-    bench = _Bench(payload, folder, reporter)
+    bench = _Bench(payload, specs, folder, reporter)
     for place, spec in enumerate(specs):
         begun = time.monotonic()
         bench.span = (place / len(specs), 1 / len(specs))
@@ -47,7 +48,7 @@ def prepare(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[s
             continue
         task = bench.made(spec)
         bench.tidy(spec)
-        make_room(bench.root, bytes_of(task), payload["budget"], {one.digest for one in specs})
+        make_room(bench.root, bytes_of(task), bench.budget, bench.keep)
         write_prepared(bench.root, spec, task)
         sizes = ", ".join(f"{name} {len(split):,}" for name, split in task.splits.items())
         reporter.log(f"{spec.title}: {sizes}; {task.description} {time.monotonic() - begun:.1f} s")
@@ -57,7 +58,7 @@ def prepare(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[s
 class _Bench:
     """What the preparation of several tasks shares."""
 
-    def __init__(self, payload: dict[str, Any], folder: Path, reporter: Reporter) -> None:
+    def __init__(self, payload: dict[str, Any], specs: list[TaskSpec], folder: Path, reporter: Reporter) -> None:
         from merging_core.checkpoints import Catalog
         from merging_core.checkpoints.local import LocalFolders
         from merging_core.checkpoints.uploads import UploadedCheckpoints
@@ -65,8 +66,10 @@ class _Bench:
         from merging_core.hub.client import Hub
 
         self.root = Path(payload["root"])
+        self.budget: int = payload["budget"]
         self.reporter = reporter
         self.span = (0.0, 1.0)
+        self.keep = frozenset(spec.digest for spec in specs)
         self._data = Path(payload["data"]) if payload["data"] else None
         self._folder = folder
         self._uploaded: dict[str, str] = payload["uploaded"]
@@ -172,6 +175,11 @@ def _pictures(
         weights = {name: model.read(name) for name in model.leaves}
         head = own_head(model.config, weights, "picture classes", len(found.classes))
         words = f"The classifier of {model.label}."
+    preprocessing = read_preprocessing(model.folder)
+    size = Size(
+        examples_of({name: len(one.labels) for name, one in found.splits.items()}, spec.at_most), preprocessing.side
+    )
+    check_room(bench.root, size.bytes, bench.budget, bench.keep, size.words)
 
     def progress(done: int, of: int) -> None:
         share = _DOWNLOADED + (_DECODED - _DOWNLOADED) * done / of
@@ -179,7 +187,7 @@ def _pictures(
 
     limits = dict.fromkeys(("train", "calibration", "validation", "test"), spec.at_most)
     task = picture_task(
-        found, read_preprocessing(model.folder), head, seed=spec.seed, at_most=limits, name=spec.name,
+        found, preprocessing, head, seed=spec.seed, at_most=limits, name=spec.name,
         title=spec.title, progress=progress, cancelled=bench.reporter.cancelled,
     )  # fmt: skip
     return _described(task, spec, words)

@@ -20,7 +20,7 @@ from merging_core.evaluation.sources.pictures import ALL, PictureSet
 from merging_core.evaluation.splitting import SHARES, divided, portion
 from merging_core.evaluation.tasks import SPLITS, Split, Task
 
-__all__ = ["MAX_EXAMPLES", "Chosen", "chosen", "picture_task"]
+__all__ = ["MAX_EXAMPLES", "Chosen", "check_memory", "chosen", "picture_task"]
 
 MAX_EXAMPLES = 20_000
 """Most examples of a split; 20 000 pictures of 224 × 224 take 3 GB."""
@@ -56,11 +56,7 @@ def picture_task(
     """
     picked, words = chosen(found, seed, at_most)
     side = preprocessing.side
-    size = 3 * side * side * sum(len(indices) for _, indices in picked.values())
-    if size > _BYTES:
-        fix = "take fewer examples of each split"
-        must = f"the pictures take at most {_BYTES / 1e9:.1f} GB in memory"
-        raise EvaluationError(Problem(must, f"{size / 1e9:.1f} GB", found.name, fix))
+    check_memory(sum(len(indices) for _, indices in picked.values()), side, found.name)
     images = _read(found, picked, preprocessing, progress, cancelled)
     key = name or found.name
     splits = {}
@@ -72,6 +68,15 @@ def picture_task(
         mean=preprocessing.mean, std=preprocessing.std, head=head, splits=splits, licence=licence, source=found.source,
         rescale=preprocessing.rescale,
     )  # fmt: skip
+
+
+def check_memory(pictures: int, side: int, where: str) -> None:
+    """Raise EvaluationError where so many pictures of `side` × `side` are more than a task may hold in memory."""
+    size = 3 * side * side * pictures
+    if size > _BYTES:
+        must, fix = f"the pictures take at most {_BYTES / 1e9:.1f} GB in memory", "take fewer examples of each split"
+        got = f"{size / 1e9:.1f} GB for {pictures:,} pictures of {side} × {side}"
+        raise EvaluationError(Problem(must, got, where, fix))
 
 
 def chosen(found: PictureSet, seed: int, at_most: Mapping[str, int] | None = None) -> tuple[Chosen, str]:

@@ -27,7 +27,7 @@ from merging_core.evaluation.token_rows import packed, trimmed
 from merging_core.evaluation.tokenizing import TextTokenizer, read_tokenizer
 from merging_core.evaluation.transformers_models import TransformersModel
 
-__all__ = ["zero_shot_head"]
+__all__ = ["has_text_tower", "zero_shot_head"]
 
 _AT_ONCE = 32
 _MAX_PROMPTS = 200_000
@@ -43,6 +43,11 @@ class _Tower:
     checkpoint: Checkpoint
     allowed: AllowedModel
     names: tuple[str, ...]
+
+
+def has_text_tower(checkpoint: Checkpoint) -> bool:
+    """Say by its headers whether a checkpoint is a CLIP model of two towers, from which a zero-shot head can come."""
+    return checkpoint.config.get("model_type") == "clip" and {_SCALE, _PROJECTION} <= checkpoint.leaves.keys()
 
 
 def zero_shot_head(

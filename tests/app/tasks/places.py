@@ -92,7 +92,7 @@ def opened(folder: Path, models: Path | None, hub: Hub | None = None, data: Path
     uploads = Uploads(settings.scratch, UploadLimits(10**8, 10**9, 10**9), used=jobs.used)
     bench = ZooBench(settings, hub=door, uploads=uploads.checkpoints)
     places = TaskPlaces(settings.zoo, settings.models, data, uploads)
-    desk = TaskDesk(bench.shelf, door, places, bench.families, scheduler, jobs)
+    desk = TaskDesk(bench.models(), door, places, bench.families, scheduler, jobs)
     try:
         more = (
             ()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.tasks.budget import make_room, mark_used
+from app.tasks.budget import check_room, make_room, mark_used
 from merging_core.errors import EvaluationError
 
 HOUR = 3600.0
@@ -59,6 +59,8 @@ def test_what_cannot_fit_is_one_sentence_and_nothing_goes(root: Path) -> None:
     mark_used(root / NAMES[0])
     with pytest.raises(EvaluationError, match=r"tasks: prepared tasks take at most .* \(BASIN_TASKS_GB\)"):
         make_room(root, 400, 450)
+    with pytest.raises(EvaluationError, match="but 400 B of pictures, beside 100 B in use came"):
+        check_room(root, 400, 450, (), "400 B of pictures")
     assert left(root) == ["a", "b", "c"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -179,6 +180,35 @@ def test_an_upload_stays_while_its_task_is_being_prepared(place: Place) -> None:
     root = place.bench.shelf.root
     assert not (root / parse_spec(spec).digest).exists() and not list(root.glob(".*-*"))
     place.uploads.delete(BEN.visitor, source)
+
+
+def test_only_checkpoints_that_hold_a_head_are_proposed_for_it(place: Place) -> None:
+    models = ["zoo:tiny/base", "local:base", "local:clip#vision", "local:clip", "local:mood", "local:gone"]
+    heads = {
+        name: place.ask(ANN, "task_look", {"source": f"local:{name}", "models": models})["heads"]
+        for name in ("pets", "moods.csv")
+    }
+    assert heads["pets"] == {"zero_shot": ["local:clip"], "own": []}
+    assert heads["moods.csv"] == {"zero_shot": [], "own": ["local:mood"]}
+
+
+def test_what_would_not_fit_the_disk_is_refused_with_numbers_before_a_job_begins(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place.desk._places, "budget", 10_000)
+    spec = {"source": "local:pets", "head": "zero_shot", "model": "local:clip", "at_most": 300}
+    jobs = len(place.jobs.of(ANN.visitor))
+    (problem,) = place.ask(ANN, "task_prepare", {"spec": spec})["problems"]
+    assert len(place.jobs.of(ANN.visitor)) == jobs
+    said = r"prepared tasks take at most 10.0 kB \(BASIN_TASKS_GB\), but [\d.]+ kB for 60 pictures of (\d+) × \1 came"
+    assert re.search(said, problem["sentence"]) and "take fewer examples" in problem["sentence"]
+
+
+def test_a_job_asks_for_room_before_it_decodes(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(place.desk._places, "budget", 10_000)
+    monkeypatch.setattr(place.desk, "_check_room", lambda specs: None)
+    job = place.prepared(ANN, {"source": "local:pets", "head": "zero_shot", "model": "local:clip", "seed": 7})["job"]
+    assert job.state == "failed" and "kB for 60 pictures of" in job.problems[0]["sentence"]
 
 
 MOOD = {"source": "local:moods.csv", "kind": "texts", "head": "own", "model": "local:mood", "at_most": 20}

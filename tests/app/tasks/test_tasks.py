@@ -136,6 +136,15 @@ def test_a_link_opens_where_nothing_is_prepared_and_says_so(place: Place, spec: 
     assert {row["name"]: row["prepared"] for row in rows}[parse_spec(other).name] is False
 
 
+def test_what_the_disk_cannot_hold_is_refused_before_it_is_downloaded(
+    place: Place, spec: dict[str, Any], hub: FakeHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(place.desk._places, "budget", 10_000)
+    jobs = len(place.jobs.of(ANN.visitor))
+    (problem,) = place.ask(ANN, "task_prepare", {"spec": {**spec, "at_most": 400}})["problems"]
+    assert "kB for 150 pictures of" in problem["sentence"] and len(place.jobs.of(ANN.visitor)) == jobs
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
