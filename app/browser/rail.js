@@ -176,13 +176,16 @@ export function createRail(description, store, { edit, scoreOnTest }) {
       choices: ["float32", "bfloat16", "float16"].map((value) => ({ value, title: value })), onInput: (value) => change(["recipe", "dtype"], value) });
     const row = h("div", { class: "choice-row" }, h("label", { for: "basin-seed", title: "Random masks come from a hash of it." }, "seed"), seed);
     const button = h("button", { type: "button", class: "primary", onclick: () => scoreOnTest() }, "Score on test");
-    const hint = h("p", { class: "hint" }, "The charts use the validation split. A test score is for reporting; each one is counted.");
+    const hint = h("p", { class: "hint" });
     function setFoot(state) {
       const method = description.registry.methods.find((one) => one.name === state.recipe.method.name);
       const mask = description.registry.masks.find((one) => one.name === (state.recipe.mask?.kind ?? "none"));
       row.hidden = !(method.stochastic || mask?.stochastic);
       if (document.activeElement !== seed) seed.value = state.recipe.seed ?? 0;
       dtype.set(state.recipe.dtype ?? "float32");
+      button.disabled = familyNamed(description, state.family).tasks.length === 0;
+      hint.textContent = button.disabled ? "There is nothing to score: no task is chosen for these models. Choose one under Choose models."
+        : "The charts use the validation split. A test score is for reporting; each one is counted.";
     }
     return { element: h("section", { class: "foot" }, row, dtype.row, button, hint), set: setFoot };
   }

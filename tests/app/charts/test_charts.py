@@ -135,9 +135,15 @@ def test_both_palettes_have_the_same_roles() -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("role", ["ink", "muted", "merge", "warning", "error"])
+@pytest.mark.parametrize("role", ["ink", "muted", "placeholder", "merge", "warning", "error"])
 def test_text_has_contrast_aa(theme: str, role: str) -> None:
     assert contrast(PALETTE[theme][role], PALETTE[theme]["surface"]) >= 4.5
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_placeholder_does_not_look_like_a_value(theme: str) -> None:
+    placeholder, value = PALETTE[theme]["placeholder"], PALETTE[theme]["ink"]
+    assert contrast(placeholder, value) >= 3.0
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
