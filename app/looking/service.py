@@ -126,6 +126,8 @@ class Looking:
                 return {"numbers": self._texts.about(family)}
             return {"numbers": self._texts.loss(state, family, text, cancelled)}
 
+        if text is not None:
+            await self._ready(visitor, "text", asked.page, asked.sequence, state)
         return await self._turn(visitor, "text", asked.page, asked.sequence, work, self._errands)
 
     async def _ready(self, visitor: str, kind: str, page: str, sequence: int, state: StudioState) -> None:
