@@ -9,6 +9,8 @@ Server functions pass by Gradio's queue, so this is what keeps one visitor's sli
   which it asks between two batches, and its answer is dropped.
 - *Sliced*: a kind that keeps what it has done (`fine path`, `trade-off`) steps aside for whoever waits once it has run
   for a tenth of a second, and takes its next turn like everybody else.
+- *Side by side*: where there are several threads, `at_once` says how many of them one visitor's work may hold, so that
+  what takes one visitor long leaves a thread to the others.
 - *Bounded*: at most `waiting_limit` requests wait, at most `per_visitor` of one visitor. When all places are taken,
   a visitor with fewer waiting requests takes the place of the visitor with the most.
 
@@ -92,11 +94,15 @@ class Scheduler:
     >>> scheduler.close()
     """
 
-    def __init__(self, *, workers: int = 1, waiting_limit: int = 64, per_visitor: int = 12) -> None:
-        if min(workers, waiting_limit, per_visitor) < 1:
+    def __init__(
+        self, *, workers: int = 1, waiting_limit: int = 64, per_visitor: int = 12, at_once: int | None = None
+    ) -> None:
+        at_once = at_once or workers
+        if min(workers, waiting_limit, per_visitor, at_once) < 1:
             raise ValueError("workers and limits are at least 1")
         self._waiting_limit = waiting_limit
         self._per_visitor = per_visitor
+        self._at_once = at_once
         self._changed = threading.Condition()
         self._arrivals = itertools.count()
         self._waiting: OrderedDict[str, list[_Job[Any]]] = OrderedDict()
@@ -190,14 +196,19 @@ class Scheduler:
         if not jobs:
             del self._waiting[job.visitor]
 
+    def _turn(self) -> str | None:
+        """Return the visitor whose turn it is: the first that waits and holds no more threads than one may."""
+        running = [job.visitor for job in self._running]
+        return next((visitor for visitor in self._waiting if running.count(visitor) < self._at_once), None)
+
     def _next(self) -> _Job[Any] | None:
         """Take the next job: the visitor whose turn it is, its most urgent kind, its oldest request."""
         with self._changed:
-            while not self._waiting and not self._closed:
+            while (visitor := self._turn()) is None and not self._closed:
                 self._changed.wait()
-            if self._closed:
+            if visitor is None or self._closed:
                 return None
-            visitor, jobs = next(iter(self._waiting.items()))
+            jobs = self._waiting[visitor]
             job = min(jobs, key=lambda other: (other.rank, other.arrival))
             self._remove(job)
             if visitor in self._waiting:
@@ -236,6 +247,7 @@ class Scheduler:
             finally:
                 with self._changed:
                     self._running.discard(job)
+                    self._changed.notify_all()
 
 
 def _superseded() -> CancelledError:

@@ -54,6 +54,8 @@ _DAY = 24 * 3600.0
 _SPACE_UPLOADS, _ALL_UPLOADS = 20_000_000_000, 500_000_000_000
 """Bytes of all uploads together, on a Space and elsewhere."""
 _FILES_A_VISITOR = 4
+_ERRANDS = 2
+"""Errands of different visitors that are done at the same time."""
 _ASKING = 4
 """Questions to the Hub that wait for their answers at the same time."""
 _CSS = """
@@ -165,7 +167,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         workbench = ZooBench(settings, hub=hub, uploads=uploads.checkpoints)
     ledger = Ledger(settings.data, shared_disk=settings.shared_disk)
     scheduler = Scheduler(workers=settings.workers)
-    errands = Scheduler()
+    errands = Scheduler(workers=_ERRANDS, at_once=1)
     network = Scheduler(workers=_ASKING)
     callers = Callers(settings.hub_token, alone=settings.alone, sign_in=settings.sign_in)
     slow = SlowMerges(workbench)
@@ -206,7 +208,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     with basin:
         functions = {**studio.functions(), **rooms}
         studio_view.build({name: admission.before(one) for name, one in functions.items()}, files, callers)
-        mount(Endpoints(workbench, studio, errands, admission), settings.address or settings.root_path, callers)
+        mount(Endpoints(workbench, studio, errands, admission, slow), settings.address or settings.root_path, callers)
     return basin
 
 

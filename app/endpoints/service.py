@@ -19,6 +19,7 @@ from app.sharing import link
 from app.state import StudioState, parse_state
 from app.studio.here import check_here
 from app.studio.service import Studio
+from app.studio.slow_merges import SlowMerges
 from app.studio.workbench import Models, Workbench
 from app.tasks.spec import NAME_START, TaskSpec
 from merging_core.engines import Plan
@@ -44,8 +45,16 @@ class AnsweredError(BasinError):
 class Endpoints:
     """Every method takes a visitor's id and what a program sent. Raises: `BasinError`, and what nobody expected."""
 
-    def __init__(self, workbench: Workbench, studio: Studio, scheduler: Scheduler, admission: Admission) -> None:
+    def __init__(  # noqa: PLR0913
+        self,
+        workbench: Workbench,
+        studio: Studio,
+        scheduler: Scheduler,
+        admission: Admission,
+        slow: SlowMerges | None = None,
+    ) -> None:
         self._workbench = workbench
+        self._slow = slow
         self._studio = studio
         self._scheduler = scheduler
         self._admission = admission
@@ -82,6 +91,7 @@ class Endpoints:
             found = self._workbench.accuracy(state, "validation", str(subset), cancelled)
             return {"hash": self._workbench.identity(state), "numbers": found.numbers}
 
+        await self._ready(visitor, "evaluate", state)
         return await self._in_turn(visitor, "evaluate", work)
 
     async def interpolate(  # noqa: PLR0913
@@ -126,6 +136,7 @@ class Endpoints:
         def work(cancelled: Cancelled) -> Answer:
             return {"hash": self._workbench.identity(state), "numbers": self._workbench.layers(state)}
 
+        await self._ready(visitor, "layers", state)
         return await self._in_turn(visitor, "layers", work)
 
     def methods(self) -> Answer:
@@ -171,6 +182,11 @@ class Endpoints:
         if isinstance(model, str):
             return await self._admission.pinned(visitor, model)
         return await self._admission.resolved(visitor, model)
+
+    async def _ready(self, visitor: str, what: str, state: StudioState) -> None:
+        """Wait for a slow merge where nobody's quick question waits for it."""
+        if self._slow is not None:
+            await self._slow.ready(visitor, f"endpoint {what}", "endpoint", 0, state)
 
     async def _in_turn(self, visitor: str, what: str, work: Callable[[Cancelled], Result]) -> Result:
         """Wait for the scheduler to do the work; whoever stops waiting leaves it to stop between two batches."""

@@ -158,6 +158,7 @@ class Studio:
         def work(cancelled: Cancelled) -> Answer:
             return self._score_on_test(visitor, state, cancelled)
 
+        await self._slow.ready(visitor, "test score", "test score", 0, state)
         return await asyncio.wrap_future(self._errands.submit(visitor, "test score", "test score", 0, work))
 
     @answers

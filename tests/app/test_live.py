@@ -173,6 +173,18 @@ def test_within_a_visitor_the_most_urgent_kind_goes_first() -> None:
     assert order == ["preview", "path", "layers", "settle"]
 
 
+def test_what_takes_one_visitor_long_leaves_a_thread_to_the_others() -> None:
+    scheduler = Scheduler(workers=2, at_once=1)
+    gate, slow = hold(scheduler, "ann")
+    more = scheduler.submit("ann", "another", "preview", 1, answer("ann again"))
+    for _ in range(3):
+        assert scheduler.submit("bob", "p", "preview", 1, answer("bob")).result(WAIT) == "bob"
+    assert not slow.done() and not more.done()
+    gate.opened.set()
+    assert [slow.result(WAIT), more.result(WAIT)] == ["gate", "ann again"]
+    scheduler.close()
+
+
 def test_one_visitor_has_a_limit(scheduler: Scheduler) -> None:
     gate, _ = hold(scheduler)
     for page in range(4):

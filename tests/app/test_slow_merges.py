@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from app.studio.workbench import Scored
 from tests.app.pretend import PretendBench, PretendServer
 from tests.app.wire import WAIT, Browser
 
@@ -46,6 +48,42 @@ def test_a_slow_merge_gives_way_to_the_next_one_of_its_page(bench: PretendBench,
         assert old.result(WAIT) == {"ok": False, "superseded": True}
         bench.slow.clear()
         assert new.result(WAIT)["ok"] is True
+
+
+def test_a_test_score_of_a_slow_merge_holds_up_nobody_s_errand(bench: PretendBench, ann: Browser, bob: Browser) -> None:
+    quick = ann.state()
+    slow = ann.call("edit", {"state": quick, "change": {"kind": "method", "name": "ties"}})["state"]
+    bench.slow["ties"] = 9.0
+    with ThreadPoolExecutor(1) as pool:
+        score = pool.submit(ann.call, "score_on_test", {"state": slow})
+        until(lambda: bench.prepared == ["ties"])
+        assert bob.call("score_on_test", {"state": quick})["ok"] is True
+        assert ann.call("score_on_test", {"state": quick})["ok"] is True
+        assert not score.done()
+        bench.slow.clear()
+        assert score.result(WAIT)["ok"] is True
+
+
+def test_a_long_evaluation_of_one_visitor_holds_up_no_errand_of_another(
+    bench: PretendBench, ann: Browser, bob: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = ann.state()
+    entered, opened, accuracy = threading.Event(), threading.Event(), bench.accuracy
+
+    def long_at_first(*asked: Any) -> Scored:
+        if not entered.is_set():
+            entered.set()
+            assert opened.wait(WAIT)
+        return accuracy(*asked)
+
+    monkeypatch.setattr(bench, "accuracy", long_at_first)
+    with ThreadPoolExecutor(1) as pool:
+        score = pool.submit(ann.call, "score_on_test", {"state": state})
+        assert entered.wait(WAIT)
+        assert bob.call("score_on_test", {"state": state})["ok"] is True
+        assert not score.done()
+        opened.set()
+        assert score.result(WAIT)["ok"] is True
 
 
 def until(holds: Callable[[], bool]) -> None:
