@@ -69,6 +69,8 @@ class Job:
     log: tuple[tuple[str, str], ...] = ()
     """When and what, oldest first."""
     problems: tuple[dict[str, str], ...] = ()
+    left: tuple[dict[str, str], ...] = ()
+    """What stays behind elsewhere if the work is ended from outside; told among the problems then."""
     result: dict[str, Any] | None = None
     uses: tuple[str, ...] = ()
     """References to what must stay in place until the job has ended."""
@@ -163,7 +165,7 @@ def _read(path: Path) -> Job | None:
         with path.open("rb") as file:
             fields = json.loads(file.read(_LARGEST_RECORD))
         log = tuple((str(when), str(text)) for when, text in fields["log"])
-        lists = {name: tuple(fields.get(name, ())) for name in ("problems", "uses")}
+        lists = {name: tuple(fields.get(name, ())) for name in ("problems", "left", "uses")}
         return Job(**{**fields, **lists, "log": log})
     except (OSError, ValueError, TypeError, KeyError):
         return None

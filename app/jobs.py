@@ -293,6 +293,8 @@ class Jobs:
             if message[0] == "progress":
                 _, share, what, done = message
                 self._jobs[id_] = job.changed(share=max(job.share, min(1.0, share)), what=what, done=done)
+            elif message[0] == "left":
+                self._keep(job.changed(left=message[1]))
             else:
                 self._jobs[id_] = job.logged(_time(self._now()), message[1], _LONGEST_LOG)
 
@@ -324,6 +326,7 @@ class Jobs:
     ) -> Job:
         if state != "done":
             self._store.sweep(job.id)
+            problems = (*problems, *(one for one in job.left if one not in problems))
         ended = job.logged(_time(self._now()), state, _LONGEST_LOG)
         self._payloads.pop(job.id, None)
         return self._keep(
@@ -331,6 +334,7 @@ class Jobs:
                 state=state,
                 what="",
                 problems=problems,
+                left=(),
                 result=result,
                 finished=_time(self._now()),
                 bytes=self._store.size(job.id) if state == "done" else 0,
@@ -374,8 +378,8 @@ def _lane(kind: str) -> str:
 
 def _interrupted(kind: str) -> dict[str, str]:
     must, got = "a job runs to its end", "a stop of the server"
-    left = "what came is kept" if kind == "download" else "nothing of it is left"
-    return Problem(must, got, "job", f"{left}; start it again").as_json()
+    left = {"download": "what came is kept; ", "publish": ""}.get(kind, "nothing of it is left; ")
+    return Problem(must, got, "job", f"{left}start it again").as_json()
 
 
 def _time(moment: datetime) -> str:

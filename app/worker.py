@@ -50,6 +50,10 @@ class Reporter:
         """Add a line to the job's log."""
         self.send("log", text)
 
+    def leaves(self, *problems: Problem) -> None:
+        """Say what stays behind elsewhere if the work is ended now; the last word counts, nothing takes it back."""
+        self.send("left", tuple(problem.as_json() for problem in problems))
+
     def cancelled(self) -> bool:
         """Say whether the work should stop."""
         return self._stop.is_set()

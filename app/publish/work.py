@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.worker import Reporter
-from merging_core.errors import CheckpointError, Problem
+from merging_core.errors import BasinError, CancelledError, CheckpointError, Problem
 
 __all__ = ["NAME", "publish"]
 
@@ -50,8 +50,13 @@ def publish(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[s
             licence_override=payload["licence"],
             progress=progress,
             cancelled=reporter.cancelled,
+            leaves=reporter.leaves,
             endpoint=payload["endpoint"],
         )
+    except BasinError as error:
+        # A cancelled job has no problems of its own: what stays behind is all that it has to say.
+        reporter.leaves(*error.problems[1:] if isinstance(error, CancelledError) else ())
+        raise
     finally:
         shutil.rmtree(mine, ignore_errors=True)
     if made.removed:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from merging_core.cli.options import AsJson
 from merging_core.cli.output import answer
 from merging_core.cli.progress import ProgressLine
+
+if TYPE_CHECKING:
+    from merging_core.errors import Problem
 
 __all__ = ["publish"]
 
@@ -37,17 +41,23 @@ def publish(
     from merging_core.hub import publish as hub
 
     disable_progress_bars()
-    with ProgressLine() as progress:
-        made = hub.publish(
-            folder,
-            repo,
-            hub_token(),
-            private=private,
-            create=not existing,
-            as_pull_request=pull_request,
-            message=message,
-            licence_override=licence,
-            progress=progress,
-        )
+    left: list[Problem] = []
+    try:
+        with ProgressLine() as progress:
+            made = hub.publish(
+                folder,
+                repo,
+                hub_token(),
+                private=private,
+                create=not existing,
+                as_pull_request=pull_request,
+                message=message,
+                licence_override=licence,
+                progress=progress,
+                leaves=left.append,
+            )
+    except KeyboardInterrupt:
+        sys.stderr.writelines(f"{problem}\n" for problem in left)
+        raise
     sentence = f"{made.url}: {len(made.files)} files, {amount(made.nbytes)}\ncommit {made.commit}"
     answer(sentence, made.as_json(), as_json=as_json)

@@ -6,24 +6,25 @@ folder, and licences that allow it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from merging_core import __version__
-from merging_core.errors import CancelledError, HubError, Problem
+from merging_core.errors import BasinError, CancelledError, HubError, Problem
 from merging_core.hub.exported import WEIGHTS, read_exported
 from merging_core.hub.upload_problems import ANSWERED_HERE, TOKENS, in_sentences
 
 if TYPE_CHECKING:
-    from huggingface_hub import HfApi
+    from huggingface_hub import CommitInfo, HfApi
 
 __all__ = ["Destination", "Published", "account_of", "look", "publish", "send"]
 
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
+Leaves = Callable[[Problem], object]
 Names = frozenset[str]
 
 _LARGE = 1 << 20
@@ -31,6 +32,8 @@ _LARGE = 1 << 20
 _OF_THE_HUB = frozenset({".gitattributes"})
 _SILENCE = 120.0
 """Seconds without a byte after which the Hub is said not to answer; a whole upload takes as long as it takes."""
+_LOOK_SILENCE = 10.0
+"""Seconds in which it is known what a publish that failed has left."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,7 @@ def publish(  # noqa: PLR0913
     licence_override: str | None = None,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    leaves: Leaves | None = None,
     endpoint: str | None = None,
     silence: float = _SILENCE,
 ) -> Published:
@@ -131,10 +135,11 @@ def publish(  # noqa: PLR0913
     `create`: the repository is made, and must not hold anything yet; without it, one that exists is changed, and
     weights of an earlier upload are taken out. `as_pull_request` proposes the change to one that exists instead.
     `licence_override`: the licence to publish under where those of the parts are unknown or do not allow a merge to be
-    published; the card names it. `progress(share, what)`, shares in [0, 1]; `cancelled` is asked between two files.
+    published; the card names it. `progress(share, what)`, shares in [0, 1]; `cancelled` is asked between two files;
+    `leaves` hears, when a repository was made, what stays behind if this process ends before the commit.
 
     Raises: `CheckpointError` if the folder is not a whole export; `HubError` for a licence, and for whatever the Hub
-    says; `CancelledError`, after which nothing is visible but, at most, an empty repository.
+    says; `CancelledError`. Nothing is visible then but, at most, an empty repository, which the last problem names.
     """
     files = read_exported(Path(folder)).to_send(repo_id, licence_override)
     return send(
@@ -149,6 +154,7 @@ def publish(  # noqa: PLR0913
         message=message,
         progress=progress,
         cancelled=cancelled,
+        leaves=leaves,
         endpoint=endpoint,
         silence=silence,
     )
@@ -169,21 +175,20 @@ def send(  # noqa: PLR0913
     message: str,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
+    leaves: Leaves | None = None,
     endpoint: str | None = None,
     silence: float = _SILENCE,
 ) -> Published:
     """Upload files, named by their place in the repository, in one commit; an empty repository counts as a new one.
 
     `may_change` and `stale` are given the names of the files that are there: whether they may be changed at all, and
-    which of them go unless they are among the new ones. Another commit in the meantime is never overwritten.
+    which of them go unless they are among the new ones. Another commit in the meantime is never overwritten. Nothing is
+    ever deleted but by the commit: a repository that was made for nothing is named.
 
     Raises: `HubError`, `CancelledError`.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
     _check_name(repo_id)
     tell, stop = progress or _silent, cancelled or _never
-    large = {name: path for name, path in files.items() if isinstance(path, Path) and _alone(path, kind)}
     with _asking(repo_id, token, endpoint, silence) as api:
         tell(0.0, "asking the Hub")
         info, there = _look(api, repo_id, kind)
@@ -196,43 +201,115 @@ def send(  # noqa: PLR0913
             must, got = "a new repository is published to", f"one that holds {many}"
             fix = "name another, or say that this one may be changed"
             raise HubError(Problem(must, got, repo_id, fix))
-        if parent is None:
-            sdk: dict[str, Any] = {"space_sdk": "gradio", "space_hardware": hardware} if kind == "space" else {}
-            api.create_repo(repo_id, repo_type=kind, private=private, **sdk)
-        elif hardware is not None:
+        if parent is not None and hardware is not None:
             api.request_space_hardware(repo_id, hardware)  # type: ignore[arg-type]
-        additions = {
-            name: CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(data) if isinstance(data, Path) else data)
-            for name, data in files.items()
-        }
-        total, done = sum(path.stat().st_size for path in large.values()), 0
-        for name, path in large.items():
-            _go_on(stop)
-            tell(done / total, f"uploading {name}")
-            api.preupload_lfs_files(
-                repo_id, [additions[name]], repo_type=kind, create_pr=as_pull_request, free_memory=False
-            )
-            done += path.stat().st_size
-        _go_on(stop)
-        tell(1.0, "committing")
-        removed = sorted(stale(there) - set(files))
-        commit = api.create_commit(
-            repo_id,
-            [*additions.values(), *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in removed)],
-            commit_message=message,
-            repo_type=kind,
-            create_pr=as_pull_request,
-            parent_commit=parent,
-        )
+    _go_on(stop)
+    removed = sorted(stale(there) - set(files))
+    try:
+        if parent is None:
+            _create(repo_id, token, endpoint, silence, kind=kind, private=private, hardware=hardware)
+            if leaves is not None:
+                leaves(_left_empty(repo_id))
+            tell(0.0, "the repository is made")
+        with _asking(repo_id, token, endpoint, silence) as api:
+            commit = _commit(api, repo_id, files, removed, parent, kind, message, as_pull_request, tell, stop)
+    except BasinError as error:
+        if parent is None:
+            raise _with_left(error, repo_id, token, endpoint, min(silence, _LOOK_SILENCE), kind) from None
+        raise
     page = f"{api.endpoint}/{'spaces/' if kind == 'space' else ''}{repo_id}"
     nbytes = sum(data.stat().st_size if isinstance(data, Path) else len(data) for data in files.values())
     url = commit.pr_url if as_pull_request and commit.pr_url else page
     return Published(repo_id, url, commit.oid, tuple(sorted(files)), tuple(removed), nbytes, as_pull_request)
 
 
+def _commit(  # noqa: PLR0913
+    api: HfApi,
+    repo_id: str,
+    files: Mapping[str, Path | bytes],
+    removed: Sequence[str],
+    parent: str | None,
+    kind: str,
+    message: str,
+    as_pull_request: bool,
+    tell: Progress,
+    stop: Cancelled,
+) -> CommitInfo:
+    """Upload what is large, then commit everything."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    large = {name: path for name, path in files.items() if isinstance(path, Path) and _alone(path, kind)}
+    additions = {
+        name: CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(data) if isinstance(data, Path) else data)
+        for name, data in files.items()
+    }
+    total, done = sum(path.stat().st_size for path in large.values()), 0
+    for name, path in large.items():
+        _go_on(stop)
+        tell(done / total, f"uploading {name}")
+        api.preupload_lfs_files(
+            repo_id, [additions[name]], repo_type=kind, create_pr=as_pull_request, free_memory=False
+        )
+        done += path.stat().st_size
+    _go_on(stop)
+    tell(1.0, "committing")
+    return api.create_commit(
+        repo_id,
+        [*additions.values(), *(CommitOperationDelete(path_in_repo=name, is_folder=False) for name in removed)],
+        commit_message=message,
+        repo_type=kind,
+        create_pr=as_pull_request,
+        parent_commit=parent,
+    )
+
+
+def _create(  # noqa: PLR0913
+    repo_id: str,
+    token: str | None,
+    endpoint: str | None,
+    silence: float,
+    *,
+    kind: str,
+    private: bool,
+    hardware: str | None,
+) -> None:
+    """Make a repository."""
+    sdk: dict[str, Any] = {"space_sdk": "gradio", "space_hardware": hardware} if kind == "space" else {}
+    with _asking(repo_id, token, endpoint, silence, whole=True) as api:
+        api.create_repo(repo_id, repo_type=kind, private=private, **sdk)
+
+
+def _with_left(  # noqa: PLR0913
+    error: BasinError, repo_id: str, token: str | None, endpoint: str | None, silence: float, kind: str
+) -> BasinError:
+    """Return the error, and beside it what there is now of the repository that was to be made."""
+    try:
+        with _asking(repo_id, token, endpoint, silence, whole=True) as api:
+            info, there = _look(api, repo_id, kind)
+    except BasinError:
+        return type(error)(*error.problems, _left_empty(repo_id, "may be"))
+    if info is None:
+        return error
+    if not there:
+        return type(error)(*error.problems, _left_empty(repo_id))
+    fix = "look at it before you publish again"
+    return type(error)(*error.problems, Problem("the Hub answers when it has taken a commit", "nothing", repo_id, fix))
+
+
+def _left_empty(repo_id: str, verb: str = "is") -> Problem:
+    """Say that a repository was made and got nothing."""
+    fix = f"it {verb} on the Hub, empty: publish to it again, or delete it there"
+    return Problem("the new repository gets its files", "nothing", repo_id, fix)
+
+
 @contextmanager
-def _asking(repo_id: str, token: str | None, endpoint: str | None, silence: float) -> Iterator[HfApi]:
-    """Give the client, within the rules for every request; what it raises is said in sentences."""
+def _asking(
+    repo_id: str, token: str | None, endpoint: str | None, silence: float, *, whole: bool = False
+) -> Iterator[HfApi]:
+    """Give the client, within the rules for every request; what it raises is said in sentences.
+
+    `whole`: everything that is asked takes at most `silence` seconds together.
+    """
     from huggingface_hub import HfApi
 
     from merging_core.hub.session import Caller, rules
@@ -241,7 +318,9 @@ def _asking(repo_id: str, token: str | None, endpoint: str | None, silence: floa
         fix = f"make one that may write at {TOKENS}, and put it into HF_TOKEN"
         raise HubError(Problem("a token of the Hub is given", "none", "token", fix))
     api = HfApi(endpoint=endpoint, token=token, library_name="basin", library_version=__version__)
-    with rules(Caller(api.endpoint, token, silence), repo_id, passed=ANSWERED_HERE), in_sentences(repo_id, token):
+    caller = Caller(api.endpoint, token, silence)
+    caller = caller.starting() if whole else caller
+    with rules(caller, repo_id, passed=ANSWERED_HERE), in_sentences(repo_id, token):
         yield api
 
 

@@ -41,8 +41,9 @@ def trusted(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
 
 
 def stubborn(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
-    """Never listen."""
+    """Never listen, and leave something elsewhere."""
     (folder / "half").write_bytes(b"half")
+    reporter.leaves(Problem("nothing is left", "this", "elsewhere"))
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     reporter.log(f"process {os.getpid()}")
     while True:

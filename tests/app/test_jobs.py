@@ -96,7 +96,9 @@ def test_a_job_runs_politely_in_a_process_of_its_own_and_is_kept(jobs: Jobs, tmp
 def test_a_job_is_cancelled_whether_it_listens_or_not_and_leaves_nothing(work: str, jobs: Jobs, tmp_path: Path) -> None:
     job = begun(jobs, submit(jobs, work))
     assert jobs.cancel("ann", job.id).state == "running"
-    assert ended(jobs, job).state == "cancelled"
+    now = ended(jobs, job)
+    assert now.state == "cancelled"
+    assert [problem["where"] for problem in now.problems] == (["elsewhere"] if work == "stubborn" else [])
     until(lambda: is_gone(process_of(job)))
     assert left(tmp_path, job) == ["job.json"]
     assert jobs.cancel("ann", job.id).state == "cancelled"
@@ -230,6 +232,7 @@ def test_a_stop_of_the_server_interrupts_what_runs_and_what_waits(tmp_path: Path
             assert found.state == "failed"
             sentence = found.problems[0]["sentence"]
             assert "a job runs to its end, but a stop of the server came" in sentence and kept in sentence
+            assert [one["where"] for one in found.problems[1:]] == (["elsewhere"] if job is first else [])
             assert left(tmp_path, job) == ["job.json"]
         assert ended(jobs, submit(jobs, "quick")).state == "done"
 

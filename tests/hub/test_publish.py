@@ -24,6 +24,10 @@ from tests.hub.uploads import TOKEN, Refusal, Repo, UploadHub
 
 # The client hands a file to its HTTP library in a way that this one will no longer take some day.
 pytestmark = pytest.mark.filterwarnings("ignore:Use 'content=:DeprecationWarning")
+LEFT = (
+    "ann/merge: the new repository gets its files, but nothing came; "
+    "it is on the Hub, empty: publish to it again, or delete it there."
+)
 ZOO = Path(__file__).resolve().parents[2] / "assets" / "zoo"
 
 
@@ -89,7 +93,12 @@ def test_an_export_arrives_whole_in_one_commit(hub: UploadHub, export: Path) -> 
     assert (len(repo.commits), repo.private) == (1, True)
     assert (made.url, made.commit) == (f"{hub.url}/ann/merge", repo.head)
     assert made.nbytes == sum(map(len, there.values())) + len(card.encode())
-    assert [what for _, what in told] == ["asking the Hub", "uploading model.safetensors", "committing"]
+    assert [what for _, what in told] == [
+        "asking the Hub",
+        "the repository is made",
+        "uploading model.safetensors",
+        "committing",
+    ]
     assert [share for share, _ in told] == sorted(share for share, _ in told)
     assert hub.tokens == {f"Bearer {TOKEN}"}
     assert any(method == "PUT" for method, _ in hub.asked)
@@ -151,10 +160,15 @@ def test_another_commit_in_the_meantime_is_not_overwritten(hub: UploadHub, copy:
 
 
 def test_cancelled_it_leaves_at_most_an_empty_repository_and_goes_on_later(hub: UploadHub, export: Path) -> None:
-    stop = threading.Event()
-    with pytest.raises(CancelledError):
-        put(hub, export, progress=lambda share, what: stop.set(), cancelled=stop.is_set)
+    stop, left = threading.Event(), []
+    with pytest.raises(CancelledError) as before:
+        put(hub, export, cancelled=lambda: True, leaves=left.append)
+    assert len(before.value.problems) == 1 and hub.repos == {} and left == []
+    with pytest.raises(CancelledError) as after:
+        watch = {"progress": lambda share, what: "uploading" in what and stop.set(), "cancelled": stop.is_set}
+        put(hub, export, leaves=left.append, **watch)
     assert set(hub.model("ann/merge").files) == {".gitattributes"}
+    assert str(after.value.problems[-1]) == LEFT and left == [after.value.problems[-1]]
     put(hub, export)
     assert "model.safetensors" in hub.model("ann/merge").files
 
@@ -243,15 +257,49 @@ def test_each_refusal_of_the_hub_is_one_sentence(
 ) -> None:
     hub.refuse[place] = refusal
     told = sentence(hub, export)
-    assert said in told
-    assert told.startswith("ann/merge: ") and "\n" not in told
+    first, *left = told.splitlines()
+    assert said in first and first.startswith("ann/merge: ")
+    assert left == ([LEFT] if hub.repos else [])
+
+
+def test_what_is_left_is_what_is_there_and_only_of_what_was_made_in_this_very_run(hub: UploadHub, export: Path) -> None:
+    hub.repos["models", "ann/mine"] = Repo(False, {})
+    hub.refuse["/commit/"] = Refusal(503)
+    assert "\n" not in sentence(hub, export, "ann/mine")
+    hub.after_commit = Refusal(502)
+    hub.refuse.clear()
+    told = sentence(hub, export, "ann/lost").splitlines()
+    assert "an error of its own (502)" in told[0] and "look at it before you publish again" in told[1]
+    assert "model.safetensors" in hub.model("ann/lost").files
+    assert not any(method == "DELETE" for method, _ in hub.asked)
+
+
+def test_where_it_cannot_be_known_what_is_left_that_is_said(hub: UploadHub, export: Path) -> None:
+    def away(repo: Repo) -> None:
+        hub.refuse["/"] = Refusal(503)
+
+    hub.before_commit, hub.after_commit = away, Refusal(503)
+    told = sentence(hub, export).splitlines()
+    assert told[1] == LEFT.replace("it is on", "it may be on")
+
+
+def test_a_repository_whose_files_the_hub_does_not_tell_is_not_taken_for_an_empty_one(
+    hub: UploadHub, copy: Path
+) -> None:
+    hub.refuse["/api/models/ann/merge"] = Refusal(200, {}, {"id": "ann/merge", "sha": "0" * 40, "siblings": None})
+    assert "the Hub says what the repository holds, but an answer without files" in sentence(hub, copy)
+    hub.refuse["/api/models/ann/merge"] = Refusal(200, {}, {"id": "ann/merge", "siblings": 5, "tags": 7})
+    assert "the Hub answers in its own form, but something else came" in sentence(hub, copy)
+    assert {method for method, _ in hub.asked} == {"GET"}
 
 
 @pytest.mark.parametrize("place", ["/api/models/", "/repos/create", "/preupload/", "/lfs/", "/commit/"])
 def test_a_hub_that_falls_silent_is_not_waited_for_for_ever(hub: UploadHub, export: Path, place: str) -> None:
     hub.refuse[place] = Refusal(200, wait=60.0)
     told = sentence(hub, export, silence=0.4)
-    assert told.startswith("ann/merge: ") and "answer" in told and "\n" not in told
+    first, *left = told.splitlines()
+    assert first.startswith("ann/merge: ") and "answer" in first
+    assert left == ([LEFT] if hub.repos else [])
     assert not any(path.endswith("model.safetensors") for repo in hub.repos.values() for path in repo.files)
 
 
@@ -278,6 +326,19 @@ def test_a_name_that_is_none_is_refused_before_anything_is_asked(hub: UploadHub,
 def test_a_hub_that_cannot_be_reached_is_said(copy: Path, hub: UploadHub) -> None:
     hub.stop()
     assert "the Hub can be reached, but no connection came" in sentence(hub, copy)
+
+
+def test_whoever_interrupts_the_command_is_told_what_is_left(
+    hub: UploadHub, copy: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setattr("merging_core.hub.publish._commit", interrupted)
+    assert main(["publish", str(copy), "ann/merge"]) == 130
+    assert capfd.readouterr().err.rstrip().endswith(LEFT)
 
 
 def test_the_command_publishes_and_answers_in_json(

@@ -63,6 +63,8 @@ class UploadHub:
         """By a part of the path."""
         self.before_commit: Any = None
         """Called with the repository when a commit arrives."""
+        self.after_commit: Refusal | None = None
+        """What is answered when a commit is made, instead of saying so."""
         self.lock = threading.Lock()
         self.stopped = threading.Event()
         hub = self
@@ -213,6 +215,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             repo.files = files
             repo.commits.append(header)
+        if self.world.after_commit is not None:
+            return self._answer(self.world.after_commit.body, self.world.after_commit.status)
         number = len(repo.proposals)
         pull = f"{page}/discussions/{number}" if proposal else ""
         found = {"success": True, "commitOid": repo.head, "commitUrl": f"{page}/commit/{repo.head}"}

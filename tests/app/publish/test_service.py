@@ -14,7 +14,7 @@ from huggingface_hub import constants
 from app.callers import Caller, Callers, called_by
 from app.publish import service
 from app.publish.work import publish
-from merging_core.errors import BasinError, CancelledError
+from merging_core.errors import BasinError, CancelledError, Problem
 from tests.app.at_a_space import SpaceVisitor, space_server
 from tests.app.openid import OpenId, token_of
 from tests.app.pretend import PretendServer
@@ -231,6 +231,8 @@ def test_asking_again_while_it_runs_is_one_job_and_a_cancelled_one_leaves_nothin
     visitor.call("job_cancel", {"job": first["job"]["id"]})
     done = ended(visitor, first)
     assert done["state"] == "cancelled"
+    (left,) = [problem["sentence"] for problem in done["problems"]]
+    assert left.startswith("ann/slow: the new repository gets its files") and "empty: publish to it again" in left
     assert set(hub.model("ann/slow").files) == {".gitattributes"} and hub.model("ann/slow").commits == []
 
 
@@ -258,6 +260,7 @@ class Told:
     def __init__(self, token: str = TOKEN) -> None:
         self.secret = token
         self.lines: list[str] = []
+        self.left: tuple[Problem, ...] = ()
         self.stop = threading.Event()
 
     def progress(self, share: float, what: str, done: int = 0) -> None:
@@ -265,6 +268,9 @@ class Told:
 
     def log(self, text: str) -> None:
         self.lines.append(text)
+
+    def leaves(self, *problems: Problem) -> None:
+        self.left = problems
 
     def cancelled(self) -> bool:
         return self.stop.is_set()
@@ -294,6 +300,7 @@ def test_each_refusal_is_a_sentence_and_nothing_is_half_there(
     with pytest.raises(BasinError) as caught:
         publish(payload(folder_of(world, ann[1]), hub), tmp_path, told)  # type: ignore[arg-type]
     assert said in str(caught.value) and TOKEN not in str(caught.value) + "".join(told.lines)
+    assert told.left == () and len(caught.value.problems) == 1 + len(hub.repos), "the error says what is left"
     assert not [name for repo in hub.repos.values() for name in repo.files if name.endswith(".safetensors")]
     assert list(tmp_path.iterdir()) == []
 
