@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+_SCRATCH = Path(tempfile.mkdtemp(prefix="basin-tests-"))
 _LOCAL = ("127.0.0.1", "::1", "localhost", "0.0.0.0")
 
 # Set before gradio or transformers is imported, and inherited by every process that a test starts.
@@ -17,12 +20,18 @@ os.environ |= {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "HF_HUB_DISABLE_TELEMETRY": "1",
     "HF_HUB_OFFLINE": "1",
-    "GRADIO_TEMP_DIR": tempfile.mkdtemp(prefix="basin-tests-gradio-"),
-    "BASIN_DATA": tempfile.mkdtemp(prefix="basin-tests-data-"),
+    "GRADIO_TEMP_DIR": str(_SCRATCH / "gradio"),
+    "BASIN_DATA": str(_SCRATCH / "data"),
 }
+for _folder in ("gradio", "data"):
+    (_SCRATCH / _folder).mkdir()
 
 hypothesis_settings.register_profile("basin", deadline=None, derandomize=True)
 hypothesis_settings.load_profile("basin")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(_SCRATCH, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -75,14 +75,14 @@ def test_work_in_a_scheduler_s_thread_is_done_for_whoever_asked_for_it() -> None
     def asked(who: Caller, number: int) -> Caller:
         with called_by(who):
             return scheduler.submit(who.visitor, f"page {number}", "preview", number, lambda _: caller()).result(
-                timeout=10
+                timeout=120
             )
 
     try:
         with ThreadPoolExecutor(4) as pool:
             wanted = [(ANN, BOB)[number % 2] for number in range(20)]
             assert list(pool.map(asked, wanted, range(20))) == wanted
-        assert scheduler.submit("ann", "page", "preview", 99, lambda _: caller()).result(timeout=10) is NOBODY
+        assert scheduler.submit("ann", "page", "preview", 99, lambda _: caller()).result(timeout=120) is NOBODY
     finally:
         scheduler.close()
 

@@ -257,10 +257,12 @@ def test_no_worker_outlives_a_killed_server_and_the_next_server_says_what_happen
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(script), str(tmp_path)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        id_, process = server.stdout.readline().split()
-        assert not is_gone(int(process))
-        server.send_signal(signal.SIGKILL)
+        try:
+            assert server.stdout is not None
+            id_, process = server.stdout.readline().split()
+            assert not is_gone(int(process))
+        finally:
+            server.send_signal(signal.SIGKILL)
     until(lambda: is_gone(int(process)))
     with running(tmp_path) as jobs:
         job = jobs.get("ann", id_)

@@ -182,7 +182,7 @@ def test_many_threads_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join()
     assert [ledger.scores_taken(f"v{number}", ["digits"]) for number in range(6)] == [10] * 6
     assert [len(ledger.merges(f"v{number}")) for number in range(6)] == [10] * 6
     ledger.close()

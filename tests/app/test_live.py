@@ -13,7 +13,7 @@ import pytest
 from app.live import BusyError, Cancelled, Scheduler
 from merging_core.errors import CancelledError, Problem
 
-WAIT = 10.0
+WAIT = 120.0
 
 
 class Gate:

@@ -16,6 +16,7 @@ from app.database import StorageError
 from app.visitors import Cookie
 from merging_core.errors import CancelledError, Problem
 from tests.app.pretend import PretendBench, PretendServer
+from tests.app.test_jobs import until
 from tests.app.wire import WAIT, Browser, sentences
 
 
@@ -122,7 +123,7 @@ def test_no_slider_waits_for_a_test_score(ann: Browser, bob: Browser, bench: Pre
         state = ann.state()
         state["recipe"]["lambda"] = 0.77
         score = pool.submit(ann.call, "score_on_test", {"state": state})
-        _until(lambda: bench.held == ("test", "full"))
+        until(lambda: bench.held == ("test", "full"))
         assert bob.live("layers", bob.state())["ok"] is True
         assert not score.done()
         bench.hold.set()
@@ -239,19 +240,11 @@ def test_the_newest_request_of_a_page_is_answered_and_the_running_one_is_stopped
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         message = {"seq": 1, "page": "p", "want": "settle", "state": state}
         old = pool.submit(ann.call, "live", message)
-        _until(lambda: bool(server.app.studio._scheduler._running))
+        until(lambda: bool(server.app.studio._scheduler._running))
         new = pool.submit(ann.call, "live", {**message, "seq": 2, "want": "preview"})
         assert old.result(WAIT) == {"ok": False, "superseded": True}
         bench.hold.set()
         assert new.result(WAIT)["ok"] is True
-
-
-def _until(holds: Any) -> None:
-    for _ in range(2000):
-        if holds():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it did not come to that")
 
 
 # --- bad input -------------------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ async def test_a_large_file_is_sent_plain_until_it_is_packed(files: BrowserFiles
     address = f"/{files.prefix}/large.js"
     async with browser(files) as client:
         plain = await client.get(address, headers={"accept-encoding": "br"})
-        files.pack().join(30)
+        files.pack().join()
         packed = await client.get(address, headers={"accept-encoding": "br"})
         refused = await client.get(address, headers={"accept-encoding": "gzip"})
     assert plain.headers["content-encoding"] == "identity"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from app.studio.workbench import Scored
 from tests.app.pretend import PretendBench, PretendServer
+from tests.app.test_jobs import until
 from tests.app.wire import WAIT, Browser
 
 
@@ -84,11 +85,3 @@ def test_a_long_evaluation_of_one_visitor_holds_up_no_errand_of_another(
         assert not score.done()
         opened.set()
         assert score.result(WAIT)["ok"] is True
-
-
-def until(holds: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if holds():
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError("it did not come to that")

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-WAIT = 20.0
+WAIT = 120.0
 
 
 class Browser:

@@ -98,14 +98,15 @@ with drafting(sys.argv[1], [LeafSpec("a", "F32", (4000,))], {}, identity=sys.arg
         for at in range(start, stop, 10):
             made.write("a", at, values[at : min(at + 10, stop)])
             print(at, flush=True)
-            time.sleep(float(sys.argv[3]))
+            if at == int(sys.argv[3]):
+                time.sleep(600)
 """
 
 
-def child(folder: Path, identity: str, pause: float) -> subprocess.Popen[str]:
+def child(folder: Path, identity: str, stays: int = -1) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, str(folder), identity, str(pause)],
+        [sys.executable, "-c", CHILD, str(folder), identity, str(stays)],
         env=environment,
         stdout=subprocess.PIPE,
         text=True,
@@ -114,7 +115,7 @@ def child(folder: Path, identity: str, pause: float) -> subprocess.Popen[str]:
 
 def killed_at(folder: Path, identity: str, line: int) -> int:
     """Kill a writer when it has written so many parts; return how many elements it found missing."""
-    process = child(folder, identity, 0.002)
+    process = child(folder, identity, 10 * (line - 1))
     assert process.stdout is not None
     with process.stdout:
         missing = int(process.stdout.readline().split()[1])
@@ -129,7 +130,7 @@ def test_a_killed_draft_is_gone_on_with_by_the_same_work(tmp_path: Path) -> None
     expected = write_checkpoint(tmp_path / "one", [("a", torch.arange(4000.0))], [LeafSpec("a", "F32", (4000,))], {})
     folder = tmp_path / "two"
     assert killed_at(folder, "work", 30) == 4000
-    process = child(folder, "work", 0.0)
+    process = child(folder, "work")
     said = process.communicate()[0].split("\n")
     assert process.returncode == 0 and 0 < int(said[0].split()[1]) < 4000 - 100
     assert (folder / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()

@@ -233,7 +233,8 @@ from merging_core.checkpoints import LeafSpec, write_checkpoint
 def leaves():
     for at in range(1000):
         print(at, flush=True)
-        time.sleep(0.01)
+        if at == 20:
+            time.sleep(600)
         yield f"w{at}", torch.ones(1000)
 write_checkpoint(sys.argv[1], leaves(), [LeafSpec(f"w{at}", "F32", (1000,)) for at in range(1000)], {}, overwrite=True)
 """

@@ -93,7 +93,7 @@ def test_streaming_lets_go_of_its_worker_when_it_is_stopped(made: Family, catalo
     assert len(started) == 1
     leaves.close()  # type: ignore[attr-defined]
     for worker in started:
-        worker.join(timeout=10)
+        worker.join(timeout=120)
         assert not worker.is_alive()
 
 

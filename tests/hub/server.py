@@ -76,6 +76,7 @@ class FakeHub:
         """The address that further pages of a search are said to have; None for this one."""
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._healed = threading.Event()
         self._servers = [_serve(self, "hub"), _serve(self, "storage")]
         self.endpoint, self.storage = (f"http://127.0.0.1:{server.server_address[1]}" for server in self._servers)
 
@@ -90,6 +91,7 @@ class FakeHub:
     def close(self) -> None:
         """Stop answering; afterwards the Hub is offline."""
         self._closing.set()
+        self._healed.set()
         for server in self._servers:
             server.shutdown()
             server.server_close()
@@ -111,8 +113,10 @@ class FakeHub:
         self.failures.append(Failure(mode, where, times, match, seconds))
 
     def heal(self) -> None:
-        """Let nothing fail any more."""
+        """Let nothing fail any more; who was kept waiting waits no longer."""
         self.failures.clear()
+        healed, self._healed = self._healed, threading.Event()
+        healed.set()
 
     def asked(self, part: str = "", host: str = "") -> list[Request]:
         """Return the requests whose path holds `part`."""
@@ -120,8 +124,10 @@ class FakeHub:
             return [one for one in self.requests if part in one.path and host in one.host]
 
     def wait(self, seconds: float) -> None:
-        """Sleep, but not longer than the server lives."""
-        self._closing.wait(seconds)
+        """Sleep, but not longer than the server lives, or things fail."""
+        healed = self._healed
+        if not self._closing.is_set():
+            healed.wait(seconds)
 
     def note(self, request: Request, where: str) -> Failure | None:
         """Write a request down and say how it fails, if it does."""

@@ -188,7 +188,7 @@ def test_the_page_lists_every_endpoint() -> None:
 
 
 def test_a_program_is_given_a_cookie_once_and_sends_no_more_than_a_page_may(url: str) -> None:
-    with httpx.Client(base_url=url, timeout=20) as program:
+    with httpx.Client(base_url=url, timeout=120) as program:
         assert "set-cookie" in program.get("/config").headers
         assert "set-cookie" not in program.get("/config").headers
         long = {"data": ["x" * 300_000], "fn_index": 0, "session_hash": "a"}

@@ -130,7 +130,7 @@ def test_while_the_hub_is_away_only_whoever_runs_this_basin_goes_on(start: Start
     begun = time.monotonic()
     told = [sentences(bob.live("preview", state)) for _ in range(3)]
     assert all("the Hub can be reached" in one for answer in told for one in answer)
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 25  # three deadlines of a Hub that is asked again each time would be 30
     fake.heal()
 
 
@@ -140,7 +140,7 @@ def test_no_slider_waits_while_the_hub_thinks_about_somebody_else(server: HubSer
     zoo = eve.state()
     assert eve.live("preview", zoo)["ok"]
     fake.requests.clear()
-    fake.fail("slow", "auth", seconds=3)
+    fake.fail("slow", "auth")
     answers: list[dict[str, Any]] = []
     waiting = threading.Thread(target=lambda: answers.append(bob.live("preview", state)))
     waiting.start()
@@ -148,7 +148,7 @@ def test_no_slider_waits_while_the_hub_thinks_about_somebody_else(server: HubSer
     assert eve.live("preview", zoo)["ok"]
     assert waiting.is_alive() and answers == []
     fake.heal()
-    waiting.join(20)
+    waiting.join()
     assert answers[0]["ok"], answers
 
 

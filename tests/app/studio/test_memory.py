@@ -47,14 +47,14 @@ def test_threads_that_ask_at_once_compute_once() -> None:
         return 7
 
     def ask() -> None:
-        begin.wait(10)
+        begin.wait(60)
         assert memo.get("key", compute) == 7
 
     threads = [threading.Thread(target=ask) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join()
     assert len(computed) == 1
 
 
@@ -64,16 +64,16 @@ def test_who_waits_for_anothers_result_can_be_cancelled() -> None:
 
     def compute() -> int:
         begun.set()
-        assert end.wait(10)
+        assert end.wait(60)
         return 7
 
     thread = threading.Thread(target=memo.get, args=("key", compute))
     thread.start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     with pytest.raises(CancelledError):
         memo.get("key", compute, lambda: True)
     end.set()
-    thread.join(10)
+    thread.join()
     assert memo.known("key") == 7
 
 

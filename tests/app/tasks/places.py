@@ -30,7 +30,7 @@ from tests.hub.server import ADA, BOB
 __all__ = ["ANN", "BEN", "Place", "ended", "opened", "shards"]
 
 ANN, BEN = Caller("ann", ADA), Caller("ben", BOB)
-WAIT = 60
+WAIT = 240
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from app.uploads.shelf import UploadLimits, Uploads
 from app.visitors import Cookie
 from merging_core.checkpoints.content import content_digest
 from tests.app.pretend import PretendServer
+from tests.app.test_jobs import until
 from tests.app.wire import Browser, sentences
 from tests.checkpoints.build import entry, packed, two_leaves
 
@@ -218,7 +219,7 @@ def test_what_is_too_large_is_refused_before_it_is_read(ann: Browser, server: Pr
 def connection(browser: Browser, length: int) -> socket.socket:
     """Begin an upload of so many bytes by hand, and send none of them yet."""
     where = urlsplit(str(browser.client.base_url))
-    wire = socket.create_connection((where.hostname or "", where.port or 80), timeout=10)
+    wire = socket.create_connection((where.hostname or "", where.port or 80), timeout=120)
     cookies = "; ".join(f"{name}={value}" for name, value in browser.client.cookies.items())
     lines = [
         "PUT /basin-upload/checkpoint?name=cut.safetensors HTTP/1.1",
@@ -234,24 +235,11 @@ def test_an_upload_that_is_cut_off_leaves_nothing(ann: Browser, server: PretendS
     whole = packed({"a": entry("F32", [100_000], 0, 400_000)}, bytes(400_000))
     wire = connection(ann, len(whole))
     wire.sendall(whole[:200_000])
-    arriving = next(until(lambda: list(server.app.uploads.root.glob(".arriving-*/model.safetensors"))))
+    arriving = until(lambda: list(server.app.uploads.root.glob(".arriving-*/model.safetensors")))[0]
     assert arriving.parent.parent == server.app.uploads.root
     wire.close()
-    assert next(until(lambda: [True] if not list(server.app.uploads.root.glob(".arriving-*")) else []))
+    until(lambda: not list(server.app.uploads.root.glob(".arriving-*")))
     assert ann.call("uploads_list")["uploads"] == []
-
-
-def until(look: Any) -> Iterator[Any]:
-    """Yield the first of what `look` finds, soon."""
-    import time
-
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
-        if found := look():
-            yield found[0]
-            return
-        time.sleep(0.01)
-    pytest.fail("nothing happened in ten seconds")
 
 
 def test_an_upload_that_brings_nothing_for_too_long_is_ended(tmp_path: Path) -> None:
