@@ -8,7 +8,7 @@ from tests.ui.conftest import assert_quiet
 from tests.ui.studio import PHONE, StudioProcess, open_studio, visitor
 
 
-def stands(page: Page, selector: str, least: int, most: int) -> None:
+def expect_stands(page: Page, selector: str, least: int, most: int) -> None:
     """Wait until an element's upper edge is at `least` to `most` pixels from the top of the screen."""
     page.wait_for_function(
         """([selector, least, most]) => {
@@ -30,7 +30,7 @@ def test_on_a_phone_every_panel_and_action_is_reached_from_the_menu(browser: Bro
         page.get_by_role("group", name="go to").get_by_role("button", name="Try it").click()
         expect(menu).to_have_attribute("aria-expanded", "false")
         expect(page.get_by_role("region", name="Try it")).to_be_focused()
-        stands(page, ".try-it", 40, 60)
+        expect_stands(page, ".try-it", 40, 60)
         menu.click()
         page.locator("[data-act=export]").click()
         expect(page.locator(".export-panel")).to_be_visible()
@@ -58,11 +58,11 @@ def test_the_accuracies_stay_in_view_while_what_stands_below_them_is_moved(
         page = open_studio(context, studio.url)
         page.mouse.wheel(0, 500)
         page.wait_for_function("window.scrollY > 400")
-        stands(page, "#basin-view-studio .panel.accuracy", 44, 44)
+        expect_stands(page, "#basin-view-studio .panel.accuracy", 44, 44)
 
 
 def test_the_controls_stay_in_view_beside_what_stands_below_the_screen(page: Page) -> None:
     page.locator(".try-it").scroll_into_view_if_needed()
     page.evaluate("window.scrollTo(0, 800)")
     page.wait_for_function("window.scrollY > 700")
-    stands(page, ".rail", 0, 0)
+    expect_stands(page, ".rail", 0, 0)
