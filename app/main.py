@@ -29,6 +29,7 @@ from app.library.shelf import Shelf, open_shelf
 from app.live import Scheduler
 from app.looking.service import Looking
 from app.models.service import Models
+from app.picker.service import MethodPicker
 from app.presets.reading import FOLDER as PRESETS
 from app.presets.reading import read_presets
 from app.presets.service import Presets
@@ -79,7 +80,7 @@ class Basin(gr.Blocks):
         jobs: Jobs,
         uploads: Uploads,
         files: BrowserFiles,
-        network: Scheduler,
+        lines: tuple[Scheduler, ...],
     ) -> None:
         self.settings = settings
         super().__init__(title="Basin", analytics_enabled=False, fill_width=True, fill_height=True)
@@ -89,7 +90,7 @@ class Basin(gr.Blocks):
         self.jobs = jobs
         self.uploads = uploads
         self.browser_files = files
-        self._network = network
+        self._lines = lines
 
     @property
     def expects_oauth(self) -> bool:
@@ -150,7 +151,8 @@ class Basin(gr.Blocks):
         """Give back what works for the page, whether it was ever shown or not."""
         self.jobs.close()
         self.uploads.close()
-        self._network.close()
+        for line in self._lines:
+            line.close()
         self.studio.close()
         self.shelf.store.close()
 
@@ -169,6 +171,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     scheduler = Scheduler(workers=settings.workers)
     errands = Scheduler(workers=_ERRANDS, at_once=1)
     network = Scheduler(workers=_ASKING)
+    looks = Scheduler()
     callers = Callers(settings.hub_token, alone=settings.alone, sign_in=settings.sign_in)
     slow = SlowMerges(workbench)
     studio = Studio(workbench, ledger, scheduler, errands, callers, slow)
@@ -189,11 +192,12 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         largest=allowed.export_bytes,
     )
     files = BrowserFiles.collect()
-    basin = Basin(settings, studio, shelf, jobs, uploads, files, network)
+    basin = Basin(settings, studio, shelf, jobs, uploads, files, (network, looks))
     picker = Models(workbench, errands, callers, uploads, hub, network)
     desk = JobDesk(jobs)
     parts = [gallery.functions(), looking, exports.functions(), desk.functions(), picker.functions()]
     parts.append(UploadDesk(uploads).functions())
+    parts.append(MethodPicker(workbench, models, looks).functions())
     if hub is not None:
         parts.append(HubDesk(hub, network, jobs).functions())
     if settings.hub is not None:

@@ -29,7 +29,7 @@ import torch
 from playwright.sync_api import Page, sync_playwright
 
 from tests.ui.browser import ensure_browser
-from tests.ui.studio import DESKTOP, StudioProcess, open_studio, settled
+from tests.ui.studio import DESKTOP, StudioProcess, choose_method, open_studio, settled
 
 WARM = 2
 """Moves of a slider that are not counted: they fill caches."""
@@ -101,7 +101,7 @@ def measure(samples: int) -> dict[str, object]:
                 first_expert(page): [0.3 + 0.03 * i for i in range(samples + WARM)],
             }
             controls = {name: series(page, name, values) for name, values in kinds.items()}
-            page.get_by_label("method", exact=True).select_option("ties")
+            choose_method(page, "ties")
             settled(page)
             density = page.locator(".rail input[type=range]").evaluate_all(
                 "all => all.map(one => one.labels[0]?.textContent).find(text => /densit/i.test(text))"

@@ -1,6 +1,6 @@
 // Every chart: the stem of their files, their title, what they show, their numbers.
 
-import { accuracyTable, classesTable, confusionTable, cosinesTable, layersTable, pathTable, tradeOffTable } from "./tables.js";
+import { accuracyTable, classesTable, confusionTable, cosinesTable, layersTable, methodTable, pathTable, tradeOffTable } from "./tables.js";
 
 export const ACCURACY = {
   name: "accuracy", title: "Accuracy per task", table: accuracyTable,
@@ -40,4 +40,9 @@ export const TRADE_OFF = {
 export const TEST_SCORE = {
   name: "test", title: "Test score", table: accuracyTable,
   sentence: "How many of each task's test examples the merge gets right: examples that no slider was moved for.",
+};
+
+export const METHOD = {
+  name: "method", title: "What the method does", table: methodTable,
+  sentence: "A sample of the numbers of your own experts, by their plain mean (to the right) and by what the method makes of them (upward), both at λ = 1: on the dotted line they are the same, and strokes on the middle line were dropped.",
 };

@@ -11,10 +11,15 @@ export function createEdits(ask, store, notice, { onRefused, onWorking }) {
 
   const listed = (state) => JSON.stringify(state.recipe.models);
 
+  // The models that the next method is given.
+  function formerly(state) {
+    return former.after === listed(state) ? former.models : state.recipe.models;
+  }
+
   // The change with what the server cannot know of it, and what is remembered once it was made.
   function prepared(change, state) {
     if (change.kind !== "method") return [change, () => {}];
-    const models = former.after === listed(state) ? former.models : state.recipe.models;
+    const models = formerly(state);
     return [{ ...change, models }, (made) => (former = { models, after: listed(made) })];
   }
 
@@ -31,7 +36,7 @@ export function createEdits(ask, store, notice, { onRefused, onWorking }) {
     }
   }
 
-  return function edit(change) {
+  function edit(change) {
     waiting += 1;
     onWorking(true);
     last = last.then(() => apply(change)).finally(() => {
@@ -39,5 +44,7 @@ export function createEdits(ask, store, notice, { onRefused, onWorking }) {
       onWorking(waiting > 0);
     });
     return last;
-  };
+  }
+
+  return { edit, formerly };
 }

@@ -4,9 +4,10 @@ import { createChoice, createExplainer, createKnob, createSlider } from "./contr
 import { fill, h } from "./dom.js";
 import { familyNamed, isOwn, shortName } from "./families.js";
 import { duration } from "./format.js";
+import { createMethodPicker } from "./method-picker.js";
 import { replaced } from "./store.js";
 
-export function createRail(description, store, { edit, scoreOnTest }) {
+export function createRail(description, store, { server, theme, edit, formerly, scoreOnTest }) {
   const root = h("aside", { class: "rail", "aria-label": "Controls" });
   const more = h("span", { class: "more" });
   const takes = h("p", { class: "hint takes", role: "status" });
@@ -98,23 +99,19 @@ export function createRail(description, store, { edit, scoreOnTest }) {
 
   function methodSection() {
     const explain = createExplainer("the merge method");
-    const method = createChoice({
-      title: "method", choices: description.registry.methods.map((one) => ({ value: one.name, title: one.title, group: one.group })),
-      onInput: (name) => edit({ kind: "method", name }),
-    });
+    const method = createMethodPicker({ methods: description.registry.methods, server, theme, formerly, choose: (name) => edit({ kind: "method", name }) });
     method.row.append(explain.button);
-    method.row.dataset.act = "method";
     const summary = h("p", { class: "hint" });
     const knobs = h("div", {});
     const kept = keptKnobs(knobs, (name) => ["recipe", "method", "params", name]);
     function setMethod(state) {
       const info = description.registry.methods.find((one) => one.name === state.recipe.method.name);
-      method.set(info.name);
+      method.set(state);
       explain.set(info);
       summary.textContent = info.summary;
       kept(info.name, info.parameters, state.recipe.method.params ?? {});
     }
-    return { element: h("section", {}, heading("Method"), method.row, summary, takes, knobs, explain.panel), set: setMethod };
+    return { element: h("section", {}, heading("Method"), method.row, method.panel, summary, takes, knobs, explain.panel), set: setMethod };
   }
 
   function maskSection() {

@@ -16,7 +16,7 @@ const SHORTCUTS = [
   { keys: ["Ctrl+Shift+Z", "Ctrl+Y", "r"], says: "redo", does: PRESS, target: "[data-act=redo]" },
   { keys: ["0"], says: "reset to the family's first merge", does: PRESS, target: "[data-act=reset]" },
   { keys: ["l"], says: "go to λ", does: FOCUS, target: `${STUDIO}.slider-row.lambda input[type=range]` },
-  { keys: ["m"], says: "go to the method", does: FOCUS, target: `${STUDIO}[data-act=method] select` },
+  { keys: ["m"], says: "go to the method", does: FOCUS, target: `${STUDIO}[data-act=method] [role=combobox]` },
   { keys: ["p"], says: "pin the current merge, or unpin it", does: PRESS, target: `${STUDIO}.merge-entry.current .pin` },
   { keys: ["s"], says: "share", does: PRESS, target: "[data-act=share]" },
   { keys: ["e"], says: "examples", does: PRESS, target: "[data-act=examples]" },

@@ -49,8 +49,8 @@ export async function mount(root, functions, names, base) {
   const loop = createLoop((message) => server.live({ ...message, pinned: history.pinned() }), { onAnswer, onBusy, onLost, onSlow });
   const share = createShare(server, store, notice);
   const test = createTestScore((message) => server.score_on_test(message), { theme, store, notice, taken: hello.test_scores });
-  const edit = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
-  const rail = createRail(description, store, { edit, scoreOnTest: test.run });
+  const { edit, formerly } = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
+  const rail = createRail(description, store, { server, theme, edit, formerly, scoreOnTest: test.run });
   rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name) });
   rail.extend(rooms.rail);
   const account = createAccount(server, hello.hub, notice);

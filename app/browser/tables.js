@@ -98,3 +98,12 @@ function cell(value) {
 function known(value) {
   return value !== null && value !== undefined;
 }
+
+export function methodTable({ title, dots, spectrum }) {
+  const header = ["kind", "place", "plain (mean of the experts, or value of their sum)", "merged", "experts", "method", "split"];
+  const rows = [
+    ...dots.mean.map((mean, i) => ["number", i + 1, mean, dots.merged[i], dots.agreement[i], title, "weights only"]),
+    ...(spectrum?.sum ?? []).map((value, i) => ["singular value", i + 1, value, spectrum.merged[i], null, title, "weights only"]),
+  ];
+  return { header, rows };
+}

@@ -140,6 +140,15 @@ def address_of(page: Page) -> str:
     return address
 
 
+def choose_method(page: Page, name: str) -> None:
+    """Choose a merge method in the picker, and wait until it is the page's."""
+    field = page.get_by_label("method", exact=True)
+    if field.get_attribute("aria-expanded") != "true":
+        field.click()
+    page.locator(f'.picker [role=option][data-value="{name}"]').click()
+    expect(field).to_have_attribute("data-value", name)
+
+
 def average(page: Page) -> str:
     """The average accuracy as the page writes it."""
     return page.locator('.accuracy [data-value="average"]').inner_text()

@@ -10,7 +10,17 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.ui.axe import findings
 from tests.ui.conftest import assert_quiet
-from tests.ui.studio import DESKTOP, PHONE, SETTLED_MS, StudioProcess, average, open_studio, settled, visitor
+from tests.ui.studio import (
+    DESKTOP,
+    PHONE,
+    SETTLED_MS,
+    StudioProcess,
+    average,
+    choose_method,
+    open_studio,
+    settled,
+    visitor,
+)
 
 STATE = """() => [...document.querySelectorAll(".rail input, .rail select, .rail [role=switch]")]
   .filter(one => one.checkVisibility()).map(one => one.getAttribute("aria-checked") ?? one.value)"""
@@ -51,8 +61,7 @@ def settled_step(page: Page) -> None:
 @pytest.mark.slow
 def test_the_tour_moves_the_page_reads_its_numbers_and_gives_the_state_back(still: Page) -> None:
     page = still
-    method = page.get_by_label("method", exact=True)
-    method.select_option("dare_linear")
+    choose_method(page, "dare_linear")
     settled(page)
     before, number = page.evaluate(STATE), average(page)
     page.get_by_role("button", name="Tour", exact=True).click()
@@ -222,7 +231,7 @@ def test_paper_has_charts_numbers_and_the_recipe_but_no_controls(page: Page) -> 
     text = prints()
     for word in ("ties", "zoo:tiny/base", "validation split", "95 % intervals", "UTC"):
         assert word in text
-    page.get_by_label("method", exact=True).select_option("linear")
+    choose_method(page, "linear")
     settled(page)
     assert '"linear"' in prints()
     expect(page.locator(".paper-only")).to_be_hidden()

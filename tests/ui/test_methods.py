@@ -7,11 +7,11 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.ui.studio import average, settled
+from tests.ui.studio import average, choose_method, settled
 
 
 def choose(page: Page, name: str) -> None:
-    page.get_by_label("method", exact=True).select_option(name)
+    choose_method(page, name)
     settled(page)
     expect(page.locator(".notice")).to_be_hidden()
 

@@ -50,6 +50,10 @@ def trade_off(browser: Browser, state: dict[str, Any]) -> dict[str, Any]:
     return browser.call("trade_off", asked)
 
 
+def method_picture(browser: Browser, state: dict[str, Any]) -> dict[str, Any]:
+    return browser.call("method_picture", {"page": "pick", "seq": 1, "state": state, "method": "linear"})
+
+
 ASKS: dict[str, Ask] = {
     "preview": live("preview"),
     "settle": live("settle"),
@@ -63,6 +67,9 @@ ASKS: dict[str, Ask] = {
     "picture": picture,
     "picture of a base that is not merged": unused(picture),
     "trade-off": trade_off,
+    "method picture": method_picture,
+    "method picture of what is not merged": unused(method_picture),
+    "method fits": lambda browser, state: browser.call("method_fits", {"page": "pick", "seq": 1, "state": state}),
     "export plan": lambda browser, state: browser.call("export_plan", {"state": state}),
     "export": lambda browser, state: browser.call("export_start", {"state": state}),
     "save": lambda browser, state: browser.call("save", {"state": state}),
