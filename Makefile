@@ -18,7 +18,7 @@ UI_TESTS := $(PYTHON_IN_VENV) -m pytest -m "ui and not slow" tests/ui
 PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix test-unit test-ui test-slow zoo zoo-verify bench-live docs images space browser clean FORCE
+.PHONY: help run test check fix test-unit test-ui test-slow zoo zoo-verify bench-live comparison docs images space browser clean FORCE
 
 help:  ## List these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -57,8 +57,16 @@ zoo-verify: $(RUN_STAMP)  ## Compare the embedded zoo with its checksums
 bench-live: $(TEST_STAMP) browser  ## Measure the studio's latencies in a real browser
 	$(PYTHON_IN_VENV) -m benchmarks.live_studio
 
+COMPARE := $(PYTHON_IN_VENV) -m merging_core compare --search --split test --json
+comparison: $(RUN_STAMP)  ## Measure all methods on the zoo again, as docs/methods.md shows them (about ten minutes)
+	$(COMPARE) > docs/data/zoo-six.json.part && mv docs/data/zoo-six.json.part docs/data/zoo-six.json
+	$(COMPARE) --models zoo:tiny/digits,zoo:tiny/letters --task digits --task letters \
+	    --method arcee_fusion --method slerp --method nuslerp > docs/data/zoo-two.json.part && mv docs/data/zoo-two.json.part docs/data/zoo-two.json
+	$(COMPARE) --models zoo:tiny/digits \
+	    --method wise_ft --method nearswap > docs/data/zoo-one.json.part && mv docs/data/zoo-one.json.part docs/data/zoo-one.json
+
 docs: $(TEST_STAMP)  ## Write the generated pages again
-	$(PYTHON_IN_VENV) -m merging_core.methods.table > docs/methods.md
+	$(PYTHON_IN_VENV) -m merging_core.methods.table docs/data/zoo-six.json docs/data/zoo-two.json docs/data/zoo-one.json > docs/methods.md
 	$(PYTHON_IN_VENV) -m merging_core.cli.manual > docs/cli.md
 	$(PYTHON_IN_VENV) -m tests.examples
 

@@ -19,6 +19,7 @@ CORE_FLOORS = (
     {"methods", "masks", "scaling"},
     {"recipes"},
     {"engines", "evaluation"},
+    {"search"},
     {"export", "hub"},
     {"cli"},
     {"__main__"},

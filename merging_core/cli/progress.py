@@ -28,9 +28,14 @@ class ProgressLine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.wipe()
+
+    def wipe(self) -> None:
+        """Take the line away, so that something else can be printed."""
         if self._visible and self._last:
             self._stream.write("\r" + " " * len(self._last) + "\r")
             self._stream.flush()
+            self._last = ""
 
     def __call__(self, share: float, what: str) -> None:
         line = f"{int(100 * share)} % {what}"

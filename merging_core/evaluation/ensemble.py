@@ -10,11 +10,11 @@ import torch
 
 from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
-from merging_core.evaluation.evaluator import Answers, Evaluator, parts_of, scores
+from merging_core.evaluation.evaluator import Answers, Evaluator, Part, parts_of, scores
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report
 from merging_core.evaluation.tasks import AnyTask
 
-__all__ = ["ensemble"]
+__all__ = ["ensemble", "ensemble_scores"]
 
 
 def ensemble(
@@ -35,11 +35,22 @@ def ensemble(
 
     Source: Lakshminarayanan et al. 2017, arXiv:1612.01474, section 2.4 (uniformly weighted mixture).
     """
+    found = ensemble_scores(evaluator, config, members, parts_of(tasks, split, subset), cancelled)
+    return make_report(found, subset, experts)
+
+
+def ensemble_scores(
+    evaluator: Evaluator,
+    config: Mapping[str, Any],
+    members: Sequence[Weights],
+    parts: Sequence[Part],
+    cancelled: Callable[[], bool] | None = None,
+) -> tuple[TaskScore, ...]:
+    """Return the ensemble's score of each part; raises as `ensemble` does."""
     if not members:
         raise EvaluationError(Problem("an ensemble has at least one member", "none", "members"))
-    parts = parts_of(tasks, split, subset)
     answered = [evaluator.answers(config, member, parts, cancelled) for member in members]
-    return make_report(scores([_mean(same) for same in zip(*answered, strict=True)]), subset, experts)
+    return scores([_mean(same) for same in zip(*answered, strict=True)])
 
 
 def _mean(answers: tuple[Answers, ...]) -> Answers:

@@ -100,4 +100,5 @@ ARCEE_FUSION = MethodInfo(
             slider=(0.0, 5.0),
         ),
     ),
+    searched=(("outlier", (0.5, 1.0, 1.5, 3.0)),),
 )

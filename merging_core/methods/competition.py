@@ -125,4 +125,5 @@ PCB = MethodInfo(
             unit="fraction",
         ),
     ),
+    searched=(("density", (0.05, 0.1, 0.2, 0.4)),),
 )

@@ -136,4 +136,5 @@ CONSENSUS = MethodInfo(
             later=True,
         ),
     ),
+    searched=(("agreement", (0.2, 0.4, 0.6)), ("experts", (1, 2, 3))),
 )

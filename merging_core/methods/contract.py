@@ -17,7 +17,7 @@ from typing import Literal
 import torch
 
 from merging_core.masks.ranks import joined, magnitudes_of_rows
-from merging_core.methods.info import Description, ParameterInfo, Parameters
+from merging_core.methods.info import Description, ParameterInfo, Parameters, ParameterValue
 from merging_core.space.reductions import BLOCK, blocks
 
 __all__ = [
@@ -163,6 +163,8 @@ class MethodInfo(Description):
     weights: WeightRule = "any"
     weights_problem: Callable[[tuple[float, ...], Parameters], tuple[str, str] | None] | None = None
     """Says what must hold for the weights, and what to do, if they do not go together; nothing if they do."""
+    searched: tuple[tuple[str, tuple[ParameterValue, ...]], ...] = ()
+    """The one or two parameters that tell most, each with the few values that a short search tries."""
 
     @property
     def owns(self) -> frozenset[str]:

@@ -152,4 +152,5 @@ ISO_CTS = MethodInfo(
         ),
         EMBEDDINGS,
     ),
+    searched=(("common", (0.5, 0.7, 0.8, 0.9)),),
 )

@@ -91,4 +91,5 @@ MODEL_STOCK = MethodInfo(
             later=True,
         ),
     ),
+    searched=(("granularity", ("leaf", "filter")),),
 )

@@ -57,4 +57,5 @@ NEARSWAP = MethodInfo(
             slider=(0.0, 0.02),
         ),
     ),
+    searched=(("t", (1e-5, 1e-4, 1e-3, 1e-2)),),
 )

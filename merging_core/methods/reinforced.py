@@ -140,6 +140,7 @@ RAM = MethodInfo(
     default_lambda=1.0,
     combine=unique_and_shared,
     parameters=(_EPSILON,),
+    searched=(("epsilon", (1e-6, 1e-5, 1e-4, 1e-3)),),
 )
 
 RAM_PLUS = MethodInfo(
@@ -193,4 +194,5 @@ RAM_PLUS = MethodInfo(
             choices=("leaf", "model"),
         ),
     ),
+    searched=(("r", (0.05, 0.1, 0.2, 0.4)), ("alpha", (0.1, 0.2, 0.4))),
 )

@@ -123,4 +123,5 @@ SCE = MethodInfo(
             later=True,
         ),
     ),
+    searched=(("select", (0.1, 0.3, 0.6, 1.0)),),
 )

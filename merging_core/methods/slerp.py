@@ -83,4 +83,5 @@ SLERP = MethodInfo(
             choices=("leaf", "model"),
         ),
     ),
+    searched=(("t", (0.3, 0.4, 0.5, 0.6, 0.7)),),
 )

@@ -22,6 +22,7 @@ BREADCRUMBS = MethodInfo(
     combine=task_arithmetic,
     owned_mask="breadcrumbs",
     parameters=BREADCRUMBS_MASK.parameters,
+    searched=(("density", (0.15, 0.3, 0.5, 0.9)), ("gamma", (0.0, 0.01, 0.05))),
 )
 
 BREADCRUMBS_TIES = MethodInfo(
@@ -37,6 +38,7 @@ BREADCRUMBS_TIES = MethodInfo(
     statistics=(MAJORITY,),
     owned_mask="breadcrumbs",
     parameters=(*BREADCRUMBS_MASK.parameters, COMBINE),
+    searched=(("density", (0.15, 0.3, 0.5, 0.9)), ("gamma", (0.0, 0.01, 0.05))),
 )
 
 DELLA = MethodInfo(
@@ -53,6 +55,7 @@ DELLA = MethodInfo(
     owned_mask="della",
     stochastic=True,
     parameters=(*DELLA_MASK.parameters, COMBINE),
+    searched=(("density", (0.25, 0.5, 0.75, 0.9)), ("epsilon", (0.05, 0.2))),
 )
 
 DELLA_LINEAR = MethodInfo(
@@ -68,4 +71,5 @@ DELLA_LINEAR = MethodInfo(
     owned_mask="della",
     stochastic=True,
     parameters=DELLA_MASK.parameters,
+    searched=(("density", (0.25, 0.5, 0.75, 0.9)), ("epsilon", (0.05, 0.2))),
 )

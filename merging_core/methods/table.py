@@ -1,14 +1,16 @@
-"""The page about methods, written from the registry: `python -m merging_core.methods.table > docs/methods.md`."""
+"""The page about methods, written from the registry and from recorded comparisons; `make docs` writes it again."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from merging_core.masks.info import MaskInfo
 from merging_core.masks.registry import masks
 from merging_core.methods.contract import MethodInfo
 from merging_core.methods.info import Description, ParameterInfo
+from merging_core.methods.recorded import Document, read, section, sentence
 from merging_core.methods.registry import methods
 from merging_core.scaling.info import ScalingInfo
 from merging_core.scaling.registry import scalings
@@ -18,7 +20,7 @@ __all__ = ["markdown"]
 _INTRODUCTION = """\
 # Methods, masks and layer scalings
 
-<!-- Written by `python -m merging_core.methods.table`; a test fails when it is stale. -->
+<!-- Written by `make docs`; a test fails when it is stale. -->
 
 θ₀ is the base, θₜ an expert, τₜ = θₜ − θ₀ its task vector, wₜ its weight, τ̂ₜ a task vector after its mask, ℓ the block
 of a leaf among L. A task-vector method goes τₜ → mask → weight → combine → layer scaling → λ → + θ₀. A weight-domain
@@ -27,15 +29,21 @@ method combines the θₜ themselves; with a base, its result − θ₀ is what 
 
 
 def markdown(
-    method_infos: Sequence[MethodInfo], mask_infos: Sequence[MaskInfo], scaling_infos: Sequence[ScalingInfo]
+    method_infos: Sequence[MethodInfo],
+    mask_infos: Sequence[MaskInfo],
+    scaling_infos: Sequence[ScalingInfo],
+    documents: Sequence[Document] = (),
 ) -> str:
-    """Return the page as Markdown: one table for each kind, then each entry with its parameters and source.
+    """Return the page as Markdown: one table for each kind, then each entry with its parameters, source and results.
+
+    `documents`: recorded comparisons.
 
     >>> [line for line in markdown((), masks()[:1], ()).splitlines() if line.startswith("###")]
     ['### No mask (`none`)']
     """
     parts = [_INTRODUCTION, "## Methods\n", _method_table(method_infos)]
-    parts += [_entry(info) for info in method_infos]
+    parts += [section(documents, _rows)] if documents else []
+    parts += [_entry(info, sentence(info.name, documents)) for info in method_infos]
     parts += ["## Masks\n", _table(mask_infos), *(_entry(info) for info in mask_infos)]
     parts += ["## Layer scalings\n", _table(scaling_infos), *(_entry(info) for info in scaling_infos)]
     return "\n".join(parts)
@@ -70,7 +78,7 @@ def _table(infos: Sequence[Description]) -> str:
     return _rows(("name", "title", "what it does"), [(f"`{info.name}`", info.title, info.summary) for info in infos])
 
 
-def _entry(info: Description) -> str:
+def _entry(info: Description, result: str = "") -> str:
     lines = [f"### {info.title} (`{info.name}`)", "", info.summary, "", f"    {info.formula}", ""]
     if info.parameters:
         head = ("parameter", "values", "default", "per model", "meaning")
@@ -80,6 +88,8 @@ def _entry(info: Description) -> str:
     lines.append(f"Source: {source.authors} ({source.year}), [{source.title}]({source.url}){place}.")
     if source.deviation:
         lines.append(f"Here: {source.deviation}.")
+    if result:
+        lines += ["", result]
     return "\n".join(lines) + "\n"
 
 
@@ -113,4 +123,4 @@ def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown(methods(), masks(), scalings()))
+    sys.stdout.write(markdown(methods(), masks(), scalings(), read([Path(name) for name in sys.argv[1:]])))

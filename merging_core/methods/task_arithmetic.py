@@ -59,4 +59,5 @@ DARE_LINEAR = MethodInfo(
     owned_mask="dare",
     stochastic=True,
     parameters=dare_parameters(),
+    searched=(("density", (0.25, 0.5, 0.75, 0.9)),),
 )

@@ -114,6 +114,7 @@ TIES = MethodInfo(
         scope_parameter("model"),
         COMBINE,
     ),
+    searched=(("density", (0.1, 0.2, 0.35, 0.5)),),
 )
 
 DARE_TIES = MethodInfo(
@@ -137,4 +138,5 @@ DARE_TIES = MethodInfo(
     owned_mask="dare",
     stochastic=True,
     parameters=(*dare_parameters(), COMBINE),
+    searched=(("density", (0.25, 0.5, 0.75, 0.9)),),
 )
