@@ -15,6 +15,7 @@ TEST_STAMP := $(VENV)/.test-$(call checksum,requirements.txt tests/requirements.
 BROKEN := $(if $(shell $(PYTHON_IN_VENV) -c '' 2>/dev/null && echo whole),,FORCE)
 UNIT_TESTS := $(PYTHON_IN_VENV) -m pytest -m "not slow and not ui" --numprocesses 2
 UI_TESTS := $(PYTHON_IN_VENV) -m pytest -m "ui and not slow" tests/ui
+COMMA := ,
 PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -57,13 +58,14 @@ zoo-verify: $(RUN_STAMP)  ## Compare the embedded zoo with its checksums
 bench-live: $(TEST_STAMP) browser  ## Measure the studio's latencies in a real browser
 	$(PYTHON_IN_VENV) -m benchmarks.live_studio
 
-COMPARE := $(PYTHON_IN_VENV) -m merging_core compare --search --split test --json
-comparison: $(RUN_STAMP)  ## Measure all methods on the zoo again, as docs/methods.md shows them (about ten minutes)
-	$(COMPARE) > docs/data/zoo-six.json.part && mv docs/data/zoo-six.json.part docs/data/zoo-six.json
-	$(COMPARE) --models zoo:tiny/digits,zoo:tiny/letters --task digits --task letters \
-	    --method arcee_fusion --method slerp --method nuslerp > docs/data/zoo-two.json.part && mv docs/data/zoo-two.json.part docs/data/zoo-two.json
-	$(COMPARE) --models zoo:tiny/digits \
-	    --method wise_ft --method nearswap > docs/data/zoo-one.json.part && mv docs/data/zoo-one.json.part docs/data/zoo-one.json
+compare = $(PYTHON_IN_VENV) -m merging_core compare --search --split test --json --keep docs/data/$(1).json $(2) \
+    > docs/data/$(1).json.part && mv docs/data/$(1).json.part docs/data/$(1).json
+
+comparison: $(RUN_STAMP)  ## Measure on the zoo what docs/methods.md shows and has changed (all of it: some minutes)
+	$(call compare,zoo-six)
+	$(call compare,zoo-two,--models zoo:tiny/digits$(COMMA)zoo:tiny/letters --task digits --task letters \
+	    --method arcee_fusion --method slerp --method nuslerp)
+	$(call compare,zoo-one,--models zoo:tiny/digits --method wise_ft --method nearswap)
 
 docs: $(TEST_STAMP)  ## Write the generated pages again
 	$(PYTHON_IN_VENV) -m merging_core.methods.table docs/data/zoo-six.json docs/data/zoo-two.json docs/data/zoo-one.json > docs/methods.md

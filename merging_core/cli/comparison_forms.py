@@ -6,15 +6,16 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from merging_core.cli.output import plain
 from merging_core.cli.tables import interval, percent
 from merging_core.evaluation.report import Report
+from merging_core.methods.recorded import gain_in_words, settings_in_words
 from merging_core.search import Entry, Question, Reference, Row, Skipped
 from merging_core.search.document import head, measured_on_test
 
-__all__ = ["FORMS", "settings_in_words"]
+__all__ = ["FORMS"]
 
 Tell = Callable[[str], None]
 
@@ -28,11 +29,21 @@ class Form(Protocol):
     def row(self, row: Row) -> None:
         """Write one row, or keep it for the end."""
 
+    def kept(self, row: Mapping[str, Any]) -> None:
+        """Write a row that is JSON already; only the form of JSON is given any."""
+
     def end(self) -> None:
         """Write what stands after the last row."""
 
 
-class _Lines:
+class _Measured:
+    """A form that is given measured rows alone."""
+
+    def kept(self, row: Mapping[str, Any]) -> None:
+        raise AssertionError("kept rows are JSON")
+
+
+class _Lines(_Measured):
     """What the forms for people share: one line a row, and at the end the methods that have none."""
 
     def __init__(self, question: Question, pins: Mapping[str, str], tell: Tell) -> None:
@@ -67,7 +78,7 @@ class _Lines:
         return [*cells, f"{row.seconds:.1f}" if isinstance(row, Entry) else ""]
 
     def _counted(self) -> list[str]:
-        taken = measured_on_test(self._question, tuple(self._rows))
+        taken = measured_on_test(self._question.split, [row.as_json() for row in self._rows])
         said = ["Gain: searched − defaults in points, paired. Intervals are 95 %."] if self._question.search else []
         return [*said, f"{taken} models were measured on test."] if taken else said
 
@@ -115,7 +126,7 @@ class Markdown(_Lines):
         return "\n".join(["", first, *(f"- {line}" for line in rest)])
 
 
-class Csv:
+class Csv(_Measured):
     """One line for each model and task, numbers as fractions."""
 
     def __init__(self, question: Question, pins: Mapping[str, str], tell: Tell) -> None:
@@ -157,21 +168,25 @@ class Json:
 
     def __init__(self, question: Question, pins: Mapping[str, str], tell: Tell) -> None:
         self._question, self._pins, self._tell = question, pins, tell
-        self._rows: list[Row] = []
+        self._rows: list[Mapping[str, Any]] = []
 
     def begin(self) -> None:
         lines = [f" {_json(key)}: {_json(value)}," for key, value in head(self._question, self._pins).items()]
         self._tell("\n".join(["{", *lines, ' "rows": [']))
 
     def row(self, row: Row) -> None:
+        self.kept(row.as_json())
+
+    def kept(self, row: Mapping[str, Any]) -> None:
+        """Write a row that is JSON already."""
         if self._rows:
-            self._tell(f"  {_json(self._rows[-1].as_json())},")
+            self._tell(f"  {_json(self._rows[-1])},")
         self._rows.append(row)
 
     def end(self) -> None:
         if self._rows:
-            self._tell(f"  {_json(self._rows[-1].as_json())}")
-        taken = measured_on_test(self._question, tuple(self._rows))
+            self._tell(f"  {_json(self._rows[-1])}")
+        taken = measured_on_test(self._question.split, self._rows)
         self._tell(f' ],\n "test_scores": {taken}\n}}')
 
 
@@ -183,20 +198,6 @@ FORMS: dict[str, Callable[[Question, Mapping[str, str], Tell], Form]] = {
 }
 
 
-def settings_in_words(settings: Mapping[str, object]) -> str:
-    """Return what a search changed, λ first.
-
-    >>> settings_in_words({"lambda": 0.75, "density": 0.25}), settings_in_words({})
-    ('λ 0.75, density 0.25', 'defaults')
-    """
-    named = [f"{'λ' if name == 'lambda' else name} {_short(value)}" for name, value in settings.items()]
-    return ", ".join(named) or "defaults"
-
-
-def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 def _numbers(report: Report) -> list[str]:
     return [percent(report.average), interval(report.average_interval)]
 
@@ -205,8 +206,7 @@ def _found(row: Entry) -> list[str]:
     if row.found is None:
         return [""] * 5
     gain = row.found.gain
-    low, high = (100 * end for end in gain.interval)
-    points = f"{100 * gain.value:+.1f} ({low:+.1f} to {high:+.1f})" if row.found.settings else "0"
+    points = gain_in_words(gain.value, gain.interval) if row.found.settings else "0"
     report = row.found.outcome.report
     return [*_numbers(report), points, str(row.found.tried), settings_in_words(row.found.settings)]
 

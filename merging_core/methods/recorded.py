@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Document", "read", "section", "sentence"]
+__all__ = ["Document", "gain_in_words", "read", "section", "sentence", "settings_in_words"]
 
 Document = Mapping[str, Any]
 """A comparison, as `python -m merging_core compare --json` writes it."""
@@ -56,8 +56,32 @@ def sentence(name: str, documents: Sequence[Document]) -> str:
             return f"{said}."
         if not found["settings"]:
             return f"{said}; none of {found['tried']} settings did better on validation."
-        return f"{said}, {_accuracy(found)} with {_settings(found)}, the best of {found['tried']} on validation."
+        words = settings_in_words(found["settings"])
+        return f"{said}, {_accuracy(found)} with {words}, the best of {found['tried']} on validation."
     return reason
+
+
+def settings_in_words(settings: Mapping[str, object]) -> str:
+    """Return what a search changed, λ first.
+
+    >>> settings_in_words({"lambda": 0.75, "density": 0.25}), settings_in_words({})
+    ('λ 0.75, density 0.25', 'defaults')
+    """
+    named = [
+        f"{'λ' if name == 'lambda' else name} {f'{value:g}' if isinstance(value, float) else value}"
+        for name, value in settings.items()
+    ]
+    return ", ".join(named) or "defaults"
+
+
+def gain_in_words(value: float, interval: Sequence[float]) -> str:
+    """Return a difference of two accuracies in points, with its interval.
+
+    >>> gain_in_words(0.021, (-0.0004, 0.04))
+    '+2.1 (+0.0 to +4.0)'
+    """
+    found, low, high = (f"{round(100 * one, 1) + 0.0:+.1f}".replace("-", "−") for one in (value, *interval))
+    return f"{found} ({low} to {high})"
 
 
 def _what(document: Document) -> str:
@@ -77,9 +101,10 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     label = f"{row['title']}, transductive" if row["transductive"] else row["title"]
     if found is None:
         return (label, *_numbers(row["defaults"]), "", "", "", "", "")
-    low, high = (100 * end for end in found["gain"]["interval"])
-    gain = f"{100 * found['gain']['value']:+.1f} ({low:+.1f} to {high:+.1f})" if found["settings"] else "0"
-    return (label, *_numbers(row["defaults"]), *_numbers(found), gain, _settings(found), str(found["tried"]))
+    gain = found["gain"]
+    words = gain_in_words(gain["value"], gain["interval"]) if found["settings"] else "0"
+    settings = settings_in_words(found["settings"])
+    return (label, *_numbers(row["defaults"]), *_numbers(found), words, settings, str(found["tried"]))
 
 
 def _numbers(report: Mapping[str, Any]) -> tuple[str, str]:
@@ -90,9 +115,3 @@ def _numbers(report: Mapping[str, Any]) -> tuple[str, str]:
 def _accuracy(report: Mapping[str, Any]) -> str:
     value, bounds = _numbers(report)
     return f"{value} % ({bounds})"
-
-
-def _settings(found: Mapping[str, Any]) -> str:
-    named = [f"{'λ' if name == 'lambda' else name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-             for name, value in found["settings"].items()]  # fmt: skip
-    return ", ".join(named) or "defaults"

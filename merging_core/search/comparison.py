@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from merging_core.engines.live import LiveEngine
 from merging_core.errors import BasinError, CancelledError, EvaluationError, Problem
+from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.ensemble import ensemble_scores
 from merging_core.evaluation.evaluator import Evaluator, Part, parts_of
 from merging_core.evaluation.report import Report, TaskScore, compare, make_report
@@ -37,7 +38,7 @@ Progress = Callable[[float, str], None]
 class Question:
     """What is compared: a base (or none), experts in order, tasks, and where numbers come from.
 
-    `experts`: for a task's name the reference of its own expert, where one is known. `methods`: names, or none for all.
+    `experts`: for a task's name the reference of its own expert, where one is known. `methods`: names, None for all.
     """
 
     base: str | None
@@ -47,7 +48,7 @@ class Question:
     split: str = "validation"
     search: bool = False
     budget: int = BUDGET
-    methods: tuple[str, ...] = ()
+    methods: tuple[str, ...] | None = None
 
     @property
     def chosen_by(self) -> tuple[Part, ...]:
@@ -68,7 +69,19 @@ class Question:
     @property
     def infos(self) -> tuple[MethodInfo, ...]:
         """The methods that are asked about, in the order of the registry."""
-        return tuple(info for info in methods() if not self.methods or info.name in self.methods)
+        return tuple(info for info in methods() if self.methods is None or info.name in self.methods)
+
+    def defaults(self, info: MethodInfo) -> Recipe:
+        """Return a method's recipe with nothing chosen.
+
+        Raises RecipeError where it does not take these models, EvaluationError where it needs data.
+        """
+        if info.needs_data:
+            must = f"{info.title} is given data to adapt on"
+            raise EvaluationError(Problem(must, "none", "", "a comparison has none"))
+        models = [{"ref": ref} for ref in self.models]
+        base = {} if self.base is None else {"base": self.base}
+        return parse_recipe({"version": 1, **base, "models": models, "method": {"name": info.name}, "seed": 0})
 
     def words(self) -> str:
         """Say in one sentence where the numbers come from."""
@@ -136,7 +149,7 @@ class _Bench:
             yield Reference("base", "Base", self._report(self._engine.checkpoint(question.base)))
         for part in self._shown:
             own = question.experts.get(part.task.name)
-            if own in question.models:
+            if own is not None and own in question.models:
                 (score,) = self._evaluator.scores(config, self._engine.checkpoint(own), [part], self._cancelled)
                 self._experts[part.task.name] = score
         if len(self._experts) == len(self._shown):
@@ -152,7 +165,7 @@ class _Bench:
         """Measure one method, or say why it has no row."""
         begun = time.perf_counter()
         try:
-            start = self._defaults(info)
+            start = self._question.defaults(info)
             defaults = self._outcome(start)
         except CancelledError:
             raise
@@ -160,18 +173,6 @@ class _Bench:
             return Skipped(info.name, info.title, info.group, str(error.problems[0]))
         found = self._found(start, defaults) if self._chosen_by else None
         return Entry(info.name, info.title, info.group, defaults, found, time.perf_counter() - begun)
-
-    def _defaults(self, info: MethodInfo) -> Recipe:
-        """Return the method's recipe with nothing chosen; raises where it does not apply."""
-        question = self._question
-        if info.needs_data:
-            must = f"{info.title} is given data to adapt on"
-            raise EvaluationError(Problem(must, "none", "", "a comparison has none"))
-        models = [{"ref": ref} for ref in question.models]
-        base = {} if question.base is None else {"base": question.base}
-        recipe = parse_recipe({"version": 1, **base, "models": models, "method": {"name": info.name}, "seed": 0})
-        self._engine.plan(recipe)
-        return recipe
 
     def _found(self, start: Recipe, defaults: Outcome) -> Found | None:
         """Search among the method's settings, and measure the best on examples that the search did not see."""
@@ -197,14 +198,14 @@ class _Bench:
         weights, identity = self._merged(recipe)
         return Outcome(recipe, identity, self._report(weights))
 
-    def _merged(self, recipe: Recipe) -> tuple[Mapping[str, object], str]:
+    def _merged(self, recipe: Recipe) -> tuple[Weights, str]:
         if self._cancelled():
             raise CancelledError(Problem("the comparison runs to its end", "a wish to stop"))
         self._engine.prepare(recipe, self._cancelled)
         merged = self._engine.merge(recipe)
         return merged.weights, merged.hash
 
-    def _report(self, weights: Mapping[str, object]) -> Report:
+    def _report(self, weights: Weights) -> Report:
         return self._made(self._evaluator.scores(self._first.config, weights, self._shown, self._cancelled))
 
     def _made(self, scores: Sequence[TaskScore]) -> Report:

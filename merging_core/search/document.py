@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 
 from merging_core import __version__
-from merging_core.search.comparison import Question, Row
-from merging_core.search.entries import Entry, Reference
+from merging_core.evaluation.evaluator import Part
+from merging_core.search.comparison import Question
 
-__all__ = ["VERSION", "head", "measured_on_test"]
+__all__ = ["VERSION", "head", "measured_on_test", "rows_that_hold"]
 
 VERSION = 1
 
@@ -34,17 +35,31 @@ def head(question: Question, pins: Mapping[str, str], device: str = "cpu") -> di
     }
 
 
-def measured_on_test(question: Question, rows: tuple[Row, ...]) -> int:
-    """Return how many models these rows measured on the test split, so that whoever reads them knows.
+def measured_on_test(split: str, rows: Iterable[Mapping[str, Any]]) -> int:
+    """Return how many models these rows, as JSON, measured on the test split, so that whoever reads them knows.
 
-    A reference counts as one, a method as one for its defaults and one more for what its search found.
+    A reference counts as one, a method as one for its defaults and one more where its search found something else.
     """
-    if question.split != "test":
+    if split != "test":
         return 0
-    entries = [row for row in rows if isinstance(row, Entry)]
-    found = [row for row in entries if row.found is not None and row.found.outcome is not row.defaults]
-    return sum(isinstance(row, Reference) for row in rows) + len(entries) + len(found)
+    shown = [row for row in rows if row["kind"] != "skipped"]
+    return len(shown) + sum(bool(row.get("found") and row["found"]["settings"]) for row in shown)
 
 
-def _examples(parts: tuple[object, ...]) -> int:
-    return sum(part.stop - part.start for part in parts)  # type: ignore[attr-defined]
+def rows_that_hold(
+    document: Mapping[str, Any], asked: Mapping[str, object], hash_of: Callable[[str], str | None]
+) -> dict[str, dict[str, Any]]:
+    """Return by method those rows of an earlier document that would be measured again just so.
+
+    `asked`: the head of the new one; `hash_of(method)`: the identity of its defaults now, or None where it does not
+    apply. Nothing holds where the question, the models or the versions are others.
+    """
+    same = ("basin_comparison", "base", "models", "pins", "tasks", "split", "search", "budget", "versions")
+    if any(document.get(key) != asked[key] for key in same):
+        return {}
+    rows = [row for row in document["rows"] if row["kind"] == "method"]
+    return {row["method"]: row for row in rows if row["defaults"]["hash"] == hash_of(row["method"])}
+
+
+def _examples(parts: tuple[Part, ...]) -> int:
+    return sum(part.stop - part.start for part in parts)

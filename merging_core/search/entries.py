@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from merging_core.evaluation.intervals import Estimate
 from merging_core.evaluation.report import Report
@@ -63,11 +64,12 @@ class Entry:
     defaults: Outcome
     found: Found | None
     seconds: float
+    kind: ClassVar = "method"
 
     def as_json(self) -> dict[str, object]:
         """Return plain values, with `kind` saying what this is."""
         return {
-            "kind": "method",
+            "kind": self.kind,
             "method": self.method,
             "title": self.title,
             "group": self.group,
@@ -85,10 +87,11 @@ class Reference:
     name: str
     title: str
     report: Report
+    kind: ClassVar = "reference"
 
     def as_json(self) -> dict[str, object]:
         """Return plain values, with `kind` saying what this is."""
-        return {"kind": "reference", "name": self.name, "title": self.title, **report_as_json(self.report)}
+        return {"kind": self.kind, "name": self.name, "title": self.title, **report_as_json(self.report)}
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,12 @@ class Skipped:
     title: str
     group: str
     reason: str
+    kind: ClassVar = "skipped"
 
     def as_json(self) -> dict[str, object]:
         """Return plain values, with `kind` saying what this is."""
         return {
-            "kind": "skipped",
+            "kind": self.kind,
             "method": self.method,
             "title": self.title,
             "group": self.group,

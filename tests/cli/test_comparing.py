@@ -9,9 +9,18 @@ import pytest
 
 from merging_core.evaluation.percent import percent
 from merging_core.methods.registry import method
-from tests.cli.conftest import Answer, Run
+from tests.cli.conftest import Answer, Run, Write
 
-ASKED = ("compare", "--models", "zoo:basins/left,zoo:basins/right", "--method", "ties", "--method", "wise_ft", "--search")
+ASKED = (
+    "compare",
+    "--models",
+    "zoo:basins/left,zoo:basins/right",
+    "--method",
+    "ties",
+    "--method",
+    "wise_ft",
+    "--search",
+)
 
 
 @pytest.fixture
@@ -56,3 +65,22 @@ def test_what_cannot_be_compared_is_said_before_anything_is_measured(run: Run) -
     strangers = run("compare", "--models", "zoo:tiny/digits,zoo:basins/left", "--task", "digits")
     assert strangers.status == 2
     assert "(Simple average)" not in strangers.out
+
+
+def test_rows_of_an_earlier_answer_are_kept_and_only_what_is_missing_is_measured(
+    run: Run, document: Answer, write: Write
+) -> None:
+    earlier = document.document
+    earlier["rows"][-1]["seconds"] = 12345.0
+    again = run(*ASKED, "--method", "linear", "--json", "--keep", write("earlier.json", earlier))
+    rows = [row for row in again.document["rows"] if row["kind"] == "method"]
+    assert [row["method"] for row in rows] == ["linear", "ties"]
+    assert rows[1] == earlier["rows"][-1]
+    assert rows[0]["seconds"] < 12345.0
+
+
+def test_what_is_kept_is_an_answer_and_goes_with_json(run: Run, write: Write) -> None:
+    wrong = run(*ASKED, "--json", "--keep", write("earlier.json", "[]"))
+    assert (wrong.status, wrong.out) == (2, "")
+    assert "--keep: an earlier answer can be read" in wrong.err
+    assert "--keep goes with --json" in run(*ASKED, "--keep", write("other.json", {})).err

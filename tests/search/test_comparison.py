@@ -14,7 +14,7 @@ from merging_core.errors import CancelledError
 from merging_core.evaluation.evaluator import Evaluator, Part
 from merging_core.recipes import parse_recipe
 from merging_core.search import Entry, Question, Reference, Row, Skipped, compared
-from merging_core.search.document import head, measured_on_test
+from merging_core.search.document import head, measured_on_test, rows_that_hold
 
 EXPERTS = ("zoo:basins/left", "zoo:basins/right")
 
@@ -142,8 +142,18 @@ def test_without_a_base_only_what_needs_none_is_compared(
 
 
 def test_a_document_says_how_many_models_were_measured_on_test(question: Question, rows: list[Row]) -> None:
-    assert measured_on_test(replace(question, search=True), tuple(rows)) == 0
+    plain = [row.as_json() for row in rows]
+    assert measured_on_test("validation", plain) == 0
     changed = sum(isinstance(row, Entry) and bool(row.found and row.found.settings) for row in rows)
-    assert measured_on_test(replace(question, search=True, split="test"), tuple(rows)) == 4 + 2 + changed
+    assert measured_on_test("test", plain) == 4 + 2 + changed
     said = head(replace(question, search=True), {})
     assert (said["n"], said["chosen_by"]) == (100, 100)
+
+
+def test_rows_hold_while_question_versions_and_defaults_are_the_same(question: Question, rows: list[Row]) -> None:
+    said = head(question, {})
+    document = {**said, "rows": [row.as_json() for row in rows]}
+    now = {row.method: row.defaults.hash for row in rows if isinstance(row, Entry)}
+    assert set(rows_that_hold(document, said, now.get)) == {"task_arithmetic", "ties"}
+    assert set(rows_that_hold(document, said, {**now, "ties": "another"}.get)) == {"task_arithmetic"}
+    assert rows_that_hold(document, head(replace(question, search=True), {}), now.get) == {}
