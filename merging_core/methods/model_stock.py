@@ -30,9 +30,10 @@ def interpolation_ratio(similarity: float, count: float) -> float:
 def stock_coefficients(products: Products, weights: Sequence[float], params: Parameters) -> tuple[float, ...]:
     """Return t·wₜ/Σw for each task vector, with t from the mean cosine between them within a leaf.
 
-    cos θ is the mean over all pairs, each weighing wₛwₜ; a pair with a zero vector counts as 0: nothing says that the
-    two agree. N = (Σw)²/Σw², the number of models that equal weights would need, which is the number of models where
-    the weights are equal. So a weight of 0 is the same as the model's absence.
+    cos θ is the mean over all pairs, each weighing wₛwₜ, or the cosine of their mean angle, as `mean_of` says; a pair
+    with a zero vector counts as 0: nothing says that the two agree. N = (Σw)²/Σw², the number of models that equal
+    weights would need, which is the number of models where the weights are equal. So a weight of 0 is the same as the
+    model's absence.
 
     `weights`: T numbers of 0 or more, at least two of them above 0.
 
@@ -46,7 +47,10 @@ def stock_coefficients(products: Products, weights: Sequence[float], params: Par
     pairs = [(first, second) for first in models for second in models if first < second]
     shares = [weights[first] * weights[second] for first, second in pairs]
     cosines = [cosine(products, first, second) or 0.0 for first, second in pairs]
-    similarity = math.fsum(share * value for share, value in zip(shares, cosines, strict=True)) / math.fsum(shares)
+    by_angle = params.get("mean_of") == "angles"
+    agreements = [math.acos(max(-1.0, min(1.0, value))) for value in cosines] if by_angle else cosines
+    mean = math.fsum(share * value for share, value in zip(shares, agreements, strict=True)) / math.fsum(shares)
+    similarity = math.cos(mean) if by_angle else mean
     whole = math.fsum(weights)
     ratio = interpolation_ratio(similarity, whole * whole / math.fsum(weight * weight for weight in weights))
     return tuple(ratio * (weight / whole) for weight in weights)
@@ -69,7 +73,8 @@ MODEL_STOCK = MethodInfo(
         "Model Stock: All we need is just a few fine-tuned models",
         "https://arxiv.org/abs/2403.19522",
         "interpolation ratio for N models",
-        "a mean cosine below 0 counts as 0; with weights, N = (Σw)²/Σw² and each pair weighs wₛwₜ",
+        "a mean cosine below 0 counts as 0; the paper has one angle for all pairs, mergekit takes their mean cosine "
+        "and FusionBench their mean angle; with weights, N = (Σw)²/Σw² and each pair weighs wₛwₜ",
     ),
     domain="task_vector",
     group="averages",
@@ -88,6 +93,15 @@ MODEL_STOCK = MethodInfo(
             "leaf",
             "Whether each leaf has one angle and one ratio, or each of its filters: the weights of one output.",
             choices=("leaf", "filter"),
+            later=True,
+        ),
+        ParameterInfo(
+            "mean_of",
+            "Mean of",
+            "choice",
+            "cosines",
+            "Whether three experts or more agree by the mean of their cosines, or by that of their angles.",
+            choices=("cosines", "angles"),
             later=True,
         ),
     ),

@@ -25,6 +25,9 @@ _INTRODUCTION = """\
 θ₀ is the base, θₜ an expert, τₜ = θₜ − θ₀ its task vector, wₜ its weight, τ̂ₜ a task vector after its mask, ℓ the block
 of a leaf among L. A task-vector method goes τₜ → mask → weight → combine → layer scaling → λ → + θ₀. A weight-domain
 method combines the θₜ themselves; with a base, its result − θ₀ is what layer scaling and λ scale.
+
+*Here* says what is otherwise than in the source. [Agreement](agreement.md) compares the methods number by number with
+mergekit's and FusionBench's.
 """
 
 

@@ -222,9 +222,10 @@ def stock64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any
         for i in range(len(flat)):
             for j in range(i):
                 product = np.linalg.norm(flat[i]) * np.linalg.norm(flat[j])
-                top += weights[i] * weights[j] * (flat[i] @ flat[j] / product if product > 0 else 0.0)
+                cosine = np.clip(flat[i] @ flat[j] / product, -1, 1) if product > 0 else 0.0
+                top += weights[i] * weights[j] * (np.arccos(cosine) if params["mean_of"] == "angles" else cosine)
                 bottom += weights[i] * weights[j]
-        angle = max(0.0, top / bottom)
+        angle = max(0.0, np.cos(top / bottom) if params["mean_of"] == "angles" else top / bottom)
         count = sum(weights) ** 2 / sum(weight**2 for weight in weights)
         ratio = count * angle / (1 + (count - 1) * angle)
         merged[name] = ratio * sum64(masked, weights, params)[name] / sum(weights)

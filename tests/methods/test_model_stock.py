@@ -45,6 +45,17 @@ def test_golden_three_vectors() -> None:
     assert merged([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]) == pytest.approx([0.4, 0.2], rel=1e-6)
 
 
+def test_golden_three_vectors_by_their_mean_angle() -> None:
+    # Angles 0°, 90° and 90°: the mean is 60°, cos 60° = 1/2, t = 3/2/(1 + 1) = 3/4 for each of three: t/3.
+    products = [[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+    found = stock_coefficients(products, [1.0, 1.0, 1.0], Parameters(mean_of="angles"))
+    assert found == pytest.approx((0.25, 0.25, 0.25))
+    # Opposite vectors, and a pair with a zero one, which counts as a right angle: no agreement.
+    assert stock_coefficients([[1.0, -1.0], [-1.0, 1.0]], [1.0, 1.0], Parameters(mean_of="angles")) == (0.0, 0.0)
+    zero = stock_coefficients([[1.0, 0.0], [0.0, 0.0]], [1.0, 1.0], Parameters(mean_of="angles"))
+    assert zero == pytest.approx((0.0, 0.0), abs=1e-15)
+
+
 @pytest.mark.parametrize("count", [2, 3, 8])
 @pytest.mark.parametrize("seed", range(3))
 def test_it_agrees_with_float64(seed: int, count: int) -> None:
