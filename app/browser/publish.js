@@ -12,6 +12,8 @@ const LICENCES = ["apache-2.0", "mit", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.
 export function createPublish(server, job, { onStarted }) {
   const id = freshId("publish");
   const way = h("select", { id: `${id}-way`, onchange: turn }, WAYS.map(([value, title]) => h("option", { value }, title)));
+  const owner = h("select", { id: `${id}-owner`, onchange: belongs });
+  const owners = h("label", { for: owner.id, hidden: true }, "owner");
   const repo = h("input", { type: "text", id: `${id}-repo`, class: "publish-repo", maxlength: "200", spellcheck: "false", autocapitalize: "off", autocomplete: "off", placeholder: "owner/name", oninput: soon });
   const secret = h("input", { type: "checkbox", id: `${id}-private`, checked: true, onchange: tell });
   const onlyYou = h("div", { class: "switch-row" }, secret, h("label", { for: secret.id }, "private: seen by you and whom you invite"));
@@ -22,7 +24,7 @@ export function createPublish(server, job, { onStarted }) {
   const said = h("div", { class: "export-said", role: "alert" });
   const start = h("button", { type: "button", class: "primary", onclick: begin, disabled: true }, "Publish");
   const form = h("div", { class: "publish-form" },
-    h("label", { for: way.id }, "publish as"), way, h("label", { for: repo.id }, "repository"), repo, onlyYou, there, parts, hindered);
+    h("label", { for: way.id }, "publish as"), way, owners, owner, h("label", { for: repo.id }, "repository"), repo, onlyYou, there, parts, hindered);
   const refused = h("div", { class: "publish-refused" });
   const body = h("div", {}, refused, form, said, start);
   const element = h("details", { class: "publish", ontoggle: () => { if (element.open) load(); } }, h("summary", {}, "Publish on the Hugging Face Hub"), body);
@@ -43,8 +45,26 @@ export function createPublish(server, job, { onStarted }) {
     fill(refused, await refusal());
     if (!plan.may) return;
     if (!repo.value) repo.value = plan.proposed;
+    offerOwners();
     showLicences();
     look();
+  }
+
+  // Under whose name: the visitor's own first, then the organisations for which the token may write; whatever is typed stays.
+  function offerOwners() {
+    owners.hidden = owner.hidden = plan.owners.length < 2;
+    fill(owner, plan.owners.map((name) => h("option", { value: name }, name)));
+    follow();
+  }
+
+  function belongs() {
+    const name = repo.value.includes("/") ? repo.value.slice(repo.value.indexOf("/") + 1) : repo.value;
+    repo.value = `${owner.value}/${name}`;
+    soon();
+  }
+
+  function follow() {
+    owner.value = repo.value.trim().split("/")[0];
   }
 
   async function refusal() {
@@ -75,6 +95,7 @@ export function createPublish(server, job, { onStarted }) {
 
   function soon() {
     clearTimeout(waiting);
+    follow();
     there.textContent = "";
     if (plan) plan.destination = null;
     ready();

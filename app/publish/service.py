@@ -18,8 +18,9 @@ from app.publish import work
 from app.studio.messages import MessageError, is_text, message_of
 from merging_core.errors import BasinError, HubError, Problem
 from merging_core.export.licences import hindrances
+from merging_core.hub.accounts import Account, account_of
 from merging_core.hub.exported import Exported, read_exported
-from merging_core.hub.publish import account_of, look
+from merging_core.hub.publish import look
 
 __all__ = ["Publishing"]
 
@@ -42,7 +43,7 @@ class Publishing:
         self._scheduler = scheduler
         self._callers = callers
         self._endpoint = endpoint
-        self._accounts: dict[str, str] = {}
+        self._accounts: dict[str, Account] = {}
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""
@@ -87,9 +88,8 @@ class Publishing:
         return {"job": shown(self._jobs, self._submit(visitor, job, fields, create, token))}
 
     def _plan(self, exported: Exported, job: Job, repo: str | None) -> dict[str, Any]:
-        token, account, trouble = self._callers.own_token(), caller().account, None
-        if token is not None and not account:
-            account, trouble = self._account(token)
+        token = self._callers.own_token()
+        account, trouble = self._account(token, ask=repo is None) if token is not None else (None, str(self._unknown()))
         name = str((job.result or {}).get("name", ""))
         licences = exported.licences
         destination = None
@@ -101,9 +101,10 @@ class Publishing:
             "bytes": exported.nbytes,
             "parts": [{"part": part, "licence": licence} for part, licence in licences.items()],
             "hindrances": [str(problem) for problem in hindrances(licences)],
-            "account": account or None,
-            "proposed": f"{account}/{name}" if account else "",
-            "trouble": trouble if token is not None else str(self._unknown()),
+            "account": account.name if account is not None else None,
+            "owners": list(account.owners) if account is not None else [],
+            "proposed": f"{account.name}/{name}" if account is not None else "",
+            "trouble": trouble,
             "may": token is not None,
             "destination": destination,
         }
@@ -146,18 +147,25 @@ class Publishing:
         with self._jobs.reading(visitor, id_) as folder:
             return read_exported(folder / RESULT), job
 
-    def _account(self, token: str) -> tuple[str, str | None]:
-        """Return the name of a token's account, asked once, and what kept it from being known."""
-        key = hashlib.sha256(token.encode()).hexdigest()
-        if key not in self._accounts:
-            try:
-                found = account_of(token, endpoint=self._endpoint, silence=_SILENCE)
-            except BasinError as error:
-                return "", str(error)
-            while len(self._accounts) >= _ACCOUNTS:
-                self._accounts.pop(next(iter(self._accounts)))
-            self._accounts[key] = found
-        return self._accounts[key], None
+    def _account(self, token: str, *, ask: bool) -> tuple[Account | None, str | None]:
+        """Return a token's account, asked once, and what kept it from being known.
+
+        Whoever signed in has a name already: then only the organisations are asked for, where it is to `ask`, and an
+        answer that does not come is no trouble.
+        """
+        key, name = hashlib.sha256(token.encode()).hexdigest(), caller().account
+        if key in self._accounts:
+            return self._accounts[key], None
+        if name and not ask:
+            return Account(name), None
+        try:
+            found = account_of(token, endpoint=self._endpoint, silence=_SILENCE)
+        except BasinError as error:
+            return (Account(name), None) if name else (None, str(error))
+        while len(self._accounts) >= _ACCOUNTS:
+            self._accounts.pop(next(iter(self._accounts)))
+        self._accounts[key] = found
+        return found, None
 
     def _unknown(self) -> Problem:
         """Say how somebody without a token publishes."""

@@ -6,21 +6,19 @@ folder, and licences that allow it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from merging_core import __version__
 from merging_core.errors import BasinError, CancelledError, HubError, Problem
 from merging_core.hub.exported import WEIGHTS, read_exported
-from merging_core.hub.upload_problems import ANSWERED_HERE, TOKENS, in_sentences
+from merging_core.hub.upload_problems import SILENCE, asking
 
 if TYPE_CHECKING:
     from huggingface_hub import CommitInfo, HfApi
 
-__all__ = ["Destination", "Published", "account_of", "look", "publish", "send"]
+__all__ = ["Destination", "Published", "look", "publish", "send"]
 
 Progress = Callable[[float, str], None]
 Cancelled = Callable[[], bool]
@@ -30,8 +28,6 @@ Names = frozenset[str]
 _LARGE = 1 << 20
 """Bytes from which a file is uploaded by itself, so that progress can be told and the work be cancelled between."""
 _OF_THE_HUB = frozenset({".gitattributes"})
-_SILENCE = 120.0
-"""Seconds without a byte after which the Hub is said not to answer; a whole upload takes as long as it takes."""
 _LOOK_SILENCE = 10.0
 """Seconds in which it is known what a publish that failed has left."""
 
@@ -94,24 +90,18 @@ def look(
     token: str | None,
     *,
     endpoint: str | None = None,
-    silence: float = _SILENCE,
+    silence: float = SILENCE,
 ) -> Destination:
     """Say what a repository holds that files of these names may be published to; nothing is changed.
 
     Raises: `HubError`.
     """
     _check_name(repo_id)
-    with _asking(repo_id, token, endpoint, silence) as api:
+    with asking(repo_id, token, endpoint, silence) as api:
         info, there = _look(api, repo_id, "model")
     gone = sorted(name for name in there if WEIGHTS.fullmatch(name) and name not in names)
     private = getattr(info, "private", None)
     return Destination(repo_id, info is not None, private, tuple(sorted(there)), tuple(gone))
-
-
-def account_of(token: str, *, endpoint: str | None = None, silence: float = _SILENCE) -> str:
-    """Return the name of the account whose token this is. Raises `HubError`."""
-    with _asking("", token, endpoint, silence) as api:
-        return str(api.whoami()["name"])
 
 
 def publish(  # noqa: PLR0913
@@ -128,7 +118,7 @@ def publish(  # noqa: PLR0913
     cancelled: Cancelled | None = None,
     leaves: Leaves | None = None,
     endpoint: str | None = None,
-    silence: float = _SILENCE,
+    silence: float = SILENCE,
 ) -> Published:
     """Upload an exported folder with its card to `owner/name`, in one commit; return its address and the commit.
 
@@ -177,7 +167,7 @@ def send(  # noqa: PLR0913
     cancelled: Cancelled | None = None,
     leaves: Leaves | None = None,
     endpoint: str | None = None,
-    silence: float = _SILENCE,
+    silence: float = SILENCE,
 ) -> Published:
     """Upload files, named by their place in the repository, in one commit; an empty repository counts as a new one.
 
@@ -189,7 +179,7 @@ def send(  # noqa: PLR0913
     """
     _check_name(repo_id)
     tell, stop = progress or _silent, cancelled or _never
-    with _asking(repo_id, token, endpoint, silence) as api:
+    with asking(repo_id, token, endpoint, silence) as api:
         tell(0.0, "asking the Hub")
         info, there = _look(api, repo_id, kind)
         parent = info.sha if info is not None else None
@@ -211,7 +201,7 @@ def send(  # noqa: PLR0913
             if leaves is not None:
                 leaves(_left_empty(repo_id))
             tell(0.0, "the repository is made")
-        with _asking(repo_id, token, endpoint, silence) as api:
+        with asking(repo_id, token, endpoint, silence) as api:
             commit = _commit(api, repo_id, files, removed, parent, kind, message, as_pull_request, tell, stop)
     except BasinError as error:
         if parent is None:
@@ -275,7 +265,7 @@ def _create(  # noqa: PLR0913
 ) -> None:
     """Make a repository."""
     sdk: dict[str, Any] = {"space_sdk": "gradio", "space_hardware": hardware} if kind == "space" else {}
-    with _asking(repo_id, token, endpoint, silence, whole=True) as api:
+    with asking(repo_id, token, endpoint, silence, whole=True) as api:
         api.create_repo(repo_id, repo_type=kind, private=private, **sdk)
 
 
@@ -284,7 +274,7 @@ def _with_left(  # noqa: PLR0913
 ) -> BasinError:
     """Return the error, and beside it what there is now of the repository that was to be made."""
     try:
-        with _asking(repo_id, token, endpoint, silence, whole=True) as api:
+        with asking(repo_id, token, endpoint, silence, whole=True) as api:
             info, there = _look(api, repo_id, kind)
     except BasinError:
         return type(error)(*error.problems, _left_empty(repo_id, "may be"))
@@ -300,28 +290,6 @@ def _left_empty(repo_id: str, verb: str = "is") -> Problem:
     """Say that a repository was made and got nothing."""
     fix = f"it {verb} on the Hub, empty: publish to it again, or delete it there"
     return Problem("the new repository gets its files", "nothing", repo_id, fix)
-
-
-@contextmanager
-def _asking(
-    repo_id: str, token: str | None, endpoint: str | None, silence: float, *, whole: bool = False
-) -> Iterator[HfApi]:
-    """Give the client, within the rules for every request; what it raises is said in sentences.
-
-    `whole`: everything that is asked takes at most `silence` seconds together.
-    """
-    from huggingface_hub import HfApi
-
-    from merging_core.hub.session import Caller, rules
-
-    if not token:
-        fix = f"make one that may write at {TOKENS}, and put it into HF_TOKEN"
-        raise HubError(Problem("a token of the Hub is given", "none", "token", fix))
-    api = HfApi(endpoint=endpoint, token=token, library_name="basin", library_version=__version__)
-    caller = Caller(api.endpoint, token, silence)
-    caller = caller.starting() if whole else caller
-    with rules(caller, repo_id, passed=ANSWERED_HERE), in_sentences(repo_id, token):
-        yield api
 
 
 def _check_name(repo_id: str) -> None:

@@ -1,4 +1,4 @@
-"""What can keep an upload to the Hub from being done, as one sentence each; none holds the token."""
+"""Asking the Hub in somebody's name; what can keep an upload from being done is one sentence, without the token."""
 
 from __future__ import annotations
 
@@ -6,18 +6,47 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from merging_core import __version__
 from merging_core.errors import BasinError, HubError, Problem, legible
 
-__all__ = ["ANSWERED_HERE", "TOKENS", "in_sentences"]
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+__all__ = ["ANSWERED_HERE", "SILENCE", "TOKENS", "asking", "in_sentences"]
 
 TOKENS = "huggingface.co/settings/tokens"
 """Where tokens are made."""
 ANSWERED_HERE = frozenset(range(400, 500)) - {408, 429}
 """Statuses that have sentences of their own here."""
+SILENCE = 120.0
+"""Seconds without a byte after which the Hub is said not to answer; a whole upload takes as long as it takes."""
 _UNREADABLE = (KeyError, TypeError, AttributeError, IndexError)
 """What the client raises where an answer is not of the form that it expects."""
+
+
+@contextmanager
+def asking(
+    repo_id: str, token: str | None, endpoint: str | None, silence: float, *, whole: bool = False
+) -> Iterator[HfApi]:
+    """Give the client, within the rules for every request; what it raises is said in sentences.
+
+    `whole`: everything that is asked takes at most `silence` seconds together.
+    Raises HubError, also where there is no token.
+    """
+    from huggingface_hub import HfApi
+
+    from merging_core.hub.session import Caller, rules
+
+    if not token:
+        fix = f"make one that may write at {TOKENS}, and put it into HF_TOKEN"
+        raise HubError(Problem("a token of the Hub is given", "none", "token", fix))
+    api = HfApi(endpoint=endpoint, token=token, library_name="basin", library_version=__version__)
+    caller = Caller(api.endpoint, token, silence)
+    caller = caller.starting() if whole else caller
+    with rules(caller, repo_id, passed=ANSWERED_HERE), in_sentences(repo_id, token):
+        yield api
 
 
 @contextmanager

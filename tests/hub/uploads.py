@@ -59,6 +59,8 @@ class UploadHub:
         self.tokens: set[str] = set()
         self.accounts = {TOKEN: OWNER}
         """Whose each token is."""
+        self.whoami: dict[str, Any] = {}
+        """What an account's own answer has beside its name."""
         self.refuse: dict[str, Refusal] = {}
         """By a part of the path."""
         self.before_commit: Any = None
@@ -131,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
             front = json.loads(body)["content"].startswith("---\n")
             return self._answer({"errors": [] if front else [{"message": "no front matter"}]}, 200 if front else 400)
         if path == "/api/whoami-v2":
-            return self._answer({"type": "user", "name": account})
+            return self._answer({"type": "user", "name": account, **world.whoami})
         if path == "/api/repos/create":
             return self._create(json.loads(body), account)
         batch, api = _BATCH.fullmatch(path), _API.fullmatch(path)

@@ -23,6 +23,7 @@ from tests.ui.test_learning import findings
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[PretendServer, UploadHub, OpenId]]:
     provider, hub = OpenId(), UploadHub()
     hub.accounts[token_of("ann")] = "ann"
+    hub.whoami = {"orgs": [{"name": "lab", "roleInOrg": "write"}]}
     for name in ("HF_HUB_OFFLINE", "HF_HUB_DISABLE_XET"):
         monkeypatch.setattr(constants, name, name == "HF_HUB_DISABLE_XET")
         monkeypatch.setenv(name, str(int(name == "HF_HUB_DISABLE_XET")))
@@ -68,7 +69,12 @@ def test_a_visitor_signs_in_publishes_and_is_given_the_address(
         repository.fill("ann/taken")
         expect(card.get_by_text("It holds one file already")).to_be_visible()
         expect(start).to_be_disabled()
+        owner = card.get_by_label("owner")
+        assert owner.locator("option").all_inner_texts() == ["ann", "lab"]
+        owner.select_option("lab")
+        expect(repository).to_have_value("lab/taken")
         repository.fill("ann/merge")
+        expect(owner).to_have_value("ann")
         expect(card.get_by_text("It is made, private")).to_be_visible()
         start.click()
         address = card.get_by_role("link", name=f"{hub.url}/ann/merge")

@@ -90,6 +90,7 @@ def hub(world: tuple[PretendServer, UploadHub, OpenId]) -> Iterator[UploadHub]:
     made.asked.clear()
     made.tokens.clear()
     made.before_commit = None
+    made.whoami = {}
     yield made
     made.refuse.clear()
 
@@ -110,8 +111,8 @@ def test_a_plan_says_what_would_happen_and_asks_the_hub_only_about_the_repositor
     assert plan["bytes"] == sum(file["bytes"] for file in plan["files"])
     assert {"part": "zoo:tiny/base", "licence": "apache-2.0"} in plan["parts"] and plan["hindrances"] == []
     assert (plan["account"], plan["may"], plan["trouble"], plan["destination"]) == ("ann", True, None, None)
-    assert plan["proposed"].startswith("ann/basin-task-arithmetic-")
-    assert hub.asked == []
+    assert plan["proposed"].startswith("ann/basin-task-arithmetic-") and plan["owners"] == ["ann"]
+    assert [path for _, path in hub.asked] in ([], ["/api/whoami-v2"]), "asked once for each token"
     hub.repos["models", "ann/merge"] = Repo(True, {}, {"model-00001-of-00002.safetensors": b"1", "notes.txt": b"mine"})
     asked = visitor.call("publish_plan", {"job": job, "repo": "ann/merge"})["plan"]["destination"]
     gone = ["model-00001-of-00002.safetensors"]
@@ -153,6 +154,25 @@ def test_two_visitors_publish_each_with_the_own_token_and_nobody_else_s_export(
         assert token not in said and token.encode() not in kept
     bob.close()
     stranger.close()
+
+
+def test_organisations_are_offered_beside_the_own_name_and_their_absence_hinders_nobody(
+    world: tuple[PretendServer, UploadHub, OpenId], hub: UploadHub
+) -> None:
+    cid = signed_in(world, "cid")
+    job = exported(cid)
+    hub.refuse["/whoami-v2"] = Refusal(429)
+    plan = cid.call("publish_plan", {"job": job, "repo": None})["plan"]
+    assert (plan["owners"], plan["account"], plan["trouble"], plan["may"]) == (["cid"], "cid", None, True)
+    hub.refuse.clear()
+    hub.accounts[token_of("cid")] = "cid"
+    hub.whoami = {"orgs": [{"name": "lab", "roleInOrg": "write"}, {"name": "club", "roleInOrg": "read"}]}
+    plan = cid.call("publish_plan", {"job": job, "repo": None})["plan"]
+    assert plan["owners"] == ["cid", "lab"] and plan["proposed"].startswith("cid/")
+    hub.asked.clear()
+    assert cid.call("publish_plan", {"job": job, "repo": "lab/merge"})["plan"]["owners"] == ["cid", "lab"]
+    assert not any("whoami" in path for _, path in hub.asked)
+    cid.close()
 
 
 def test_whoever_is_not_signed_in_is_told_how_and_the_server_s_own_token_is_not_taken(
@@ -243,6 +263,8 @@ def test_a_licence_that_forbids_it_is_said_before_anything_is_asked_and_another_
     card = folder_of(world, job) / "README.md"
     request.addfinalizer(partial(card.write_bytes, card.read_bytes()))
     relicense(folder_of(world, job), "cc-by-nc-4.0")
+    visitor.call("publish_plan", {"job": job, "repo": None})
+    hub.asked.clear()
     plan = visitor.call("publish_plan", {"job": job, "repo": None})["plan"]
     assert len(plan["hindrances"]) == 1 and "cc-by-nc-4.0, which forbids commercial use," in plan["hindrances"][0]
     start = {"job": job, "repo": "ann/merge"}
