@@ -52,6 +52,14 @@ def page(browser: Browser, studio: StudioProcess) -> Iterator[Page]:
         assert_quiet(witness)
 
 
+@pytest.fixture(scope="module")
+def shared(browser: Browser, studio: StudioProcess) -> Iterator[Page]:
+    """A settled studio at 1440×900 for all tests of a file: for those to whom it is the same which merge it shows."""
+    with visitor(browser, studio.url, DESKTOP) as (context, witness):
+        yield open_studio(context, studio.url)
+        assert_quiet(witness)
+
+
 def assert_quiet(witness: Witness) -> None:
     assert witness.errors == []
     assert witness.outside == []

@@ -42,7 +42,8 @@ def cells(text: str) -> list[list[Any]]:
     return [[value(cell) for cell in row] for row in csv.reader(io.StringIO(text, newline=""))]
 
 
-def test_the_csv_of_each_chart_holds_what_the_server_makes_of_the_same_numbers(page: Page) -> None:
+def test_the_csv_of_each_chart_holds_what_the_server_makes_of_the_same_numbers(shared: Page) -> None:
+    page = shared
     responses: list[Response] = []
 
     def note(response: Response) -> None:
@@ -88,7 +89,8 @@ def test_pictures_from_the_page_carry_title_split_and_n_on_the_theme_s_ground(
         assert_quiet(witness)
 
 
-def test_a_table_stands_behind_every_chart_and_follows_the_merge(page: Page) -> None:
+def test_a_table_stands_behind_every_chart_and_follows_the_merge(shared: Page) -> None:
+    page = shared
     for title in CHARTS.values():
         page.get_by_role("button", name=f"save {title} as a picture or a table").press("Enter")
         page.get_by_role("button", name=f"{title} as a table", exact=True).press("Enter")
@@ -104,9 +106,12 @@ def test_a_table_stands_behind_every_chart_and_follows_the_merge(page: Page) -> 
     before = source.inner_text()
     page.get_by_role("slider", name="λ", exact=True).press("ArrowRight")
     expect(source).not_to_have_text(before)
+    page.keyboard.press("Escape")
+    settled(page)
 
 
-def test_each_chart_says_in_one_sentence_what_it_shows_and_on_what(page: Page) -> None:
+def test_each_chart_says_in_one_sentence_what_it_shows_and_on_what(shared: Page) -> None:
+    page = shared
     for title, words in (("Accuracy per task", "validation, all"), ("Path", "preview of"), ("Layers", "weights only")):
         page.get_by_role("button", name=f"what {title} shows").press("Enter")
         card = page.get_by_role("region", name=f"about {title}")
@@ -129,7 +134,8 @@ def test_the_tools_of_a_chart_fit_on_a_phone(browser: Browser, studio: StudioPro
         assert_quiet(witness)
 
 
-def test_a_test_score_and_a_trade_off_are_taken_as_pictures_and_numbers_too(page: Page) -> None:
+def test_a_test_score_and_a_trade_off_are_taken_as_pictures_and_numbers_too(shared: Page) -> None:
+    page = shared
     page.get_by_role("button", name="Score on test").click()
     expect(page.locator(".test-score strong")).to_contain_text("Test:")
     name, content = take(page, "Test score", "CSV")

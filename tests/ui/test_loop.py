@@ -45,9 +45,9 @@ def _played(page: Page, scenario: str) -> dict[str, Any]:
     return seen
 
 
-def test_a_settled_merge_is_not_drawn_over_the_preview_of_a_newer_one(page: Page) -> None:
+def test_a_settled_merge_is_not_drawn_over_the_preview_of_a_newer_one(shared: Page) -> None:
     seen = _played(
-        page,
+        shared,
         """async ({ loop, next, idle }) => {
           loop.push("a");
           (await next("preview", 1)).answer();
@@ -63,9 +63,9 @@ def test_a_settled_merge_is_not_drawn_over_the_preview_of_a_newer_one(page: Page
     assert seen["drawn"][-1] == "settle 2" and seen["busy"][-1] is False
 
 
-def test_a_drawing_that_fails_stops_nothing(page: Page) -> None:
+def test_a_drawing_that_fails_stops_nothing(shared: Page) -> None:
     seen = _played(
-        page,
+        shared,
         """async ({ loop, next, idle, breakDrawing }) => {
           breakDrawing(true);
           loop.push("a");
@@ -80,9 +80,9 @@ def test_a_drawing_that_fails_stops_nothing(page: Page) -> None:
     assert seen["drawn"][-4:] == ["preview 2", "path 2", "layers 2", "settle 2"] and seen["busy"][-1] is False
 
 
-def test_what_was_lost_is_asked_again_once(page: Page) -> None:
+def test_what_was_lost_is_asked_again_once(shared: Page) -> None:
     seen = _played(
-        page,
+        shared,
         """async ({ loop, next, idle }) => {
           loop.push("a");
           (await next("preview", 1)).answer();

@@ -18,7 +18,9 @@ def expect_stands(page: Page, selector: str, least: int, most: int) -> None:
     )
 
 
-def test_on_a_phone_every_panel_and_action_is_reached_from_the_menu(browser: Browser, studio: StudioProcess) -> None:
+def test_on_a_phone_all_is_reached_from_the_menu_and_the_accuracies_stay_in_view(
+    browser: Browser, studio: StudioProcess
+) -> None:
     with visitor(browser, studio.url, PHONE) as (context, witness):
         page = open_studio(context, studio.url)
         menu = page.get_by_role("button", name="Menu")
@@ -48,21 +50,9 @@ def test_on_a_phone_every_panel_and_action_is_reached_from_the_menu(browser: Bro
         page.keyboard.press("Escape")
         expect(menu).to_have_attribute("aria-expanded", "false")
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        assert_quiet(witness)
-
-
-def test_the_accuracies_stay_in_view_while_what_stands_below_them_is_moved(
-    browser: Browser, studio: StudioProcess
-) -> None:
-    with visitor(browser, studio.url, PHONE) as (context, _):
-        page = open_studio(context, studio.url)
+        # The accuracies stay in view while what stands below them is moved.
+        page.evaluate("window.scrollTo(0, 0)")
         page.mouse.wheel(0, 500)
         page.wait_for_function("window.scrollY > 400")
         expect_stands(page, "#basin-view-studio .panel.accuracy", 44, 44)
-
-
-def test_the_controls_stay_in_view_beside_what_stands_below_the_screen(page: Page) -> None:
-    page.locator(".try-it").scroll_into_view_if_needed()
-    page.evaluate("window.scrollTo(0, 800)")
-    page.wait_for_function("window.scrollY > 700")
-    expect_stands(page, ".rail", 0, 0)
+        assert_quiet(witness)

@@ -45,11 +45,14 @@ def test_the_page_opens_with_numbers_and_without_a_word_to_other_hosts(
         assert_quiet(witness)
 
 
-def test_everything_is_on_one_screen_at_1440_by_900(page: Page) -> None:
+def test_everything_is_on_one_screen_at_1440_by_900_and_the_controls_stay_in_view_below_it(page: Page) -> None:
     for name in ("Accuracy per task", "Path", "Layers", "History"):
         box = page.get_by_role("region", name=name, exact=True).bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= 901, f"{name} ends at {box['y'] + box['height']:.0f}"
+    page.locator(".try-it").scroll_into_view_if_needed()
+    page.evaluate("window.scrollTo(0, 800)")
+    page.wait_for_function("window.scrollY > 700 && document.querySelector('.rail').getBoundingClientRect().top === 0")
 
 
 def test_a_slider_moved_by_keyboard_changes_the_numbers_and_undo_brings_them_back(page: Page) -> None:
@@ -244,7 +247,9 @@ def test_a_visitor_never_sees_the_history_of_another(browser: Browser, studio: S
         assert other.locator(".merge-entry").count() == 1
 
 
-def test_a_link_opens_the_same_merge_for_somebody_else_after_a_restart(browser: Browser, tmp_path: Path) -> None:
+def test_the_page_says_so_when_the_server_is_gone_and_recovers_and_its_link_opens_after_the_restart(
+    browser: Browser, tmp_path: Path
+) -> None:
     process = StudioProcess(tmp_path).start()
     try:
         with visitor(browser, process.url) as (context, _):
@@ -256,8 +261,17 @@ def test_a_link_opens_the_same_merge_for_somebody_else_after_a_restart(browser: 
             field = page.get_by_label("link to this merge")
             expect(field).to_have_value(re.compile(r"\?s="))
             link = field.input_value()
-        process.stop()
-        process.start()
+            page.keyboard.press("Escape")
+
+            process.stop()
+            slider(page, "λ").focus()
+            page.keyboard.press("Home")
+            expect(page.locator(".notice")).to_contain_text("does not answer")
+            assert average(page) == seen[0]
+            process.start()
+            settled(page)
+            expect(page.locator(".notice")).to_be_hidden()
+            assert average(page) != seen[0]
         with visitor(browser, process.url) as (context, witness):
             page = open_studio(context, link)
             assert (average(page), slider(page, "λ").input_value()) == seen
@@ -281,25 +295,6 @@ def test_a_damaged_link_opens_the_studio_with_a_plain_message(browser: Browser, 
         expect(page.locator(".notice")).to_contain_text("link")
         assert float(average(page)) > 20
         assert_quiet(witness)
-
-
-def test_the_page_says_so_when_the_server_is_gone_and_recovers(browser: Browser, tmp_path: Path) -> None:
-    process = StudioProcess(tmp_path).start()
-    try:
-        with visitor(browser, process.url) as (context, _):
-            page = open_studio(context, process.url)
-            seen = average(page)
-            process.stop()
-            slider(page, "λ").focus()
-            page.keyboard.press("Home")
-            expect(page.locator(".notice")).to_contain_text("does not answer")
-            assert average(page) == seen
-            process.start()
-            settled(page)
-            expect(page.locator(".notice")).to_be_hidden()
-            assert average(page) != seen
-    finally:
-        process.stop()
 
 
 def test_a_drag_with_the_mouse_follows_live(page: Page) -> None:
