@@ -14,6 +14,7 @@ from merging_core.errors import BasinError, Problem, RecipeError, closest
 from merging_core.masks.registry import mask as mask_info
 from merging_core.methods.contract import MethodInfo
 from merging_core.methods.registry import method as method_info
+from merging_core.methods.varying import Varying
 from merging_core.recipes import Recipe, changes, parse_recipe
 from merging_core.scaling.registry import scaling as scaling_info
 
@@ -284,7 +285,10 @@ def _stranger(ref: object, where: str, family: Family) -> Problem:
 def _kept(given: Mapping[str, Any], parameters: Sequence[Any]) -> dict[str, Any]:
     """Return the given values that these parameters still accept."""
     known = {parameter.name: parameter for parameter in parameters}
-    fit = {name: value for name, value in given.items() if name in known and known[name].problem(value, name) is None}
+    fit = {name: value for name, value in given.items() if name in known and not known[name].problems(value, name)}
+    if fit.get("scope", known["scope"].default if "scope" in known else None) == "model":
+        # Over the whole model a mask has one density for all leaves.
+        fit = {name: value for name, value in fit.items() if not isinstance(value, Varying)}
 
     def applies(name: str) -> bool:
         condition = known[name].only_when

@@ -41,6 +41,7 @@ from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.paths import Point, point_of, trace
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report
 from merging_core.evaluation.subsets import PREVIEW
+from merging_core.methods.varying import Varying
 from merging_core.recipes import Recipe, parse_recipe, recipe_hash
 from merging_core.recipes.changes import with_lambda
 from merging_core.recipes.resolving import references
@@ -216,7 +217,8 @@ class ZooBench:
             config = self._engine.plan(recipe).survey.reference.config
             weights_at: Callable[[float], Weights] = lambda t: self._engine.along_lambda(recipe, t).weights  # noqa: E731
             memory = self._paths.get((family.name, self._hash(with_lambda(recipe, 1.0))), dict)
-            current = recipe.lambda_ if 0.0 <= recipe.lambda_ <= _LAMBDA_END else None
+            here = recipe.lambda_
+            current = here if not isinstance(here, Varying) and 0.0 <= here <= _LAMBDA_END else None
             self._recall(memory, state, family)
             end = _LAMBDA_END
         else:
@@ -247,7 +249,7 @@ class ZooBench:
         """Put in what other panels have measured: the base, which is every path's start, and the merge itself."""
         lambda_ = state.recipe.lambda_
         here = self._reports.known((self._hash(state.recipe), self._tasks.digest(family), "validation", "preview"))
-        if here is not None:
+        if here is not None and not isinstance(lambda_, Varying):
             memory.setdefault(("validation", lambda_), point_of(here, lambda_))
         start = self._references.known(self._reference_key(family, "validation", "preview"))
         if start is not None and family.base is not None and state.recipe.base == family.base:

@@ -17,6 +17,7 @@ from merging_core.evaluation.intervals import difference, pair_counts
 from merging_core.evaluation.paths import Path, barrier
 from merging_core.evaluation.report import Report, TaskScore
 from merging_core.methods.registry import method
+from merging_core.methods.varying import Varying
 from merging_core.recipes import Recipe
 from merging_core.scaling.registry import factors as factors_of
 
@@ -152,8 +153,11 @@ def layer_numbers(stats: LayerStats, state: StudioState, family: Family) -> Numb
 
 
 def _factors(stats: LayerStats, recipe: Recipe) -> list[float | None]:
-    """Return λ(ℓ) at each depth; the engine's factors hold λ too, and say nothing where λ is 0 and α follows a rule."""
-    if recipe.lambda_ != 0.0:
+    """Return λ(ℓ) at each depth; the engine's factors hold λ too.
+
+    They say nothing where λ is 0, or differs from leaf to leaf, and α follows a rule.
+    """
+    if not isinstance(recipe.lambda_, Varying) and recipe.lambda_ != 0.0:
         return [factor / recipe.lambda_ for factor in stats.factors]
     if recipe.layer_scaling.params.get("alpha_rule", "value") != "value":
         return [None] * len(stats.factors)

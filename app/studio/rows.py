@@ -12,6 +12,7 @@ from app.state import StudioState
 from app.studio.workbench import Numbers
 from merging_core.errors import RecipeError
 from merging_core.methods.registry import method as method_info
+from merging_core.methods.varying import Varying
 from merging_core.scaling.registry import scaling as scaling_info
 
 __all__ = ["history_of", "history_row", "label_of", "with_pinned", "words_of"]
@@ -26,8 +27,8 @@ def label_of(state: StudioState, families: tuple[Family, ...]) -> str:
     words = [method_info(recipe.method.name).title]
     density = recipe.mask.params.get("density", recipe.method.params.get("density"))
     if density is not None:
-        words.append(f"density {density:g}")
-    words.append(f"λ {recipe.lambda_:g}")
+        words.append(f"density {_short(density)}")
+    words.append(f"λ {_short(recipe.lambda_)}")
     titles = [family.title_of(entry.ref) for entry in recipe.models]
     everyone = len(titles) == len(family.experts)
     few = " + ".join(titles) if len(titles) <= _NAMED else f"{len(titles)} experts"
@@ -35,6 +36,10 @@ def label_of(state: StudioState, families: tuple[Family, ...]) -> str:
     if recipe.layer_scaling.kind != "constant":
         words.append(scaling_info(recipe.layer_scaling.kind).title)
     return ", ".join(words)
+
+
+def _short(value: object) -> str:
+    return "varies" if isinstance(value, Varying) else f"{value:g}"
 
 
 def history_of(merges: Sequence[Merge], families: tuple[Family, ...]) -> list[Numbers]:

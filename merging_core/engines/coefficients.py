@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import torch
 
 from merging_core.engines.kernel import coefficients
+from merging_core.methods.varying import one_number
 from merging_core.recipes.stages import Stages
 from merging_core.scaling.registry import factors
 from merging_core.space.depth import Depth
 
-__all__ = ["after_combine", "before_mask", "profile", "weight_tensor"]
+__all__ = ["after_combine", "before_mask", "lambda_of", "profile", "weight_tensor"]
 
 
 def profile(stages: Stages, depths: Sequence[Depth], alpha: float | None = None) -> tuple[float, ...]:
@@ -33,16 +34,27 @@ def before_mask(stages: Stages, depths: Sequence[Depth]) -> tuple[float, ...]:
     """Return what each task vector is multiplied by before its mask, per leaf: 1 unless scaling applies to each."""
     if stages.layer_scaling.applies_to != "each":
         return (1.0,) * len(depths)
-    return coefficients(profile(stages, depths), 1.0)
+    return coefficients(profile(stages, depths), (1.0,) * len(depths))
 
 
-def after_combine(stages: Stages, depths: Sequence[Depth], alpha: float | None = None) -> tuple[float, ...]:
-    """Return λ(ℓ)·λ per leaf, multiplied in float64 and rounded once to float32; λ alone if scaling applies to each."""
+def after_combine(
+    stages: Stages, depths: Sequence[Depth], lambdas: Sequence[float], alpha: float | None = None
+) -> tuple[float, ...]:
+    """Return λ(ℓ)·λ per leaf, multiplied in float64 and rounded once to float32; λ alone if scaling applies to each.
+
+    `lambdas` is λ in each leaf.
+    """
     each = stages.layer_scaling.applies_to == "each"
     scales = (1.0,) * len(depths) if each else profile(stages, depths, alpha)
-    return coefficients(scales, stages.lambda_)
+    return coefficients(scales, lambdas)
 
 
 def weight_tensor(stages: Stages, device: torch.device | str = "cpu") -> torch.Tensor:
-    """Return the weights wₜ, each rounded once to float32: [T]."""
-    return torch.tensor(stages.weights, dtype=torch.float64).to(torch.float32).to(device)
+    """Return the weights wₜ of stages in which none varies, each rounded once to float32: [T]."""
+    weights = [one_number(weight) for weight in stages.weights]
+    return torch.tensor(weights, dtype=torch.float64).to(torch.float32).to(device)
+
+
+def lambda_of(stages: Stages) -> float:
+    """Return λ of stages in which it does not vary."""
+    return one_number(stages.lambda_)

@@ -5,23 +5,27 @@ The pieces are as large as suits the device; the kernel's functions are elementw
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 
 from merging_core.engines.crew import Each, in_turn
-from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_, runs
+from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_
 from merging_core.engines.masking import PreparedMask, Rewalked
 from merging_core.engines.reductions import l1_norm
+from merging_core.engines.settings import joined
 from merging_core.methods.contract import (
     CombineContext,
     MethodInfo,
+    Terms,
+    Walk,
     added,
     contexts_of_leaves,
     gather_leaf,
-    gather_ranks,
     measured,
+    ranks_of_walks,
 )
 from merging_core.methods.info import Parameters
 from merging_core.methods.sums import weighted_sum
@@ -84,44 +88,73 @@ def gather_flat(
 
 def combine_flat(  # noqa: PLR0913
     vectors: Sequence[torch.Tensor],
-    weights: torch.Tensor,
+    terms: Sequence[Terms],
     info: MethodInfo,
     params: Parameters,
     spans: Sequence[tuple[int, int]],
+    places: Sequence[int],
     sums: Sequence[Mapping[str, torch.Tensor]] = (),
     each: Each = in_turn,
 ) -> tuple[torch.Tensor, CombineContext]:
-    """Return what the method makes of the leaves at `spans`, piece by piece, statistics of the whole model first.
+    """Return what the method makes of the leaves at `places`, piece by piece, statistics of the whole model first.
 
-    What lies between them is not written. `sums` are those of `gather_flat`, for these leaves; `each` works on the
-    pieces. The context is what all leaves share.
+    `terms` and `spans` are those of all leaves, `params` what all share; what lies elsewhere is not written. `sums` are
+    those of `gather_flat`, for the leaves at `places`; `each` works on the pieces. The context is that of all leaves.
     """
     out = torch.empty_like(vectors[0])
     step = piece_size(out.device) if each is in_turn else max(_WORKER_PIECE, piece_size(out.device))
 
-    def measure(piece: tuple[int, int]) -> tuple[torch.Tensor, ...]:
-        start, stop = piece
-        return measured(info, torch.stack([vector[start:stop] for vector in vectors]), weights, params)
+    def stacked(start: int, stop: int) -> torch.Tensor:
+        return torch.stack([vector[start:stop] for vector in vectors])
 
-    def combine(piece: tuple[int, int, CombineContext]) -> None:
-        start, stop, context = piece
-        out[start:stop] = combine_piece([vector[start:stop] for vector in vectors], weights, info, context)
+    def measure(piece: tuple[int, int, Terms]) -> tuple[torch.Tensor, ...]:
+        start, stop, own = piece
+        return measured(info, stacked(start, stop), own.weights, own.params)
 
-    whole = list(cuts(out.numel(), step))
-    common = CombineContext(params, added(info, each(measure, whole)) if info.statistics else {})
+    def combine(piece: tuple[int, int, Terms, CombineContext]) -> None:
+        start, stop, own, context = piece
+        out[start:stop] = combine_piece([vector[start:stop] for vector in vectors], own.weights, info, context)
+
+    alike = [(spans[run.first][0], spans[run.last - 1][1], run.value) for run in joined(terms)]
+    common = CombineContext(params)
+    if info.statistics:
+        whole = [(start, stop, own) for first, last, own in alike for start, stop in _cut(first, last, step)]
+        common = replace(common, statistics=added(info, each(measure, whole)))
     if info.rank_statistics:
-        walk = Rewalked(lambda: (torch.stack([vector[start:stop] for vector in vectors]) for start, stop in whole))
-        common = replace(common, statistics=gather_ranks(info, walk, out.numel(), weights, common))
-    places = spans if sums else [(run.start, run.stop) for run in runs(spans, [1.0] * len(spans))]
-    contexts = contexts_of_leaves(info, common, sums, weights) if sums else (common,) * len(places)
+        walks = [Walk(Rewalked(partial(_walk, stacked, first, last, step)), own) for first, last, own in alike]
+        common = replace(common, statistics=ranks_of_walks(info, walks, out.numel(), common))
+    own = [terms[place] for place in places]
+    contexts = contexts_of_leaves(info, common, sums or [{}] * len(own), own)
+    touching = _touching([spans[place] for place in places], own, contexts)
     pieces = [
-        (first + start, first + stop, context)
-        for (first, last), context in zip(places, contexts, strict=True)
-        for start, stop in cuts(last - first, step)
+        (start, stop, own, context) for first, last, own, context in touching for start, stop in _cut(first, last, step)
     ]
     for _ in each(combine, pieces):
         pass
     return out, common
+
+
+def _cut(first: int, last: int, step: int) -> Iterator[tuple[int, int]]:
+    return ((first + start, first + stop) for start, stop in cuts(last - first, step))
+
+
+def _walk(stacked: Callable[[int, int], torch.Tensor], first: int, last: int, step: int) -> Iterator[torch.Tensor]:
+    return (stacked(start, stop) for start, stop in _cut(first, last, step))
+
+
+def _touching(
+    spans: Sequence[tuple[int, int]], terms: Sequence[Terms], contexts: Sequence[CombineContext]
+) -> list[tuple[int, int, Terms, CombineContext]]:
+    """Join neighbouring spans of one context; empty spans vanish."""
+    runs: list[tuple[int, int, Terms, CombineContext]] = []
+    for (start, stop), own, context in zip(spans, terms, contexts, strict=True):
+        if start == stop:
+            continue
+        if runs and runs[-1][1] == start and runs[-1][3] is context:
+            runs[-1] = (runs[-1][0], stop, own, context)
+        else:
+            runs.append((start, stop, own, context))
+    return runs
 
 
 def finish_flat(
@@ -153,14 +186,24 @@ def merged_pieces(combined: torch.Tensor, base: torch.Tensor, domain: str) -> It
         yield piece - origin if domain == "weight" else piece
 
 
-def norms_for_alpha(
-    vectors: Sequence[torch.Tensor], weights: torch.Tensor, combined: torch.Tensor, base: torch.Tensor, domain: str
+def norms_for_alpha(  # noqa: PLR0913
+    vectors: Sequence[torch.Tensor],
+    terms: Sequence[Terms],
+    spans: Sequence[tuple[int, int]],
+    combined: torch.Tensor,
+    base: torch.Tensor,
+    domain: str,
 ) -> tuple[float, float]:
     """Return ‖Σ wₜτₜ‖₁ and ‖merged vector‖₁, from which LiNeS's α follows.
 
-    `vectors` are the task vectors before any mask.
+    `vectors` are the task vectors before any mask; `terms` and `spans` those of all leaves.
     """
-    summed = (weighted_sum(torch.stack(pieces), weights) for pieces in _pieces(vectors))
+    step = piece_size(combined.device)
+    summed = (
+        weighted_sum(torch.stack([vector[start:stop] for vector in vectors]), run.value.weights)
+        for run in joined(terms)
+        for start, stop in _cut(spans[run.first][0], spans[run.last - 1][1], step)
+    )
     return l1_norm(summed), l1_norm(merged_pieces(combined, base, domain))
 
 

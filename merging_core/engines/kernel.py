@@ -50,13 +50,13 @@ class Run:
     coefficient: float
 
 
-def coefficients(factors: Sequence[float], scale: float) -> tuple[float, ...]:
+def coefficients(factors: Sequence[float], scales: Sequence[float]) -> tuple[float, ...]:
     """Return factor·λ of each leaf, multiplied in float64 and rounded once to float32.
 
-    >>> coefficients([1.0, 0.1], 0.5) == (0.5, torch.tensor(0.05, dtype=torch.float32).item())
+    >>> coefficients([1.0, 0.1], [0.5, 0.5]) == (0.5, torch.tensor(0.05, dtype=torch.float32).item())
     True
     """
-    products = torch.tensor(factors, dtype=torch.float64) * scale
+    products = torch.tensor(factors, dtype=torch.float64) * torch.tensor(scales, dtype=torch.float64)
     return tuple(products.to(torch.float32).tolist())
 
 

@@ -15,9 +15,19 @@ import torch
 from merging_core.engines.flat import piece_size
 from merging_core.engines.kernel import cuts
 from merging_core.space.depth import Depth
-from merging_core.space.parameter_space import DepthSegment
+from merging_core.space.parameter_space import DepthSegment, ParameterSpace
 
-__all__ = ["LayerStats", "MaskStats", "gram", "label_of", "layer_stats", "mask_stats", "squares"]
+__all__ = [
+    "LayerStats",
+    "MaskStats",
+    "at_each_depth",
+    "gram",
+    "label_of",
+    "layer_stats",
+    "mask_stats",
+    "parts_of_one_lambda",
+    "squares",
+]
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class LayerStats:
     sign_conflict: tuple[float, ...]
     """Among elements where two or more masked vectors are not zero, the share whose signs disagree; 0 without any."""
     factors: tuple[float, ...]
-    """λ(ℓ)·λ, wherever it is applied."""
+    """λ(ℓ)·λ, wherever it is applied; the mean over the elements of a depth where λ differs within it."""
     merged_norms: tuple[float, ...]
     """‖what is added to θ₀‖, after layer scaling and λ."""
     cosines: tuple[tuple[float, ...], ...]
@@ -120,15 +130,53 @@ def squares(combined: torch.Tensor, base: torch.Tensor | None, segments: Sequenc
     return torch.tensor(sums, dtype=torch.float64)
 
 
-def layer_stats(  # noqa: PLR0913
+def parts_of_one_lambda(space: ParameterSpace, lambdas: Sequence[float]) -> list[tuple[DepthSegment, float]]:
+    """Return the leaves of each depth, those with another λ apart, and that λ; `lambdas` is λ in each leaf."""
+    whole = dict.fromkeys(lambdas)
+    if len(whole) == 1:
+        return [(segment, lambdas[0]) for segment in space.segments_by_depth]
+    parts: dict[tuple[Depth, float], list[tuple[int, int]]] = {}
+    for leaf, value in zip(space.leaves, lambdas, strict=True):
+        parts.setdefault((leaf.depth, value), []).append((leaf.start, leaf.stop))
+    return [(DepthSegment(depth, tuple(spans)), value) for (depth, value), spans in parts.items()]
+
+
+def at_each_depth(
+    segments: Sequence[DepthSegment],
+    parts: Sequence[tuple[DepthSegment, float]],
+    part_squares: torch.Tensor,
+    shape: Sequence[float],
+    scaled: Sequence[float],
+) -> tuple[list[float], list[float]]:
+    """Return λ(ℓ)·λ and ‖what is added to θ₀‖ at each depth.
+
+    `part_squares` is Σx² of the merged vector in each part, `shape` is λ(ℓ), and `scaled` as much of it as the merged
+    vector is multiplied by. Where λ differs within a depth, the first is the mean over its elements.
+    """
+    of_depth: dict[Depth, list[tuple[int, float, float]]] = {}
+    for (part, value), found in zip(parts, part_squares.tolist(), strict=True):
+        of_depth.setdefault(part.depth, []).append((part.elements, value, found))
+    factors, norms = [], []
+    for segment, factor, scale in zip(segments, shape, scaled, strict=True):
+        own = of_depth[segment.depth]
+        if len(own) == 1:
+            mean, norm = own[0][1], abs(scale * own[0][1]) * math.sqrt(own[0][2])
+        else:
+            mean = math.fsum(size * value for size, value, _ in own) / max(1, segment.elements)
+            norm = abs(scale) * math.sqrt(math.fsum(value * value * found for _, value, found in own))
+        factors.append(factor * mean)
+        norms.append(norm)
+    return factors, norms
+
+
+def layer_stats(
     segments: Sequence[DepthSegment],
     grams: torch.Tensor,
     kept: MaskStats,
-    merged_squares: torch.Tensor,
     factors: Sequence[float],
-    scales: Sequence[float],
+    merged_norms: Sequence[float],
 ) -> LayerStats:
-    """Put the counts and sums together; `scales` is what the merged vector is multiplied by at each depth."""
+    """Put the counts and sums together, with what `at_each_depth` gives."""
     elements = tuple(segment.elements for segment in segments)
     total = grams.sum(0)
     lengths = total.diagonal().sqrt()
@@ -147,9 +195,7 @@ def layer_stats(  # noqa: PLR0913
             found / among if among else 0.0 for found, among in zip(kept.conflicting, kept.shared, strict=True)
         ),
         factors=tuple(factors),
-        merged_norms=tuple(
-            abs(scale) * math.sqrt(value) for scale, value in zip(scales, merged_squares.tolist(), strict=True)
-        ),
+        merged_norms=tuple(merged_norms),
         cosines=_rows(cosines),
     )
 

@@ -19,22 +19,29 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from merging_core.checkpoints.reader import Checkpoint
-from merging_core.engines.coefficients import after_combine, before_mask, profile, weight_tensor
+from merging_core.engines.coefficients import after_combine, before_mask, profile
 from merging_core.engines.crew import Crew
-from merging_core.engines.flat import all_finite, combine_flat, finish_flat, gather_flat, mask_flat, norms_for_alpha
+from merging_core.engines.flat import all_finite, combine_flat, finish_flat, gather_flat, norms_for_alpha
 from merging_core.engines.kernel import non_finite, round_, runs
-from merging_core.engines.ladder import has_rank, ladder, ladder_thresholds, standings_flat
-from merging_core.engines.layer_stats import LayerStats, MaskStats, gram, layer_stats, mask_stats, squares
-from merging_core.engines.masking import prepare_mask
+from merging_core.engines.layer_stats import (
+    LayerStats,
+    MaskStats,
+    at_each_depth,
+    gram,
+    layer_stats,
+    mask_stats,
+    parts_of_one_lambda,
+    squares,
+)
+from merging_core.engines.masked import masked_vector
 from merging_core.engines.plan import DTYPE_NAMES, Plan, Survey, price
 from merging_core.engines.pricing import amount
 from merging_core.engines.residency import Residency
 from merging_core.engines.residents import Residents, Shares
+from merging_core.engines.settings import terms_of
 from merging_core.engines.stage_keys import combined_key, input_keys, mask_keys
 from merging_core.engines.whole import Found, combine_leaves_, found_in, whole_leaves
 from merging_core.errors import PlanError, Problem
-from merging_core.masks.info import MaskSpec
-from merging_core.masks.registry import mask
 from merging_core.methods.contract import MethodInfo
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import Recipe
@@ -142,7 +149,7 @@ class LiveEngine:
         stage = self._until_combined(plan, timings)
         with self._timed(timings, "finish"):
             space, found = plan.space, plan.stages
-            coefficients = after_combine(found, _depths(space), stage.alpha)
+            coefficients = after_combine(found, _depths(space), plan.settings.lambdas, stage.alpha)
             flat = finish_flat(stage.combined, stage.base, runs(_spans(space), coefficients), found.method.domain)
             flat = round_(flat, _TORCH[dict(DTYPE_NAMES)[recipe.dtype]])
             self._check(flat, space, recipe.dtype)
@@ -214,13 +221,14 @@ class LiveEngine:
 
         grams = self._stages.get(("gram", raw_keys), lambda: gram(vectors, segments))
         kept: MaskStats = self._stages.get(("mask stats", mask_keys), lambda: mask_stats(masked, segments), _small)
+        parts = parts_of_one_lambda(space, plan.settings.lambdas)
         merged = self._stages.get(
-            ("merged norms", stage.combined_key),
-            lambda: squares(stage.combined, stage.base if weight_domain else None, segments),
+            ("merged norms", stage.combined_key, tuple(part.spans for part, _ in parts)),
+            lambda: squares(stage.combined, stage.base if weight_domain else None, [part for part, _ in parts]),
         )
-        factors = [factor * found.lambda_ for factor in profile(found, [part.depth for part in segments], stage.alpha)]
-        scales = [found.lambda_] * len(segments) if found.layer_scaling.applies_to == "each" else factors
-        return layer_stats(segments, grams, kept, merged, factors, scales)
+        shape = profile(found, [part.depth for part in segments], stage.alpha)
+        scaled = (1.0,) * len(segments) if found.layer_scaling.applies_to == "each" else shape
+        return layer_stats(segments, grams, kept, *at_each_depth(segments, parts, merged, shape, scaled))
 
     def _until_combined(
         self, plan: Plan, timings: dict[str, float], cancelled: Callable[[], bool] | None = None
@@ -233,11 +241,10 @@ class LiveEngine:
         begun = time.perf_counter()
         with self._timed(timings, "mask"):
             masked, masked_keys = self._masked(plan, vectors, keys)
-        weights = weight_tensor(found, self.device)
         key = combined_key(plan, masked_keys)
 
         def combine() -> torch.Tensor:
-            made = self._combined(plan, masked, masked_keys, weights, cancelled)
+            made = self._combined(plan, masked, masked_keys, cancelled)
             self._paces[found.method.name] = (time.perf_counter() - begun) / plan.merge_seconds
             return made
 
@@ -250,7 +257,9 @@ class LiveEngine:
                 raw = [self._residents.task_vector(origin, expert, space) for expert in surveyed.experts]
                 norms = self._stages.get(
                     ("norms", key, origin.content()),
-                    lambda: norms_for_alpha(raw, weights, combined, base, found.method.domain),
+                    lambda: norms_for_alpha(
+                        raw, terms_of(plan.settings, self.device), _spans(space), combined, base, found.method.domain
+                    ),
                     _small,
                 )
                 alpha = alpha_from_norms(*norms, len(raw), found.layer_scaling.alpha_rule)
@@ -273,16 +282,19 @@ class LiveEngine:
         factors = before_mask(found, _depths(space))
         new_keys = mask_keys(plan, keys)
 
-        def one(expert: tuple[torch.Tensor, Hashable, Hashable, MaskSpec, Checkpoint]) -> torch.Tensor:
-            vector, key, new_key, spec, checkpoint = expert
+        def one(expert: tuple[int, torch.Tensor, Hashable, Hashable, Checkpoint]) -> torch.Tensor:
+            model, vector, key, new_key, checkpoint = expert
             if new_key == key:
                 return vector
             content = checkpoint.content() if found.stochastic else ""
+            runs = plan.settings.mask_runs(model)
             return self._stages.get(
-                new_key, lambda: self._mask_one(plan, vector, key, spec, factors, content), line=("masked", key)
+                new_key,
+                lambda: masked_vector(self._stages, plan, vector, key, runs, factors, content),
+                line=("masked", key),
             )
 
-        experts = zip(vectors, keys, new_keys, found.masks, plan.survey.experts, strict=True)
+        experts = zip(range(len(keys)), vectors, keys, new_keys, plan.survey.experts, strict=True)
         return tuple(self._crew(one, experts)), new_keys
 
     def _combined(
@@ -290,7 +302,6 @@ class LiveEngine:
         plan: Plan,
         masked: Sequence[torch.Tensor],
         mask_keys: tuple[Hashable, ...],
-        weights: torch.Tensor,
         cancelled: Callable[[], bool] | None,
     ) -> torch.Tensor:
         """Combine all vectors; what a method finds before it knows weights and parameters is kept.
@@ -308,11 +319,11 @@ class LiveEngine:
                 ("leaf sums", asked, mask_keys), lambda: gather_flat(masked, method, spans, self._crew)
             )
             sums = [of_leaves[place] for place in rest]
-        outside = [spans[place] for place in rest]
-        out, context = combine_flat(masked, weights, method, found.params, outside, sums, self._crew)
-        whole = [leaves[place] for place in seen]
+        terms = terms_of(plan.settings, self.device)
+        out, context = combine_flat(masked, terms, method, found.params, spans, rest, sums, self._crew)
+        whole, own = [leaves[place] for place in seen], [terms[place] for place in seen]
         known = self._found(method, masked, mask_keys, whole)
-        return combine_leaves_(out, masked, weights, method, context, whole, known, self._crew, cancelled)
+        return combine_leaves_(out, masked, own, method, context, whole, known, self._crew, cancelled)
 
     def _found(
         self,
@@ -332,35 +343,6 @@ class LiveEngine:
             )
             for vector, key in zip(masked, mask_keys, strict=True)
         )
-
-    def _mask_one(  # noqa: PLR0913
-        self, plan: Plan, vector: torch.Tensor, key: Hashable, spec: MaskSpec, factors: tuple[float, ...], content: str
-    ) -> torch.Tensor:
-        """Mask one vector; thresholds come from its sorted magnitudes, which are kept, as standings are."""
-        space = plan.space
-        leaves, spans = space.leaves, _spans(space)
-        known, standings = None, None
-        untouched = all(factor == 1.0 for factor in factors)
-        if has_rank(spec, space.size, self.device) and untouched:
-            ranges = [(0, space.size)] if spec.scope == "model" else spans
-            steps = self._stages.get(("ladder", key, spec.scope), lambda: ladder(vector, ranges))
-            known = ladder_thresholds(steps, ranges, spec)
-            known = known * len(spans) if spec.scope == "model" else known
-
-        if mask(spec.kind).by_standing and untouched:
-            flat = self._stages.get(("standings", key, spec.scope), lambda: standings_flat(vector, leaves, spec))
-
-            def standings(index: int) -> torch.Tensor:
-                return flat[spans[index][0] : spans[index][1]]
-
-        def walk(part: range) -> tuple[torch.Tensor]:
-            return (vector[spans[part.start][0] : spans[part.stop - 1][1]],)
-
-        seed = plan.stages.seed
-        prepared = prepare_mask(
-            spec, leaves, factors, walk, seed=seed, content=content, known=known, standings=standings
-        )
-        return mask_flat(vector, prepared, spans)
 
     def _end(self, what: Recipe | str) -> tuple[torch.Tensor, Survey]:
         if isinstance(what, Recipe):

@@ -15,6 +15,7 @@ import torch
 
 from merging_core.engines.kernel import mask_piece
 from merging_core.engines.reductions import l1_norm
+from merging_core.engines.settings import joined
 from merging_core.masks.coins import coin_key
 from merging_core.masks.info import MaskContext, MaskInfo, MaskSpec
 from merging_core.masks.ranks import standings as standings_of
@@ -63,7 +64,8 @@ class PreparedMask:
     """A mask with everything it must know beforehand, per leaf of one expert."""
 
     info: MaskInfo
-    params: Parameters
+    params: tuple[Parameters, ...]
+    """Of each leaf; neighbours with the same ones share one object."""
     factors: tuple[float, ...]
     """Layer scaling of each task vector, as float32 numbers; 1 where it applies to the merged vector."""
     thresholds: tuple[torch.Tensor | None, ...]
@@ -80,11 +82,11 @@ class PreparedMask:
         """
         standings = self.standings(leaf)[start : start + vector.numel()] if self.standings is not None else None
         gain = self.gains[leaf] if self.gains else 1.0
-        context = MaskContext(self.params, self.thresholds[leaf], standings, gain, self.keys[leaf], start)
+        context = MaskContext(self.params[leaf], self.thresholds[leaf], standings, gain, self.keys[leaf], start)
         return mask_piece(vector, self.factors[leaf], self.info, context)
 
     def groups(self, spans: Sequence[tuple[int, int]]) -> tuple[Group, ...]:
-        """Join neighbouring leaves of equal factor and threshold, unless coins are counted from each leaf's start.
+        """Join neighbouring leaves with equal numbers, unless coins are counted from each leaf's start.
 
         The mask decides element by element, so a group gives the same bits as its leaves one by one.
         """
@@ -99,7 +101,11 @@ class PreparedMask:
         return tuple(joined)
 
     def _alike(self, left: int, right: int) -> bool:
-        return self.factors[left] == self.factors[right] and self.thresholds[left] is self.thresholds[right]
+        return (
+            self.factors[left] == self.factors[right]
+            and self.params[left] is self.params[right]
+            and self.thresholds[left] is self.thresholds[right]
+        )
 
 
 def is_identity(spec: MaskSpec) -> bool:
@@ -122,7 +128,7 @@ def needs_standings(spec: MaskSpec) -> bool:
 
 
 def prepare_mask(  # noqa: PLR0913
-    spec: MaskSpec,
+    specs: Sequence[MaskSpec],
     leaves: Sequence[SpaceLeaf],
     factors: tuple[float, ...],
     walk: Callable[[range], Iterable[torch.Tensor]],
@@ -134,29 +140,32 @@ def prepare_mask(  # noqa: PLR0913
 ) -> PreparedMask:
     """Find what the mask of one expert must know: thresholds of each leaf or of the model, standings, gains, keys.
 
+    `specs` is the mask in each leaf, of one kind and scope; its numbers differ only where leaves are masked one by one.
     `walk(leaves)` yields the task vector of neighbouring leaves in order, float32, before any stage, in pieces of any
     size; it is called once per reading. `content` is the expert's digest; `known` are thresholds per leaf, and
     `standings(leaf)` those of one leaf, that were found elsewhere. Leaves without elements need nothing.
     """
+    runs, spec = joined(specs), specs[0]
     info = mask(spec.kind)
-    whole = is_identity(spec)
+    whole = all(is_identity(run.value) for run in runs)
     thresholds: list[torch.Tensor | None] = [None] * len(leaves) if known is None else list(known)
-    if known is None and needs_threshold(spec):
+    if known is None and any(needs_threshold(run.value) for run in runs):
         if spec.scope == "model":
             everything = info.thresholds(Rewalked(lambda: _scaled(range(len(leaves)), factors, walk)), spec.params)
             thresholds = [everything] * len(leaves)
         else:
             for index, leaf in enumerate(leaves):
-                if leaf.stop > leaf.start:
+                if leaf.stop > leaf.start and not is_identity(specs[index]):
                     pieces = Rewalked(partial(_scaled, range(index, index + 1), factors, walk))
-                    thresholds[index] = info.thresholds(pieces, spec.params)
+                    thresholds[index] = info.thresholds(pieces, specs[index].params)
     if info.by_standing and not whole and standings is None:
         # A leaf is ranked when its first piece is asked for, and forgotten when the next leaf comes.
         standings = lru_cache(1)(
             lambda index: ranked(torch.cat([*_scaled(range(index, index + 1), factors, walk)]), leaves[index], spec)
         )
     keys = tuple(coin_key(seed, content, leaf.name) if info.stochastic and not whole else 0 for leaf in leaves)
-    prepared = PreparedMask(info, spec.params, factors, tuple(thresholds), keys, None if whole else standings)
+    params = tuple(run.value.params for run in runs for _ in range(run.first, run.last))
+    prepared = PreparedMask(info, params, factors, tuple(thresholds), keys, None if whole else standings)
     if not info.balanced(spec.params) or whole:
         return prepared
     gains = [

@@ -29,7 +29,10 @@ from merging_core.engines.pricing import (
     seconds,
     streaming_memory,
 )
+from merging_core.engines.settings import Settings, settings_of
+from merging_core.engines.varying_leaves import idle_filters, leaf_problems, what_varies
 from merging_core.errors import BasinError, PlanError, Problem
+from merging_core.methods.varying import numbers_of
 from merging_core.recipes.canonical import canonical, recipe_hash
 from merging_core.recipes.recipe import Recipe
 from merging_core.recipes.stages import Stages, stages
@@ -72,6 +75,8 @@ class Plan:
 
     recipe: Recipe
     stages: Stages
+    settings: Settings
+    """The stages of each leaf: those above, with every number that varies replaced by the leaf's own."""
     survey: Survey
     passes: Passes
     live_bytes: int
@@ -170,6 +175,7 @@ class Plan:
         known = not self.unidentified
         rows = [
             ("merge", f"{self.stages.method.title} of {len(self.survey.experts)}, λ {self.recipe.lambda_:g}"),
+            *(("varies", text) for text in what_varies(self.recipe)),
             *(("model", f"{checkpoint.label}  {amount(checkpoint.nbytes)}") for checkpoint in self.survey.checkpoints),
             ("merged", f"{len(self.space.leaves)} leaves, {self.space.size:,} elements → {self.recipe.dtype}"),
             ("copied", f"{len(self.copied)} leaves" if self.copied else "none"),
@@ -236,19 +242,21 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
     """Say what a recipe costs on checkpoints that are opened already; raise PlanError if this machine cannot do it."""
     found = stages(recipe)
     space = surveyed.space
+    settings = settings_of(found, space.leaves)
     output = item_size(dict(DTYPE_NAMES)[recipe.dtype])
-    streaming = streaming_memory(found, space, surveyed.experts, output, STREAMED_PIECE)
+    streaming = streaming_memory(found, settings, space, surveyed.experts, output, STREAMED_PIECE)
     plan = Plan(
         recipe=recipe,
         stages=found,
+        settings=settings,
         survey=surveyed,
-        passes=passes_of(found, surveyed.base is not None, space),
-        live_bytes=live_memory(found, space, len(surveyed.experts), surveyed.base is not None),
+        passes=passes_of(found, settings, space, surveyed.base is not None),
+        live_bytes=live_memory(found, settings, space, len(surveyed.experts), surveyed.base is not None),
         streaming_bytes=streaming,
-        warnings=_warnings(recipe, surveyed),
+        warnings=(*_warnings(recipe, surveyed), *idle_filters(recipe, space.leaves)),
     )
     memory = available_memory()
-    problems = []
+    problems = leaf_problems(found, settings, space.leaves)
     if space.size == 0:
         problems.append(Problem("some leaf has elements", "none", surveyed.reference.label))
     if memory is not None and streaming > memory:
@@ -310,7 +318,11 @@ def _warnings(recipe: Recipe, surveyed: Survey) -> tuple[str, ...]:
     lossy = sorted(wider & {"F64", "F32", "F16", "BF16"} - {target}) if target != "F32" else sorted(wider & {"F64"})
     if lossy:
         texts.append(f"weights stored as {', '.join(lossy)} are rounded to {recipe.dtype}, once, at the end")
-    idle = [model.label for model, entry in zip(surveyed.experts, recipe.models, strict=True) if entry.weight == 0.0]
+    idle = [
+        model.label
+        for model, entry in zip(surveyed.experts, recipe.models, strict=True)
+        if not any(numbers_of(entry.weight))
+    ]
     if idle:
         texts.append(f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} weight 0 and no say in the merge")
     contents: dict[str, str] = {}

@@ -11,6 +11,7 @@ from pathlib import Path
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.cores import MAX_WORKERS
 from merging_core.engines.masking import is_identity, needs_standings, needs_threshold
+from merging_core.engines.settings import Settings
 from merging_core.engines.whole import whole_leaves
 from merging_core.masks.registry import mask
 from merging_core.methods.contract import Cost
@@ -64,14 +65,14 @@ class Passes:
         return f"{disk}, {elements} per pass and {rate}"
 
 
-def passes_of(stages: Stages, has_base: bool, space: ParameterSpace | None = None) -> Passes:
+def passes_of(stages: Stages, settings: Settings, space: ParameterSpace, has_base: bool) -> Passes:
     """Count the readings: one to merge, one for statistics of each kind, up to three for thresholds.
 
-    `space` says which leaves there are that the method sees whole.
+    `space` says which leaves there are that the method sees whole, `settings` what is asked of each leaf.
     """
     why = []
     reads = 1
-    if any(needs_threshold(spec) for spec in stages.masks):
+    if any(settings.masks_that(needs_threshold)):
         reads += 3
         why.append("up to three for the thresholds of the mask")
     if stages.method.statistics:
@@ -95,29 +96,34 @@ def passes_of(stages: Stages, has_base: bool, space: ParameterSpace | None = Non
         reads += 2
         why.append("two for the norms of each leaf before and after the mask")
     why.append("one to merge and write")
-    if any(needs_standings(spec) for spec in stages.masks):
+    if any(settings.masks_that(needs_standings)):
         reads *= 2
         why.append("and each of them twice, to rank the changes first")
-    operations = sum(cost.operations for cost in _costs(stages, space)) if space is not None else 0.0
+    operations = sum(cost.operations for cost in _costs(stages, settings, space))
     twice = 2 if stages.layer_scaling.needs_alpha and has_base else 1
     return Passes(reads, tuple(why), twice * operations)
 
 
-def live_memory(stages: Stages, space: ParameterSpace, experts: int, has_base: bool) -> int:
+def live_memory(stages: Stages, settings: Settings, space: ParameterSpace, experts: int, has_base: bool) -> int:
     """Estimate the live engine's peak: base, task vectors, masked copies, the combination, the merge and a rounding."""
-    masked = sum(not is_identity(spec) for spec in stages.masks)
+    masked = sum(settings.masks_that(lambda spec: not is_identity(spec)))
     if stages.layer_scaling.applies_to == "each":
         masked = experts
-    standings = sum(needs_standings(spec) for spec in stages.masks)
-    costs = _costs(stages, space)
+    standings = sum(settings.masks_that(needs_standings))
+    costs = _costs(stages, settings, space)
     whole = sum(sorted((cost.numbers for cost in costs), reverse=True)[:MAX_WORKERS])
     kept = experts * sum(cost.kept for cost in costs)
     vectors = int(has_base) + experts + masked + standings + 3
     return _FLOAT * space.size * vectors + _WIDE * (whole + kept)
 
 
-def streaming_memory(
-    stages: Stages, space: ParameterSpace, experts: Sequence[Checkpoint], output_item: int, piece: int
+def streaming_memory(  # noqa: PLR0913
+    stages: Stages,
+    settings: Settings,
+    space: ParameterSpace,
+    experts: Sequence[Checkpoint],
+    output_item: int,
+    piece: int,
 ) -> int:
     """Estimate the streaming engine's peak: the largest leaf of the output, pieces of every model and temporaries.
 
@@ -127,11 +133,11 @@ def streaming_memory(
     largest = max((leaf.stop - leaf.start for leaf in space.leaves), default=0)
     copied = max((leaf.nbytes for leaf in space.copied), default=0)
     piece = min(piece, largest)
-    ranked = sum(needs_standings(spec) for spec in stages.masks)
+    ranked = sum(settings.masks_that(needs_standings))
     standings = largest * (_FLOAT * ranked + _RANKING) if ranked else 0
     found = whole_leaves(stages.method, stages.params, space.leaves)
     elements = max((space.leaves[place].elements for place in found), default=0)
-    numbers = max((cost.numbers for cost in _costs(stages, space)), default=0)
+    numbers = max((cost.numbers for cost in _costs(stages, settings, space)), default=0)
     seen = _FLOAT * elements * (2 * len(experts) + 1) + _WIDE * numbers
     pieces = _FLOAT * piece * (2 * len(experts) + 1 + _TEMPORARIES)
     return max(largest * output_item * 2, copied) + standings + pieces + seen
@@ -156,13 +162,16 @@ def merge_seconds(passes: Passes, elements: int, workers: int) -> float:
     return elements / _ELEMENTS_PER_SECOND + passes.operations / (_OPERATIONS_PER_SECOND * workers)
 
 
-def _costs(stages: Stages, space: ParameterSpace) -> tuple[Cost, ...]:
+def _costs(stages: Stages, settings: Settings, space: ParameterSpace) -> tuple[Cost, ...]:
     info = stages.method
     if info.whole_leaf is None:
         return ()
-    leaves = [space.leaves[place] for place in whole_leaves(info, stages.params, space.leaves)]
-    voices = sum(weight != 0.0 for weight in stages.weights)
-    return tuple(info.whole_leaf.cost(leaf.shape, voices, stages.params) for leaf in leaves)
+    cost, own = info.whole_leaf.cost, settings.leaves
+    voices = settings.of_each(lambda stages: sum(weight != 0.0 for weight in stages.weights))
+    return tuple(
+        cost(space.leaves[place].shape, voices[place], own[place].params)
+        for place in whole_leaves(info, stages.params, space.leaves)
+    )
 
 
 def available_memory(groups: str = "/sys/fs/cgroup") -> int | None:

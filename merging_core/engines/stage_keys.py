@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from typing import TypeVar
 
 from merging_core.engines.coefficients import before_mask
 from merging_core.engines.masking import is_identity
 from merging_core.engines.plan import Plan
 from merging_core.engines.residents import Residents
+from merging_core.engines.settings import Same
+from merging_core.masks.info import MaskSpec
 
 __all__ = ["combined_key", "input_keys", "mask_keys"]
+
+Value = TypeVar("Value")
 
 
 def input_keys(plan: Plan) -> tuple[Hashable, ...]:
@@ -27,13 +32,19 @@ def mask_keys(plan: Plan, keys: Sequence[Hashable]) -> tuple[Hashable, ...]:
     factors = before_mask(found, [leaf.depth for leaf in plan.space.leaves])
     untouched = all(factor == 1.0 for factor in factors)
     seed = found.seed if found.stochastic else None
+    settings = [_compact(plan.settings.mask_runs(model)) for model in range(len(keys))]
     return tuple(
-        key if untouched and is_identity(spec) else ("masked", key, spec, factors, seed)
-        for key, spec in zip(keys, found.masks, strict=True)
+        key if untouched and isinstance(spec, MaskSpec) and is_identity(spec) else ("masked", key, spec, factors, seed)
+        for key, spec in zip(keys, settings, strict=True)
     )
 
 
 def combined_key(plan: Plan, keys: Sequence[Hashable]) -> Hashable:
     """Return the key of the combination of vectors with these keys."""
-    found = plan.stages
-    return ("combined", tuple(keys), found.weights, found.method.name, found.params)
+    terms = plan.settings.runs(lambda stages: (stages.weights, stages.params))
+    return ("combined", tuple(keys), plan.stages.method.name, _compact(terms))
+
+
+def _compact(runs: tuple[Same[Value], ...]) -> Value | tuple[Same[Value], ...]:
+    """Return the one value of all leaves, or the runs of leaves that differ."""
+    return runs[0].value if len(runs) == 1 else runs

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,25 @@ from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.writer import write_checkpoint
-from merging_core.engines.coefficients import after_combine, before_mask, weight_tensor
+from merging_core.engines.coefficients import after_combine, before_mask
 from merging_core.engines.crew import Crew
 from merging_core.engines.kernel import combine_piece, combine_whole, cuts, finish_, non_finite, subtract_
 from merging_core.engines.masking import PreparedMask, Rewalked, prepare_mask
 from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.pricing import STREAMED_PIECE
 from merging_core.engines.reductions import l1_norm
+from merging_core.engines.settings import Same, joined, terms_of
 from merging_core.engines.whole import whole_leaves
 from merging_core.errors import CancelledError, CheckpointError, Problem
-from merging_core.methods.contract import CombineContext, contexts_of_leaves, gather, gather_leaf, gather_ranks
+from merging_core.methods.contract import (
+    CombineContext,
+    Terms,
+    Walk,
+    contexts_of_leaves,
+    gather_leaf,
+    gather_walks,
+    ranks_of_walks,
+)
 from merging_core.methods.sums import weighted_sum
 from merging_core.scaling.profiles import alpha_from_norms
 from merging_core.space.parameter_space import SpaceLeaf
@@ -163,10 +173,10 @@ class _Job:
         plan, space = self.plan, self.plan.space
         found = plan.stages
         masks = self._masks()
-        weights = weight_tensor(found)
-        contexts = self._contexts(masks, weights)
+        terms = terms_of(plan.settings)
+        contexts = self._contexts(masks, terms)
         depths = [leaf.depth for leaf in space.leaves]
-        coefficients = after_combine(found, depths, self._alpha(masks, weights, contexts))
+        coefficients = after_combine(found, depths, plan.settings.lambdas, self._alpha(masks, terms, contexts))
         place = {leaf.name: index for index, leaf in enumerate(space.leaves)}
         done = 0
         for spec in plan.outputs:
@@ -176,7 +186,7 @@ class _Job:
                 continue
             leaf = space.leaves[index]
             out = torch.empty(leaf.elements, dtype=getattr(torch, plan.recipe.dtype))
-            for start, stop, origin, combined in self._combined(masks, index, weights, contexts[index]):
+            for start, stop, origin, combined in self._combined(masks, index, terms[index], contexts[index]):
                 merged = finish_(torch.empty_like(combined), combined, origin, coefficients[index], found.method.domain)
                 out[start:stop] = merged
             error = non_finite([(leaf.name, out)], plan.recipe.dtype)
@@ -192,7 +202,7 @@ class _Job:
         found = plan.stages
         factors = before_mask(found, [leaf.depth for leaf in space.leaves])
         prepared = []
-        for model, (spec, expert) in enumerate(zip(found.masks, plan.survey.experts, strict=True)):
+        for model, expert in enumerate(plan.survey.experts):
             self.tell(0.0, f"mask of {expert.label}")
 
             def walk(leaves: range, model: int = model) -> Iterator[torch.Tensor]:
@@ -202,24 +212,30 @@ class _Job:
                         yield self._vector(model, where, start, stop, self._origin(where, start, stop))
 
             content = expert.content() if found.stochastic else ""
-            prepared.append(prepare_mask(spec, space.leaves, factors, walk, seed=found.seed, content=content))
+            specs = [run.value for run in plan.settings.mask_runs(model) for _ in range(run.first, run.last)]
+            prepared.append(prepare_mask(specs, space.leaves, factors, walk, seed=found.seed, content=content))
         return tuple(prepared)
 
-    def _contexts(self, masks: tuple[PreparedMask, ...], weights: torch.Tensor) -> tuple[CombineContext, ...]:
+    def _contexts(self, masks: tuple[PreparedMask, ...], terms: Sequence[Terms]) -> tuple[CombineContext, ...]:
         """Gather the statistics that the method needs of the whole model and of each leaf; one walk for each kind."""
         found, leaves = self.plan.stages, range(len(self.plan.space.leaves))
-        stacked = Rewalked(lambda: (torch.stack(pieces) for index in leaves for pieces in self._walk(masks, index)))
-        common = CombineContext(found.params, gather(found.method, stacked, weights, found.params))
-        ranked = gather_ranks(found.method, stacked, self.plan.space.size, weights, common)
+
+        def stacked(run: Same[Terms]) -> Iterator[torch.Tensor]:
+            places = range(run.first, run.last)
+            return (torch.stack(pieces) for index in places for pieces in self._walk(masks, index))
+
+        walks = [Walk(Rewalked(partial(stacked, run)), run.value) for run in joined(terms)]
+        common = CombineContext(found.params, gather_walks(found.method, walks))
+        ranked = ranks_of_walks(found.method, walks, self.plan.space.size, common)
         common = replace(common, statistics=ranked)
         sums = [
             {} if index in self.whole else gather_leaf(found.method, map(torch.stack, self._walk(masks, index)))
             for index in leaves
         ]
-        return contexts_of_leaves(found.method, common, sums, weights)
+        return contexts_of_leaves(found.method, common, sums, terms)
 
     def _alpha(
-        self, masks: tuple[PreparedMask, ...], weights: torch.Tensor, contexts: Sequence[CombineContext]
+        self, masks: tuple[PreparedMask, ...], terms: Sequence[Terms], contexts: Sequence[CombineContext]
     ) -> float | None:
         """Compute LiNeS's α from the norms of the whole model, where the recipe asks for it; two walks."""
         plan, found = self.plan, self.plan.stages
@@ -229,22 +245,22 @@ class _Job:
         origin = base
 
         def summed() -> Iterator[torch.Tensor]:
-            for leaf in space.leaves:
+            for leaf, own in zip(space.leaves, terms, strict=True):
                 for start, stop in self._ranges(leaf):
                     before = self._read(origin, leaf, start, stop)
                     raw = [subtract_(self._read(expert, leaf, start, stop), before) for expert in plan.survey.experts]
-                    yield weighted_sum(torch.stack(raw), weights)
+                    yield weighted_sum(torch.stack(raw), own.weights)
 
         def merged() -> Iterator[torch.Tensor]:
             for index in range(len(space.leaves)):
-                for _, _, before, piece in self._combined(masks, index, weights, contexts[index]):
+                for _, _, before, piece in self._combined(masks, index, terms[index], contexts[index]):
                     yield piece - before if found.method.domain == "weight" and before is not None else piece
 
         norms = l1_norm(summed()), l1_norm(merged())
         return alpha_from_norms(*norms, len(plan.survey.experts), found.layer_scaling.alpha_rule)
 
     def _combined(
-        self, masks: tuple[PreparedMask, ...], index: int, weights: torch.Tensor, context: CombineContext
+        self, masks: tuple[PreparedMask, ...], index: int, own: Terms, context: CombineContext
     ) -> Iterator[tuple[int, int, torch.Tensor | None, torch.Tensor]]:
         """Yield pieces of one leaf: start, stop, the base's piece, and what the method makes of all models there."""
         leaf, info = self.plan.space.leaves[index], self.plan.stages.method
@@ -252,11 +268,11 @@ class _Job:
             for start, stop in self._ranges(leaf):
                 origin = self._origin(leaf, start, stop)
                 pieces = self._inputs(masks, index, start, stop, origin)
-                yield start, stop, origin, combine_piece(pieces, weights, info, context)
+                yield start, stop, origin, combine_piece(pieces, own.weights, info, context)
             return
         whole = info.whole_leaf
         models = [torch.cat(pieces).view(leaf.shape) for pieces in zip(*self._walk(masks, index), strict=True)]
-        (combined,) = self.crew.on_one_core(lambda one: combine_whole(one, weights, whole, context), [models])
+        (combined,) = self.crew.on_one_core(lambda one: combine_whole(one, own.weights, whole, context), [models])
         for start, stop in self._ranges(leaf):
             yield start, stop, self._origin(leaf, start, stop), combined.reshape(-1)[start:stop]
 

@@ -6,13 +6,14 @@ Each leaf is worked on by one core of a CPU from end to end, several leaves side
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 
 from merging_core.engines.crew import Crew
 from merging_core.engines.kernel import combine_whole
 from merging_core.errors import CancelledError, Problem
-from merging_core.methods.contract import CombineContext, MethodInfo
+from merging_core.methods.contract import CombineContext, MethodInfo, Terms
 from merging_core.methods.info import Parameters
 from merging_core.space.parameter_space import SpaceLeaf
 
@@ -40,7 +41,7 @@ def found_in(vector: torch.Tensor, info: MethodInfo, leaves: Sequence[SpaceLeaf]
 def combine_leaves_(  # noqa: PLR0913
     out: torch.Tensor,
     vectors: Sequence[torch.Tensor],
-    weights: torch.Tensor,
+    terms: Sequence[Terms],
     info: MethodInfo,
     context: CombineContext,
     leaves: Sequence[SpaceLeaf],
@@ -50,6 +51,7 @@ def combine_leaves_(  # noqa: PLR0913
 ) -> torch.Tensor:
     """Write what the method makes of these leaves into the flat vector `out`; `found` comes from `found_in`.
 
+    `terms` are those of these leaves, and `context` what all leaves share.
     `cancelled()` is asked before each leaf; raises CancelledError when it says so.
     """
     whole = info.whole_leaf
@@ -62,7 +64,8 @@ def combine_leaves_(  # noqa: PLR0913
         leaf = leaves[place]
         known = [of_model[place] for of_model in found] if whole.of_each is not None else None
         views = [_view(vector, leaf) for vector in vectors]
-        _view(out, leaf).copy_(combine_whole(views, weights, whole, context, known))
+        own = replace(context, params=terms[place].params)
+        _view(out, leaf).copy_(combine_whole(views, terms[place].weights, whole, own, known))
 
     crew.on_one_core(one, range(len(leaves)))
     return out

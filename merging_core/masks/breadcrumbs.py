@@ -68,6 +68,7 @@ def gamma_parameter() -> ParameterInfo:
         slider=(0.0, 0.1),
         unit="fraction dropped",
         per_model=True,
+        per_leaf=True,
     )
 
 

@@ -82,6 +82,7 @@ def della_parameters() -> tuple[ParameterInfo, ...]:
             maximum=1.0,
             unit="probability",
             per_model=True,
+            per_leaf=True,
         ),
         ParameterInfo(
             name="epsilon_is",

@@ -121,4 +121,5 @@ def density_parameter(default: float, help_text: str) -> ParameterInfo:
         slider=(0.01, 1.0),
         unit="fraction kept",
         per_model=True,
+        per_leaf=True,
     )

@@ -98,6 +98,7 @@ ARCEE_FUSION = MethodInfo(
             maximum=1000.0,
             step=0.1,
             slider=(0.0, 5.0),
+            per_leaf=True,
         ),
     ),
     searched=(("outlier", (0.5, 1.0, 1.5, 3.0)),),

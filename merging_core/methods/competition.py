@@ -111,6 +111,7 @@ PCB = MethodInfo(
         replace(
             density_parameter(0.1, "The fraction of each expert's elements that counts: those with the best score."),
             per_model=False,
+            per_leaf=False,
         ),
         ParameterInfo(
             name="cut",

@@ -20,7 +20,7 @@ def consensus(vectors: torch.Tensor, weights: torch.Tensor, context: CombineCont
 
     s is Σ wₜτ̂ₜ, or, with `vector` at `ties`, what `trimmed_and_elected` says. Expert t agrees (its TALL mask is 1)
     where |wₜτ̂ₜ| > λₜ·|s − wₜτ̂ₜ|: where its own change is large beside what the others make of it. `context.params`:
-    `agreement` is λₜ, `experts` is k.
+    `agreement` is λₜ, one number or one for each expert; `experts` is k.
 
     Shapes: vectors [T, n] float32 (task vectors after the mask), weights [T] float32, any sign → [n].
 
@@ -31,16 +31,14 @@ def consensus(vectors: torch.Tensor, weights: torch.Tensor, context: CombineCont
     >>> consensus(torch.tensor([[2.0, 8.0, 1.0], [3.0, 1.0, -1.0]]), torch.ones(2), context).tolist()
     [5.0, 0.0, 0.0]
     """
-    params = context.params
-    voted = _by_vote(params)
+    voted = _by_vote(context.params)
     total = trimmed_and_elected(vectors, weights, context) if voted else weighted_sum(vectors, weights)
-    agreement = params.number("agreement")
     votes = torch.zeros_like(total)
-    for index in range(vectors.shape[0]):
+    for index, agreement in enumerate(context.params.each("agreement", vectors.shape[0])):
         voice = vectors[index] * weights[index]
         rest = (total - voice).abs_().mul_(agreement)
         votes.add_(torch.gt(voice.abs_(), rest))
-    return torch.where(votes >= params.number("experts"), total, 0.0).add_(0.0)
+    return torch.where(votes >= context.params.number("experts"), total, 0.0).add_(0.0)
 
 
 def trimmed_and_elected(vectors: torch.Tensor, weights: torch.Tensor, context: CombineContext) -> torch.Tensor:
@@ -89,9 +87,9 @@ CONSENSUS = MethodInfo(
         "Localizing Task Information for Improved Model Merging and Compression",
         "https://arxiv.org/abs/2405.07813",
         "consensus merging, with task arithmetic or TIES",
-        "λₜ is one number for all experts; the paper chooses it for each task on validation data among 0.2 to 0.6; "
-        "with ties, s is the sum over the experts that agree in sign among those whose change is large enough, and the "
-        "masks compare with the whole changes, as in the authors' code",
+        "λₜ is one number, which each expert may override; the paper chooses it for each task on validation data among "
+        "0.2 to 0.6; with ties, s is the sum over the experts that agree in sign among those whose change is large "
+        "enough, and the masks compare with the whole changes, as in the authors' code",
     ),
     domain="task_vector",
     group="sign consensus",
@@ -108,6 +106,8 @@ CONSENSUS = MethodInfo(
             minimum=0.0,
             maximum=100.0,
             slider=(0.0, 1.0),
+            per_model=True,
+            per_leaf=True,
         ),
         ParameterInfo(
             name="experts",
@@ -132,6 +132,7 @@ CONSENSUS = MethodInfo(
         replace(
             density_parameter(0.2, "The fraction of each expert's elements that TIES keeps: the largest ones."),
             per_model=False,
+            per_leaf=False,
             only_when=("vector", "ties"),
             later=True,
         ),

@@ -16,6 +16,7 @@ from typing import Literal
 
 import torch
 
+from merging_core.masks.info import never
 from merging_core.masks.ranks import joined, magnitudes_of_rows
 from merging_core.methods.info import Description, ParameterInfo, Parameters, ParameterValue
 from merging_core.space.reductions import BLOCK, blocks
@@ -28,6 +29,8 @@ __all__ = [
     "MethodInfo",
     "RankStatistic",
     "Statistic",
+    "Terms",
+    "Walk",
     "WeightRule",
     "WholeLeaf",
     "added",
@@ -36,7 +39,9 @@ __all__ = [
     "gather",
     "gather_leaf",
     "gather_ranks",
+    "gather_walks",
     "measured",
+    "ranks_of_walks",
 ]
 
 Group = Literal["averages", "task vectors", "sign consensus", "sparsifying", "spherical", "subspace"]
@@ -52,6 +57,24 @@ class CombineContext:
     statistics: Mapping[str, torch.Tensor] = field(default_factory=dict)
     found: tuple[tuple[torch.Tensor, ...], ...] = ()
     """For each model what `WholeLeaf.of_each` found in this leaf."""
+
+
+@dataclass(frozen=True, eq=False)
+class Terms:
+    """With what a method combines a leaf; neighbours that are combined alike share one."""
+
+    weights: torch.Tensor
+    """[T] float32."""
+    params: Parameters
+    """Every number in it is one number, or one for each model (`Parameters.each`)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """The pieces [T, n] of neighbouring leaves that share their terms; walked as often as `pieces` can be."""
+
+    pieces: Iterable[torch.Tensor]
+    terms: Terms
 
 
 @dataclass(frozen=True)
@@ -104,6 +127,8 @@ class LeafStatistic:
     of_blocks: Callable[[torch.Tensor], torch.Tensor]
     finish: Callable[[torch.Tensor, torch.Tensor, Parameters], torch.Tensor]
     """`finish(sums [L, …] float64, weights [T] float64, params)`; everything on the CPU."""
+    over_the_model: Callable[[Parameters], bool] = never
+    """Whether the sums of all leaves are added, in order, and every leaf reads the same."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +233,17 @@ def gather(
     >>> gather(TIES, [torch.tensor([[1.0, 2.0, -3.0]])], torch.ones(1), Parameters())["majority_sign"].item()
     1.0
     """
-    return added(info, (measured(info, piece, weights, params) for piece in pieces)) if info.statistics else {}
+    return gather_walks(info, [Walk(pieces, Terms(weights, params))])
+
+
+def gather_walks(info: MethodInfo, walks: Iterable[Walk]) -> dict[str, torch.Tensor]:
+    """Compute every statistic of a method over the leaves of a model, each seen with its own weights and parameters."""
+    if not info.statistics:
+        return {}
+    return added(
+        info,
+        (measured(info, piece, walk.terms.weights, walk.terms.params) for walk in walks for piece in walk.pieces),
+    )
 
 
 def measured(
@@ -233,12 +268,21 @@ def gather_ranks(
 
     `pieces` [T, n] are those of a model of `size` elements; they are walked twice for each of these statistics.
     """
+    return ranks_of_walks(info, [Walk(pieces, Terms(weights, common.params))], size, common)
+
+
+def ranks_of_walks(
+    info: MethodInfo, walks: Sequence[Walk], size: int, common: CombineContext
+) -> Mapping[str, torch.Tensor]:
+    """Return what `gather_ranks` does where leaves have weights and parameters of their own.
+
+    Which ranks are read is up to `common.params`: those numbers are the same for every leaf.
+    """
     known = dict(common.statistics)
     for statistic in info.rank_statistics:
         if not statistic.needed(common.params):
             continue
-        context = CombineContext(common.params, known)
-        scores = _Scored(statistic, pieces, weights, context)
+        scores = _Scored(statistic, walks, known)
         known = {**known, statistic.name: magnitudes_of_rows(scores, statistic.ranks(size, common.params))}
     return known
 
@@ -248,13 +292,14 @@ class _Scored:
     """The scores of pieces, walked again as often as the pieces can be."""
 
     statistic: RankStatistic
-    pieces: Iterable[torch.Tensor]
-    weights: torch.Tensor
-    context: CombineContext
+    walks: Sequence[Walk]
+    known: Mapping[str, torch.Tensor]
 
     def __iter__(self) -> Iterator[torch.Tensor]:
-        pieces = joined(self.pieces, BLOCK)
-        return (self.statistic.scores(piece, self.weights, self.context) for piece in pieces)
+        for walk in self.walks:
+            context = CombineContext(walk.terms.params, self.known)
+            for piece in joined(walk.pieces, BLOCK):
+                yield self.statistic.scores(piece, walk.terms.weights, context)
 
 
 def gather_leaf(info: MethodInfo, pieces: Iterable[torch.Tensor], at_once: int = 1) -> dict[str, torch.Tensor]:
@@ -278,25 +323,51 @@ def gather_leaf(info: MethodInfo, pieces: Iterable[torch.Tensor], at_once: int =
 
 
 def contexts_of_leaves(
-    info: MethodInfo, common: CombineContext, sums: Sequence[Mapping[str, torch.Tensor]], weights: torch.Tensor
+    info: MethodInfo,
+    common: CombineContext,
+    sums: Sequence[Mapping[str, torch.Tensor]],
+    weights: torch.Tensor | Sequence[Terms],
 ) -> tuple[CombineContext, ...]:
     """Return what the combination may know of each leaf: what all share, and the finished statistics of its own.
 
-    `sums` come from `gather_leaf`, one for each leaf in the order of the model; weights [T] float32.
+    `sums` come from `gather_leaf`, one for each leaf in the order of the model; weights [T] float32, or the terms of
+    each leaf.
     """
-    contexts = [common] * len(sums)
+    terms = [Terms(weights, common.params)] * len(sums) if isinstance(weights, torch.Tensor) else weights
+    contexts = {id(each): replace(common, params=each.params) for each in terms}
     known = [leaf for leaf, found in enumerate(sums) if found]
-    if not known:
-        return tuple(contexts)
-    wide = weights.cpu().to(torch.float64)
-    finished = {
-        statistic.name: statistic.finish(
-            torch.stack([sums[leaf][statistic.name] for leaf in known]), wide, common.params
-        )
-        for statistic in info.leaf_statistics
-    }
-    placed = {name: values.to(torch.float32).to(weights.device) for name, values in finished.items()}
-    for row, leaf in enumerate(known):
-        own = {name: values[row] for name, values in placed.items()}
-        contexts[leaf] = replace(common, statistics={**common.statistics, **own})
-    return tuple(contexts)
+    found: dict[int, dict[str, torch.Tensor]] = {leaf: {} for leaf in known}
+    for statistic in info.leaf_statistics:
+        for leaf, value in _finished(statistic, {leaf: sums[leaf][statistic.name] for leaf in known}, terms).items():
+            found[leaf] = {**found[leaf], statistic.name: value}
+    return tuple(
+        replace(contexts[id(each)], statistics={**common.statistics, **found[leaf]})
+        if leaf in found
+        else contexts[id(each)]
+        for leaf, each in enumerate(terms)
+    )
+
+
+def _finished(
+    statistic: LeafStatistic, sums: Mapping[int, torch.Tensor], terms: Sequence[Terms]
+) -> dict[int, torch.Tensor]:
+    """Return what the combination reads of each leaf, with the leaves of the same terms finished together."""
+    alike: dict[int, list[int]] = {}
+    for leaf in sums:
+        alike.setdefault(id(terms[leaf]), []).append(leaf)
+    finished: dict[int, torch.Tensor] = {}
+    for leaves in alike.values():
+        own = terms[leaves[0]]
+        shared = statistic.over_the_model(own.params)
+        rows = [_in_order(sums.values())] if shared else [sums[leaf] for leaf in leaves]
+        values = statistic.finish(torch.stack(rows), own.weights.cpu().to(torch.float64), own.params)
+        placed = values.to(torch.float32).to(own.weights.device)
+        finished |= {leaf: placed[0 if shared else row] for row, leaf in enumerate(leaves)}
+    return finished
+
+
+def _in_order(sums: Iterable[torch.Tensor]) -> torch.Tensor:
+    whole, *rest = sums
+    for more in rest:
+        whole = whole + more
+    return whole

@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from merging_core.errors import Problem, closest, legible
+from merging_core.methods.varying import Number, Varying, over, read_number, varying_as_json
 
 __all__ = ["Description", "ParameterInfo", "ParameterValue", "Parameters", "Source", "check_parameters", "shown"]
 
-ParameterValue = float | int | bool | str | tuple[float, ...]
+ParameterValue = float | int | bool | str | tuple[float, ...] | Varying
 
 
 class Parameters(Mapping[str, ParameterValue]):
@@ -48,15 +49,33 @@ class Parameters(Mapping[str, ParameterValue]):
         return f"Parameters({', '.join(f'{name}={value!r}' for name, value in self._items.items())})"
 
     def number(self, name: str) -> float:
-        """Return a parameter that is known to be a number; raises TypeError if it is none.
+        """Return a parameter that is known to be one number; raises TypeError if it is none, or varies.
 
         >>> Parameters(density=0.2).number("density")
         0.2
         """
         value = self._items[name]
-        if isinstance(value, str | tuple):
+        if isinstance(value, str | tuple | Varying):
             raise TypeError(f"{name} is no number: {value!r}")
         return float(value)
+
+    def varying(self, name: str) -> Number:
+        """Return a parameter that is known to be a number, which may vary; raises TypeError if it is none.
+
+        >>> Parameters(density=1).varying("density")
+        1.0
+        """
+        value = self._items[name]
+        return value if isinstance(value, Varying) else self.number(name)
+
+    def each(self, name: str, count: int) -> tuple[float, ...]:
+        """Return a parameter for each of so many models: where models have their own, it holds one number for each.
+
+        >>> Parameters(agreement=0.4).each("agreement", 2), Parameters(agreement=(0.4, 0.2)).each("agreement", 2)
+        ((0.4, 0.4), (0.4, 0.2))
+        """
+        value = self._items[name]
+        return value if isinstance(value, tuple) else (self.number(name),) * count
 
     def changed(self, **named: ParameterValue) -> Parameters:
         """Return these values with some of them replaced.
@@ -66,13 +85,16 @@ class Parameters(Mapping[str, ParameterValue]):
         """
         return Parameters(self, **named)
 
-    def as_json(self) -> dict[str, float | int | bool | str | list[float]]:
+    def as_json(self) -> dict[str, object]:
         """Return plain JSON values.
 
         >>> Parameters(points=(0.0, 1.0)).as_json()
         {'points': [0.0, 1.0]}
         """
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._items.items()}
+        return {
+            name: list(value) if isinstance(value, tuple) else varying_as_json(value)
+            for name, value in self._items.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -113,6 +135,8 @@ class ParameterInfo:
     choices: tuple[str, ...] = ()
     per_model: bool = False
     """Whether `models[i].params` may override it for one expert."""
+    per_leaf: bool = False
+    """Whether a number may be another one in each leaf: a list over depth, or cases by parts of names."""
     only_when: tuple[str, ParameterValue] | None = None
     """Another parameter and the value that it must have for this one to exist, such as ("alpha_rule", "value")."""
     lengths: tuple[int, int] = (2, 64)
@@ -149,19 +173,50 @@ class ParameterInfo:
             must = f"{self.name} lies in {self.range()}" if is_number else f"{self.name} is {whole}"
         return None if ok else Problem(must, shown(value), where, advice)
 
+    def problems(self, value: object, where: str) -> tuple[Problem, ...]:
+        """Say everything that is wrong with `value`, which may vary if the parameter may.
+
+        >>> density = ParameterInfo("density", "Density", "number", 0.2, "Kept.", 0.0, 1.0, per_leaf=True)
+        >>> cases = [{"filter": "mlp", "value": 2}, {"value": [0.1, -1]}]
+        >>> [problem.where for problem in density.problems(cases, "density")]
+        ['density[0].value', 'density[1].value[1]']
+        """
+        if self.per_leaf:
+            return read_number(value, where, self.problem, shown)[1]
+        if self.kind in ("number", "integer") and isinstance(value, list | tuple | Mapping | Varying):
+            must = f"{self.name} is one number for the whole model"
+            return (Problem(must, shown(value), where, f"the default is {self.default}"),)
+        problem = self.problem(value, where)
+        return () if problem is None else (problem,)
+
     def coerced(self, value: object) -> ParameterValue:
-        """Return a value that `problem` accepts in its one type, so that 1 and 1.0 are the same recipe.
+        """Return a value that `problems` accepts in its one type, so that 1 and 1.0 are the same recipe.
 
         >>> ParameterInfo("density", "Density", "number", 0.2, "Fraction kept.").coerced(1)
         1.0
         """
         if self.kind == "number":
-            return float(value) + 0.0  # type: ignore[arg-type]
+            return self._number(value)
         if self.kind == "integer":
             return int(value)  # type: ignore[call-overload, no-any-return]
         if self.kind == "curve":
             return tuple(float(point) + 0.0 for point in value)  # type: ignore[attr-defined]
         return value  # type: ignore[return-value]
+
+    def _number(self, value: object) -> Number:
+        found, _ = read_number(value, self.name, self.problem, shown) if self.per_leaf else (float(value) + 0.0, ())  # type: ignore[arg-type]
+        if found is None:
+            raise TypeError(f"{self.name} is no number: {value!r}")
+        return found
+
+    def filled(self, value: ParameterValue) -> ParameterValue:
+        """Return a value with the default in the leaves that no case of it takes.
+
+        >>> info = ParameterInfo("t", "t", "number", 0.5, "Share.", per_leaf=True)
+        >>> f"{info.filled(info.coerced([{'filter': 'mlp', 'value': 1}])):g}"
+        '1 in mlp, else 0.5'
+        """
+        return over(value, self.default) if isinstance(value, Varying) and isinstance(self.default, float) else value
 
     def range(self) -> str:
         """Return what numbers may be, in interval notation.
@@ -244,11 +299,10 @@ def check_parameters(
                     problems.append(Problem(must, shown(given[info.name]), f"{where}.{info.name}", "leave it out"))
                 continue
         value = given.get(info.name, info.default)
-        problem = info.problem(value, f"{where}.{info.name}")
-        if problem is not None:
-            problems.append(problem)
-            continue
-        values[info.name] = info.coerced(value)
+        wrong = info.problems(value, f"{where}.{info.name}")
+        problems += wrong
+        if not wrong:
+            values[info.name] = info.filled(info.coerced(value))
     return values, tuple(problems)
 
 

@@ -149,6 +149,7 @@ ISO_CTS = MethodInfo(
             1.0,
             slider=(0.0, 1.0),
             unit="share of directions",
+            per_leaf=True,
         ),
         EMBEDDINGS,
     ),

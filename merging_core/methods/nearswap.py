@@ -55,6 +55,7 @@ NEARSWAP = MethodInfo(
             maximum=1_000_000.0,
             step=0.0001,
             slider=(0.0, 0.02),
+            per_leaf=True,
         ),
     ),
     searched=(("t", (1e-5, 1e-4, 1e-3, 1e-2)),),

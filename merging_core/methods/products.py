@@ -55,13 +55,11 @@ def coefficients_of_leaves(
     """
 
     def finish(sums: torch.Tensor, weights: torch.Tensor, params: Parameters) -> torch.Tensor:
-        if params.get("angle") == "model":
-            whole = sums[0]
-            for products in sums[1:]:
-                whole = whole + products
-            found = [of_leaf(whole.tolist(), weights.tolist(), params)] * len(sums)
-        else:
-            found = [of_leaf(products, weights.tolist(), params) for products in sums.tolist()]
+        found = [of_leaf(products, weights.tolist(), params) for products in sums.tolist()]
         return torch.tensor(found, dtype=torch.float64).to(torch.float32)
 
-    return LeafStatistic("coefficients", block_gram_partials, finish)
+    return LeafStatistic("coefficients", block_gram_partials, finish, _over_the_model)
+
+
+def _over_the_model(params: Parameters) -> bool:
+    return params.get("angle") == "model"

@@ -25,10 +25,9 @@ def unique_and_shared(vectors: torch.Tensor, weights: torch.Tensor, context: Com
     >>> unique_and_shared(vectors, torch.ones(2), CombineContext(Parameters(epsilon=1e-5))).tolist()
     [3.0, -3.0, 0.0]
     """
-    epsilon = context.params.number("epsilon")
     total = torch.zeros_like(vectors[0])
     changed = torch.zeros_like(total)
-    for index in range(vectors.shape[0]):
+    for index, epsilon in enumerate(context.params.each("epsilon", vectors.shape[0])):
         voice = vectors[index] * weights[index]
         speaks = voice.abs() > epsilon
         total.add_(voice.mul_(speaks))
@@ -45,7 +44,8 @@ def changes(vectors: torch.Tensor, weights: torch.Tensor, params: Parameters) ->
     >>> changes(vectors, torch.ones(2), Parameters(epsilon=1e-5)).tolist()
     [[1, 1], [1, 1]]
     """
-    speaks = (vectors * weights[:, None]).abs() > params.number("epsilon")
+    epsilon = torch.tensor(params.each("epsilon", len(weights)), device=vectors.device)
+    speaks = (vectors * weights[:, None]).abs() > epsilon[:, None]
     several = speaks.sum(dim=0) > 1
     shared = (speaks & several).sum(dim=1)
     return torch.stack([speaks.sum(dim=1) - shared, shared], dim=1)
@@ -74,16 +74,16 @@ def rescaled(vectors: torch.Tensor, weights: torch.Tensor, context: CombineConte
     >>> rescaled(torch.tensor([[4.0, 0.0, 1.0], [2.0, -3.0, 0.0]]), torch.ones(2), context).tolist()
     [3.0, -4.5, 1.5]
     """
-    params = context.params
+    limits, alphas, strengths = (context.params.each(name, len(weights)) for name in ("epsilon", "alpha", "r"))
     found = context.statistics.get("overlap", torch.zeros_like(weights))
-    gains = found.clamp(max=params.number("alpha")) * params.number("r") + 1.0
+    gains = torch.minimum(found, found.new_tensor(alphas)) * found.new_tensor(strengths) + 1.0
     several = torch.zeros_like(vectors[0])
-    for index in range(vectors.shape[0]):
-        several.add_((vectors[index] * weights[index]).abs() > params.number("epsilon"))
+    for index, epsilon in enumerate(limits):
+        several.add_((vectors[index] * weights[index]).abs() > epsilon)
     total = torch.zeros_like(several)
-    for index in range(vectors.shape[0]):
+    for index, epsilon in enumerate(limits):
         voice = vectors[index] * weights[index]
-        voice = voice.mul_(voice.abs() > params.number("epsilon"))
+        voice = voice.mul_(voice.abs() > epsilon)
         total.add_(torch.where(several > 1.0, voice, voice * gains[index]))
     return total.div_(several.clamp_(min=1.0)).add_(0.0)
 
@@ -118,6 +118,8 @@ _EPSILON = ParameterInfo(
     maximum=1_000_000.0,
     step=0.00001,
     slider=(0.0, 0.001),
+    per_model=True,
+    per_leaf=True,
 )
 
 _SOURCE = Source(
@@ -173,6 +175,8 @@ RAM_PLUS = MethodInfo(
             minimum=0.0,
             maximum=100.0,
             slider=(0.0, 1.0),
+            per_model=True,
+            per_leaf=True,
         ),
         ParameterInfo(
             name="alpha",
@@ -183,6 +187,8 @@ RAM_PLUS = MethodInfo(
             minimum=0.0,
             maximum=1_000_000.0,
             slider=(0.0, 2.0),
+            per_model=True,
+            per_leaf=True,
         ),
         _EPSILON,
         ParameterInfo(

@@ -104,6 +104,7 @@ SCE = MethodInfo(
             minimum_excluded=True,
             slider=(0.01, 1.0),
             unit="fraction kept",
+            per_leaf=True,
         ),
         ParameterInfo(
             name="weigh_by",

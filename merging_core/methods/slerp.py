@@ -73,6 +73,7 @@ SLERP = MethodInfo(
             1.0,
             slider=(0.0, 1.0),
             unit="share of the arc",
+            per_leaf=True,
         ),
         ParameterInfo(
             "angle",

@@ -193,6 +193,7 @@ KARCHER = MethodInfo(
             1.0,
             slider=(0.0, 0.01),
             unit="radians",
+            per_leaf=True,
         ),
     ),
 )

@@ -28,6 +28,9 @@ method combines the θₜ themselves; with a base, its result − θ₀ is what 
 
 *Here* says what is otherwise than in the source. [Agreement](agreement.md) compares the methods number by number with
 mergekit's and FusionBench's.
+
+*Per model* says which numbers an expert may override, *per leaf* which may be another number in each leaf
+([recipe.md](recipe.md#numbers-that-differ-between-leaves)); weights and λ always may.
 """
 
 
@@ -84,7 +87,7 @@ def _table(infos: Sequence[Description]) -> str:
 def _entry(info: Description, result: str = "") -> str:
     lines = [f"### {info.title} (`{info.name}`)", "", info.summary, "", f"    {info.formula}", ""]
     if info.parameters:
-        head = ("parameter", "values", "default", "per model", "meaning")
+        head = ("parameter", "values", "default", "per model", "per leaf", "meaning")
         lines.append(_rows(head, [_parameter(parameter) for parameter in info.parameters]))
     source = info.source
     place = f", {source.place}" if source.place else ""
@@ -109,7 +112,8 @@ def _parameter(info: ParameterInfo) -> tuple[str, ...]:
     if info.kind == "switch":
         default = default.lower()
     only = f" Only when `{info.only_when[0]}` is `{info.only_when[1]}`." if info.only_when else ""
-    return f"`{info.name}`", values, default, "yes" if info.per_model else "no", info.help + only
+    per_model, per_leaf = ("yes" if may else "no" for may in (info.per_model, info.per_leaf))
+    return f"`{info.name}`", values, default, per_model, per_leaf, info.help + only
 
 
 def _models(models: tuple[int, int | None]) -> str:

@@ -216,6 +216,7 @@ EMA = _row(
             "How much of the average is kept at each checkpoint; 0 is the last checkpoint alone.",
             0.0,
             1.0,
+            per_leaf=True,
         ),
         ParameterInfo(
             "start_at",

@@ -146,6 +146,7 @@ WUDI = MethodInfo(
             minimum_excluded=True,
             step=0.00001,
             slider=(0.00001, 0.001),
+            per_leaf=True,
             only_when=("solver", "adam"),
             later=True,
         ),

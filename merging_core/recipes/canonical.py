@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 
 from merging_core.errors import Problem, RecipeError
 from merging_core.masks.registry import mask
-from merging_core.methods.info import ParameterInfo, Parameters
+from merging_core.methods.info import ParameterInfo, Parameters, ParameterValue
 from merging_core.methods.registry import method
+from merging_core.methods.varying import Varying, over, plainest, varying_as_json
 from merging_core.recipes.recipe import ModelEntry, Recipe
 
 __all__ = ["canonical", "recipe_hash"]
@@ -21,8 +23,9 @@ def canonical(recipe: Recipe, pins: Mapping[str, str]) -> str:
     """Return the canonical JSON of a recipe: two recipes that give the same weights by their settings have one text.
 
     Defaults are filled in, references pinned by `pins` (reference → pinned reference), keys sorted, numbers short
-    (`1`, not `1.0`), text in ASCII. Left out is what cannot matter: the seed of a merge without randomness, what a
-    model overrides with the value that it would have anyway, and the default of a parameter that a method got later.
+    (`1`, not `1.0`; a list of equal numbers is one number), text in ASCII. Left out is what cannot matter: the seed of
+    a merge without randomness, what a model overrides with the value that it would have anyway, and the default of a
+    parameter that a method got later.
 
     Raises RecipeError naming every reference that `pins` lacks.
 
@@ -37,6 +40,7 @@ def canonical(recipe: Recipe, pins: Mapping[str, str]) -> str:
     if missing:
         fix = "open the checkpoint first"
         raise RecipeError(*(Problem("every reference is pinned", str(ref), where, fix) for where, ref in missing))
+    recipe = _plain(recipe)
     content = recipe.as_json()
     content["base"] = pins[recipe.base] if recipe.base is not None else None
     common = Parameters({**recipe.mask.params, **recipe.method.params})
@@ -58,6 +62,26 @@ def recipe_hash(recipe: Recipe, pins: Mapping[str, str]) -> str:
     return hashlib.sha256(canonical(recipe, pins).encode()).hexdigest()
 
 
+def _plain(recipe: Recipe) -> Recipe:
+    """Return the recipe with every varying number in its one form: a list of equal numbers is that number."""
+
+    def plain(params: Parameters) -> Parameters:
+        values: dict[str, ParameterValue] = {
+            name: plainest(value) if isinstance(value, Varying) else value for name, value in params.items()
+        }
+        return Parameters(values)
+
+    return replace(
+        recipe,
+        models=tuple(
+            replace(entry, weight=plainest(entry.weight), params=plain(entry.params)) for entry in recipe.models
+        ),
+        mask=replace(recipe.mask, params=plain(recipe.mask.params)),
+        method=replace(recipe.method, params=plain(recipe.method.params)),
+        lambda_=plainest(recipe.lambda_),
+    )
+
+
 def _known_from_the_start(infos: tuple[ParameterInfo, ...], given: Parameters) -> Parameters:
     """Return the parameters without those that came later and have their default."""
     later = {info.name: info.default for info in infos if info.later}
@@ -65,8 +89,13 @@ def _known_from_the_start(infos: tuple[ParameterInfo, ...], given: Parameters) -
 
 
 def _entry(entry: ModelEntry, pins: Mapping[str, str], common: Parameters) -> dict[str, object]:
-    own = {name: value for name, value in entry.params.items() if common.get(name) != value}
-    return {"ref": pins[entry.ref], "weight": entry.weight, "params": Parameters(own).as_json()}
+    own = {name: _own(value, common, name) for name, value in entry.params.items()}
+    own = {name: value for name, value in own.items() if common.get(name) != value}
+    return {"ref": pins[entry.ref], "weight": varying_as_json(entry.weight), "params": Parameters(own).as_json()}
+
+
+def _own(value: ParameterValue, common: Parameters, name: str) -> ParameterValue:
+    return plainest(over(value, common.varying(name))) if isinstance(value, Varying) else value
 
 
 def _text(value: object) -> str:

@@ -14,8 +14,10 @@ from merging_core.masks.registry import mask
 from merging_core.methods.contract import MethodInfo
 from merging_core.methods.info import Parameters, ParameterValue
 from merging_core.methods.registry import method
+from merging_core.methods.varying import Number, Varying
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import LayerScalingSpec, MethodSpec, ModelEntry, Recipe
+from merging_core.recipes.rules import weights_problems
 from merging_core.scaling.registry import scaling
 
 __all__ = [
@@ -32,7 +34,7 @@ __all__ = [
 ]
 
 
-def with_weight(recipe: Recipe, index: int, weight: float) -> Recipe:
+def with_weight(recipe: Recipe, index: int, weight: Number) -> Recipe:
     """Give one model another weight."""
     return _checked(replace(recipe, models=_entries(recipe, index, weight=weight)))
 
@@ -92,7 +94,7 @@ def with_layer_scaling(recipe: Recipe, kind: str, **params: ParameterValue) -> R
     return _checked(replace(recipe, layer_scaling=LayerScalingSpec(info.name, Parameters(params))))
 
 
-def with_lambda(recipe: Recipe, value: float) -> Recipe:
+def with_lambda(recipe: Recipe, value: Number) -> Recipe:
     """Choose λ."""
     return _checked(replace(recipe, lambda_=value))
 
@@ -116,13 +118,20 @@ def _with_models(recipe: Recipe, refs: Sequence[str]) -> Recipe:
     return replace(recipe, models=entries)
 
 
-def _taken(weights: tuple[float, ...], info: MethodInfo, params: Parameters) -> tuple[float, ...]:
+def _taken(weights: tuple[Number, ...], info: MethodInfo, params: Parameters) -> tuple[Number, ...]:
     """Return the weights that a method takes in place of these; all 1 where they would still not go together."""
     if info.weights == "none":
         return (1.0,) * len(weights)
-    found = weights if info.weights == "any" else tuple(max(0.0, weight) for weight in weights)
-    fit = info.weights_problem is None or info.weights_problem(found, params) is None
-    return found if fit else (1.0,) * len(weights)
+    found = weights if info.weights == "any" else tuple(_not_negative(weight) for weight in weights)
+    return (1.0,) * len(weights) if weights_problems(info, found, params, "models") else found
+
+
+def _not_negative(weight: Number) -> Number:
+    if not isinstance(weight, Varying):
+        return max(0.0, weight)
+    return Varying(
+        tuple(replace(case, points=tuple(max(0.0, point) for point in case.points)) for case in weight.cases)
+    )
 
 
 def _checked(recipe: Recipe) -> Recipe:
@@ -130,7 +139,7 @@ def _checked(recipe: Recipe) -> Recipe:
 
 
 def _entries(
-    recipe: Recipe, index: int, *, weight: float | None = None, params: Parameters | None = None
+    recipe: Recipe, index: int, *, weight: Number | None = None, params: Parameters | None = None
 ) -> tuple[ModelEntry, ...]:
     entries = list(recipe.models)
     entry = entries[index]
@@ -144,11 +153,17 @@ def _kept(recipe: Recipe, info: MethodInfo, free: MaskSpec) -> tuple[ModelEntry,
     readers = (*info.parameters, *mask(free.kind).parameters)
     names = {parameter.name for parameter in readers if parameter.per_model}
     weights = _taken(tuple(entry.weight for entry in recipe.models), info, info.defaults())
+    # Over the whole model a mask has one number for all leaves.
+    whole = (info.defaults() if info.owned_mask else free.params).get("scope") == "model"
+
+    def kept(name: str, value: ParameterValue) -> bool:
+        return name in names and not (whole and isinstance(value, Varying))
+
     return tuple(
         replace(
             entry,
             weight=weight,
-            params=Parameters({name: entry.params[name] for name in entry.params if name in names}),
+            params=Parameters({name: value for name, value in entry.params.items() if kept(name, value)}),
         )
         for entry, weight in zip(recipe.models, weights, strict=True)
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from merging_core.masks.registry import mask
 from merging_core.methods.info import Description, Parameters, ParameterValue, shown
 from merging_core.methods.registry import method
+from merging_core.methods.varying import Varying
 from merging_core.recipes.recipe import LayerScalingSpec, ModelEntry, Recipe
 from merging_core.scaling.registry import scaling
 
@@ -58,7 +59,7 @@ def _models(a: Sequence[ModelEntry], b: Sequence[ModelEntry], name: Callable[[st
         if _pin(old.ref) != _pin(new.ref):
             phrases.append(f"{name(ref)} in another version")
         if old.weight != new.weight:
-            phrases.append(f"{name(ref)} {_number(old.weight)} → {_number(new.weight)}")
+            phrases.append(f"{name(ref)} {_value(old.weight)} → {_value(new.weight)}")
         for key in sorted({*old.params, *new.params}):
             if old.params.get(key) != new.params.get(key):
                 phrases.append(f"{name(ref)}: {_changed(key, old.params.get(key), new.params.get(key))}")
@@ -90,7 +91,7 @@ def _scaling(a: Recipe, b: Recipe) -> list[str]:
 
 
 def _rest(a: Recipe, b: Recipe) -> list[str]:
-    phrases = [f"λ {_number(a.lambda_)} → {_number(b.lambda_)}"] if a.lambda_ != b.lambda_ else []
+    phrases = [f"λ {_value(a.lambda_)} → {_value(b.lambda_)}"] if a.lambda_ != b.lambda_ else []
     drawn = any(method(one.method.name).stochastic or mask(one.mask.kind).stochastic for one in (a, b))
     if drawn and a.seed != b.seed:
         phrases.append(f"seed {a.seed} → {b.seed}")
@@ -132,6 +133,8 @@ def _changed(title: str, old: ParameterValue | None, new: ParameterValue | None)
 def _value(value: ParameterValue | None) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, Varying):
+        return f"({value.told(_number)})"
     if isinstance(value, int | float):
         return _number(value)
     if isinstance(value, tuple):

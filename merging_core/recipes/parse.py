@@ -20,6 +20,7 @@ from merging_core.methods.info import (
     shown,
 )
 from merging_core.methods.registry import method, methods
+from merging_core.methods.varying import Number, numbers_of
 from merging_core.recipes.migrate import migrate
 from merging_core.recipes.recipe import (
     DTYPE,
@@ -67,7 +68,7 @@ def parse_recipe(given: object) -> Recipe:
     scaling_info, scaling_spec = _layer_scaling(mapping, problems)
     entries = _models(mapping, method_info, mask_info, problems)
     default_lambda = method_info.default_lambda if method_info else 1.0
-    scale = _value(mapping, lambda_parameter(default_lambda), problems)
+    scale = _number(mapping.get("lambda", default_lambda), lambda_parameter(default_lambda), "lambda", problems)
     dtype = _value(mapping, DTYPE, problems)
     seed = _value(mapping, SEED, problems)
     if method_info and mask_info and scaling_info:
@@ -76,7 +77,7 @@ def parse_recipe(given: object) -> Recipe:
             base=base,
             models=tuple(entry for entry in entries if entry is not None),
             method=method_spec,
-            lambda_=float(cast(float, scale)),
+            lambda_=scale,
             mask=mask_spec,
             layer_scaling=scaling_spec,
             dtype=str(dtype),
@@ -118,6 +119,13 @@ def _value(mapping: Mapping[str, object], info: ParameterInfo, problems: list[Pr
         return info.coerced(value)
     problems.append(problem)
     return info.default
+
+
+def _number(given: object, info: ParameterInfo, where: str, problems: list[Problem]) -> Number:
+    """Read a number that may vary; the default where it cannot be read, and in the leaves that no case takes."""
+    wrong = info.problems(given, where)
+    problems += wrong
+    return cast(Number, info.default if wrong else info.filled(info.coerced(given)))
 
 
 def _section(mapping: Mapping[str, object], key: str, default: object, problems: list[Problem]) -> dict[str, object]:
@@ -252,16 +260,13 @@ def _entry(
     return None if ref is None else ModelEntry(ref, weight, params)
 
 
-def _weight(given: object, where: str, problems: list[Problem]) -> float:
-    problem = WEIGHT.problem(given, where)
-    if problem is None:
-        weight = float(cast(float, WEIGHT.coerced(given)))
-        if weight == 0.0 or abs(weight) >= _SMALLEST_WEIGHT:
-            return weight
+def _weight(given: object, where: str, problems: list[Problem]) -> Number:
+    weight = _number(given, WEIGHT, where, problems)
+    tiny = [number for number in numbers_of(weight) if number != 0.0 and abs(number) < _SMALLEST_WEIGHT]
+    if tiny:
         must = f"a weight is 0 or at least {_SMALLEST_WEIGHT:g} in size"
-        problem = Problem(must, shown(given), where, "use 0 to leave the model out")
-    problems.append(problem)
-    return 1.0
+        problems.append(Problem(must, shown(tiny[0]), where, "use 0 to leave the model out"))
+    return weight
 
 
 def _overrides(
@@ -281,9 +286,8 @@ def _overrides(
             must = "only parameters that may differ between models stand here"
             problems.append(Problem(must, shown(name, quoted=False), place, fix))
             continue
-        problem = infos[name].problem(value, place)
-        if problem is not None:
-            problems.append(problem)
-        else:
+        wrong = infos[name].problems(value, place)
+        problems += wrong
+        if not wrong:
             values[name] = infos[name].coerced(value)
     return Parameters(values)

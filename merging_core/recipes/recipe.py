@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from merging_core.masks.info import MaskSpec
 from merging_core.methods.info import ParameterInfo, Parameters
+from merging_core.methods.varying import Number, varying_as_json
 from merging_core.scaling.info import LayerScalingSpec
 
 __all__ = [
@@ -31,7 +32,15 @@ RESERVED = ("slices", "tokenizer", "tensors", "before", "after")
 """Names that later versions will use."""
 
 WEIGHT = ParameterInfo(
-    "weight", "Weight", "number", 1.0, "How much of this expert goes into the merge.", -1e6, 1e6, slider=(-1.0, 2.0)
+    "weight",
+    "Weight",
+    "number",
+    1.0,
+    "How much of this expert goes into the merge.",
+    -1e6,
+    1e6,
+    slider=(-1.0, 2.0),
+    per_leaf=True,
 )
 SEED = ParameterInfo(
     "seed", "Seed", "integer", 0, "Names the coins of random masks; the same seed gives the same merge.", 0, 2**53 - 1
@@ -53,7 +62,15 @@ def lambda_parameter(default: float) -> ParameterInfo:
     0.3
     """
     return ParameterInfo(
-        "lambda", "λ", "number", default, "Scales the whole merged vector.", -100.0, 100.0, slider=(0.0, 1.5)
+        "lambda",
+        "λ",
+        "number",
+        default,
+        "Scales the whole merged vector.",
+        -100.0,
+        100.0,
+        slider=(0.0, 1.5),
+        per_leaf=True,
     )
 
 
@@ -62,12 +79,12 @@ class ModelEntry:
     """One expert: where it is, how much of it, and what it overrides of the mask or the method."""
 
     ref: str
-    weight: float = 1.0
+    weight: Number = 1.0
     params: Parameters = field(default_factory=Parameters)
 
     def as_json(self) -> dict[str, object]:
         """Return the form that a recipe holds; `params` only where there are any."""
-        entry: dict[str, object] = {"ref": self.ref, "weight": self.weight}
+        entry: dict[str, object] = {"ref": self.ref, "weight": varying_as_json(self.weight)}
         return {**entry, "params": self.params.as_json()} if self.params else entry
 
 
@@ -87,13 +104,14 @@ class MethodSpec:
 class Recipe:
     """A merge in words and numbers, with every default filled in.
 
+    Weights, λ and those parameters that are `per_leaf` are one number or a `Varying` one.
     `lambda_` is the recipe's `lambda`, which Python keeps for itself.
     """
 
     base: str | None
     models: tuple[ModelEntry, ...]
     method: MethodSpec
-    lambda_: float
+    lambda_: Number
     mask: MaskSpec = MaskSpec()
     layer_scaling: LayerScalingSpec = LayerScalingSpec()
     dtype: str = "float32"
@@ -109,7 +127,7 @@ class Recipe:
             "mask": self.mask.as_json(),
             "method": self.method.as_json(),
             "layer_scaling": self.layer_scaling.as_json(),
-            "lambda": self.lambda_,
+            "lambda": varying_as_json(self.lambda_),
             "dtype": self.dtype,
             "seed": self.seed,
         }

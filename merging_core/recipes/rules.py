@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from merging_core.errors import Problem
 from merging_core.masks.info import MaskInfo
+from merging_core.masks.registry import mask
 from merging_core.methods.contract import MethodInfo
+from merging_core.methods.info import Parameters
+from merging_core.methods.varying import Number, Varying, numbers_of
 from merging_core.recipes.recipe import Recipe
 from merging_core.scaling.info import ScalingInfo
 
-__all__ = ["rules"]
+__all__ = ["rules", "weights_problems"]
 
 
 def rules(
@@ -40,13 +45,40 @@ def rules(
     readable = len(recipe.models) == listed > 0
     wrong = _weight_rules(recipe, method_info) if readable else []
     problems += wrong
-    if method_info.weights_problem is not None and readable and not wrong and not counted:
-        weights = tuple(entry.weight for entry in recipe.models)
-        broken = method_info.weights_problem(weights, recipe.method.params)
-        if broken is not None:
-            must, fix = broken
-            problems.append(Problem(must, ", ".join(f"{weight:g}" for weight in weights[:8]), "models", fix))
+    problems += _varying_rules(recipe, method_info, mask_info)
+    if readable and not wrong and not counted:
+        problems += weights_problems(
+            method_info, [entry.weight for entry in recipe.models], recipe.method.params, "models"
+        )
     return problems
+
+
+def weights_problems(info: MethodInfo, weights: Sequence[Number], params: Parameters, where: str) -> list[Problem]:
+    """Say why weights do not go together beside a method, if they do not; weights that vary are the plan's to judge."""
+    numbers = tuple(weight for weight in weights if not isinstance(weight, Varying))
+    if info.weights_problem is None or len(numbers) != len(weights):
+        return []
+    broken = info.weights_problem(numbers, params)
+    if broken is None:
+        return []
+    must, fix = broken
+    return [Problem(must, ", ".join(f"{weight:g}" for weight in numbers[:8]), where, fix)]
+
+
+def _varying_rules(recipe: Recipe, method_info: MethodInfo, mask_info: MaskInfo) -> list[Problem]:
+    """Say which numbers of a mask vary although it looks at the whole model at once."""
+    names = [parameter.name for parameter in mask(method_info.owned_mask or mask_info.name).parameters]
+    common, where = (recipe.method.params, "method.params") if method_info.owned_mask else (recipe.mask.params, "mask")
+    if common.get("scope") != "model":
+        return []
+    places = [(where, common), *((f"models[{at}].params", entry.params) for at, entry in enumerate(recipe.models))]
+    must = "a mask over the whole model has one {} for all leaves"
+    return [
+        Problem(must.format(name), f"{params[name]}", f"{place}.{name}", "set scope to leaf")
+        for place, params in places
+        for name in names
+        if isinstance(params.get(name), Varying)
+    ]
 
 
 def _how_many(title: str, models: tuple[int, int | None], listed: int) -> list[Problem]:
@@ -66,7 +98,7 @@ def _weight_rules(recipe: Recipe, method_info: MethodInfo) -> list[Problem]:
         where = f"models[{index}].weight"
         if method_info.weights == "none" and entry.weight != 1.0:
             problems.append(Problem(f"{title} has no weights", f"{entry.weight:g}", where, "leave weight out"))
-        if method_info.weights == "not negative" and entry.weight < 0.0:
+        if method_info.weights == "not negative" and min(numbers_of(entry.weight)) < 0.0:
             must, fix = f"the weights of {title} are 0 or more", "use 0 to leave the model out"
             problems.append(Problem(must, f"{entry.weight:g}", where, fix))
     return problems

@@ -36,17 +36,17 @@ def engine(catalog: Catalog) -> Iterator[LiveEngine]:
 def test_only_what_is_downstream_of_a_change_is_computed_again(
     made: Family, engine: LiveEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from merging_core.engines import live
+    from merging_core.engines import live, masked
 
     calls: list[str] = []
-    for name in ("mask_flat", "combine_flat", "finish_flat"):
-        original = getattr(live, name)
+    for module, name in ((masked, "mask_flat"), (live, "combine_flat"), (live, "finish_flat")):
+        original = getattr(module, name)
 
         def counted(*args: object, name: str = name, original: object = original) -> object:
             calls.append(name.removesuffix("_flat"))
             return original(*args)  # type: ignore[operator]
 
-        monkeypatch.setattr(live, name, counted)
+        monkeypatch.setattr(module, name, counted)
     steps = [
         (made.recipe("ties"), ["mask"] * 3 + ["combine", "finish"]),
         (made.recipe("ties", **{"lambda": 0.7}), ["finish"]),
@@ -68,12 +68,12 @@ def test_one_experts_density_masks_that_expert_alone(
 ) -> None:
     from dataclasses import replace
 
-    from merging_core.engines import live
+    from merging_core.engines import masked
 
     recipe = made.recipe("ties")
     engine.merge(recipe)
-    original, calls = live.mask_flat, []
-    monkeypatch.setattr(live, "mask_flat", lambda *args: calls.append(1) or original(*args))
+    original, calls = masked.mask_flat, []
+    monkeypatch.setattr(masked, "mask_flat", lambda *args: calls.append(1) or original(*args))
     models = (replace(recipe.models[0], params=Parameters(density=0.5)), *recipe.models[1:])
     engine.merge(replace(recipe, models=models))
     assert len(calls) == 1
