@@ -10,8 +10,11 @@ export function createHistoryPanel({ server, notice, open, pinChanged, save }) {
   const menu = createMenu({ rename, save: (row) => save(row.state, row.name), remove });
   const element = h("section", { class: "panel history", "aria-label": "History" },
     h("header", {}, h("h2", {}, "History"), h("span", { class: "stage" }, "validation, all examples"), words), strip, menu.element);
+  let told = [];
   let rows = [];
   let current = null;
+  let wish = null;
+  let pinning = Promise.resolve();
 
   const pinned = () => rows.find((row) => row.pinned)?.hash ?? null;
 
@@ -32,17 +35,31 @@ export function createHistoryPanel({ server, notice, open, pinChanged, save }) {
       h("button", { type: "button", class: "pin", "data-hash": row.hash, "aria-pressed": String(row.pinned), "aria-label": row.pinned ? "unpin this merge" : "pin this merge to compare with it", title: "pin to compare; a pinned merge is kept in the library", onclick: () => togglePin(row) }, row.pinned ? "◆" : "◇"));
   }
 
-  async function togglePin(row) {
-    const hash = row.pinned ? null : row.hash;
-    const before = rows;
-    rows = rows.map((one) => ({ ...one, pinned: one.hash === hash }));
-    draw();
+  // A pinned merge is first kept in the library, which takes a while: until then answers that do not know of the pin yet do not
+  // take it away, and of several that wait the newest is asked for.
+  function togglePin(row) {
+    const mine = { hash: row.pinned ? null : row.hash };
+    wish = mine;
+    repin();
+    pinning = pinning.then(() => wish === mine && pin(mine));
+  }
+
+  async function pin(mine) {
+    const done = await change(() => server.pin_merge(mine.hash ? { hash: mine.hash } : {}));
+    if (wish !== mine) return;
+    wish = null;
+    if (!done) repin();
+  }
+
+  function repin() {
+    hear(told);
     pinChanged();
-    update();
-    if (await change(() => server.pin_merge(hash ? { hash } : {}))) return;
-    rows = before;
+  }
+
+  function hear(next) {
+    told = next;
+    rows = wish ? told.map((one) => ({ ...one, pinned: one.hash === wish.hash })) : told;
     draw();
-    pinChanged();
     update();
   }
 
@@ -60,9 +77,7 @@ export function createHistoryPanel({ server, notice, open, pinChanged, save }) {
   async function change(ask) {
     const answer = await attempt(notice, ask);
     if (!answer) return false;
-    rows = answer.history;
-    draw();
-    update();
+    hear(answer.history);
     return true;
   }
 
@@ -84,10 +99,8 @@ export function createHistoryPanel({ server, notice, open, pinChanged, save }) {
   }
 
   function show(next, hash) {
-    rows = next ?? rows;
     current = hash ?? current;
-    draw();
-    update();
+    hear(next ?? told);
   }
 
   draw();

@@ -1,4 +1,4 @@
-"""The live loop of the page, asked and answered by hand."""
+"""The live loop of the page, and the pin that it reports, asked and answered by hand."""
 
 from __future__ import annotations
 
@@ -95,3 +95,42 @@ def test_what_was_lost_is_asked_again_once(shared: Page) -> None:
     assert seen["lost"] == [1]
     assert seen["drawn"] == ["preview 1", "preview 1", "path 1", "layers 1", "settle 1"]
     assert seen["busy"][-1] is False
+
+
+_PINS = """async () => {
+  const base = document.querySelector('link[href$="studio.css"]').href.replace("studio.css", "");
+  const { createHistoryPanel } = await import(base + "history.js");
+  const row = (hash, pinned) => ({
+    hash, pinned, name: "", label: hash, when: "2026-01-01T00:00:00Z", average: 0.5, interval: [0.4, 0.6], tasks: [],
+    state: { family: hash },
+  });
+  const history = (pin) => ["a", "b"].map((hash) => row(hash, hash === pin));
+  const asked = [];
+  const server = { pin_merge: ({ hash = null }) => new Promise((answer) => asked.push({ hash, answer })) };
+  const nothing = () => {};
+  const notice = { problems: nothing };
+  const panel = createHistoryPanel({ server, notice, open: nothing, pinChanged: nothing, save: nothing });
+  const seen = [];
+  const then = async (act) => {
+    act();
+    await new Promise((done) => setTimeout(done));
+    seen.push(panel.pinned());
+  };
+  const press = (hash) => panel.element.querySelector(`.pin[data-hash=${hash}]`).click();
+  const answer = (place, pin) => asked[place].answer({ ok: true, history: history(pin) });
+  panel.show(history(null), "b");
+  await then(() => press("a"));
+  await then(() => panel.show(history(null), "b"));
+  await then(() => press("b"));
+  await then(() => answer(0, "a"));
+  await then(() => answer(1, "b"));
+  await then(() => press("b"));
+  await then(() => asked[2].answer({ ok: false, problems: [] }));
+  return { seen, asked: asked.map((one) => one.hash) };
+}"""
+
+
+def test_a_pin_stays_while_it_is_kept_the_newest_wins_and_a_refused_one_is_taken_back(shared: Page) -> None:
+    found = shared.evaluate(_PINS)
+    assert found["seen"] == ["a", "a", "b", "b", "b", None, "b"]
+    assert found["asked"] == ["a", "b", None]
