@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
+    # A run that is told to end ends like one that is interrupted: its server and its browser go with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     flags = [
         "--no-sandbox",
         "--disable-gpu",
