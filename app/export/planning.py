@@ -28,6 +28,7 @@ from merging_core.engines import Plan, make_plan
 from merging_core.engines.pricing import amount
 from merging_core.errors import PlanError, Problem
 from merging_core.export import forms, in_words, pinned
+from merging_core.hub.data_ref import data_ref
 from merging_core.recipes.resolving import references
 
 __all__ = ["Planner"]
@@ -130,6 +131,7 @@ class Planner:
             "name": name_of(plan),
             "shard_bytes": shard_bytes,
             "results": [*([{"numbers": numbers, "note": ""}] if numbers else []), *([score] if score else [])],
+            "data": data_of(family),
             "charts": self._charts(state, family, numbers, cancelled),
         }
 
@@ -161,6 +163,24 @@ class Planner:
             },
             *charts,
         ]
+
+
+def data_of(family: Family) -> dict[str, dict[str, str | None]]:
+    """Return what each task of a family was measured on, as the fields of `merging_core.export.TaskData`.
+
+    A data set of the Hub has its name and commit; whatever else it is has a name that is none there.
+    """
+    specs = {spec.name: spec for spec in family.specs}
+    found: dict[str, dict[str, str | None]] = {}
+    for task in family.tasks:
+        spec = specs.get(task)
+        kind = "text-classification" if spec is not None and spec.kind == "texts" else "image-classification"
+        if spec is not None and spec.source.startswith("hub:"):
+            ref = data_ref(spec.source)
+            found[task] = {"kind": kind, "name": ref.path, "config": spec.config, "revision": ref.commit}
+        else:
+            found[task] = {"kind": kind, "name": "unpublished" if spec is not None else task.replace("/", "-")}
+    return found
 
 
 def name_of(plan: Plan) -> str:

@@ -61,7 +61,7 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
         catalog,
         folder / RESULT,
         shard_bytes=payload["shard_bytes"],
-        results=[Results.of(found["numbers"], found["note"]) for found in payload["results"]],
+        results=[Results.of(found["numbers"], found["note"], payload["data"]) for found in payload["results"]],
         pictures=pictures,
         progress=progress,
         cancelled=reporter.cancelled,

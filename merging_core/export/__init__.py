@@ -8,6 +8,7 @@ from merging_core.export.forms import Forms as Forms
 from merging_core.export.forms import forms as forms
 from merging_core.export.forms import pinned as pinned
 from merging_core.export.results import Results as Results
+from merging_core.export.results import TaskData as TaskData
 from merging_core.export.results import TaskResult as TaskResult
 from merging_core.export.words import in_words as in_words
 
@@ -16,6 +17,7 @@ __all__ = [
     "Forms",
     "Picture",
     "Results",
+    "TaskData",
     "TaskResult",
     "export_checkpoint",
     "forms",

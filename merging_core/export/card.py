@@ -20,6 +20,7 @@ from merging_core.evaluation.percent import percent
 from merging_core.export.forms import command_line, forms, pinned
 from merging_core.export.licences import common_licence, licence_of
 from merging_core.export.markdown import code_block, inert, table
+from merging_core.export.model_index import model_index
 from merging_core.export.results import Results, TaskResult
 from merging_core.export.words import in_words
 
@@ -68,10 +69,10 @@ def model_card(
     licence in the card beside it. Raises CheckpointError where a file changed since the plan.
     """
     licences = [licence_of(checkpoint) for checkpoint in plan.survey.checkpoints]
-    front = yaml.safe_dump(_front_matter(plan, licences), sort_keys=False, allow_unicode=True, width=120)
+    front = yaml.safe_dump(_front_matter(plan, licences, results), sort_keys=False, allow_unicode=True, width=120)
     sections = [
         f"---\n{front}---",
-        f"# {inert(plan.stages.method.title)} of {len(plan.survey.experts)} models",
+        f"# {inert(_title(plan))}",
         in_words(plan.recipe, inert),
         f"Made with Basin {__version__}, by its streaming engine.",
         *_result_sections(results),
@@ -91,18 +92,24 @@ def model_card(
     return "\n\n".join(sections) + "\n"
 
 
-def _front_matter(plan: Plan, licences: list[str | None]) -> dict[str, Any]:
+def _title(plan: Plan) -> str:
+    return f"{plan.stages.method.title} of {len(plan.survey.experts)} models"
+
+
+def _front_matter(plan: Plan, licences: list[str | None], results: Sequence[Results]) -> dict[str, Any]:
     refs = [checkpoint.ref for checkpoint in plan.survey.checkpoints]
     parents = list(dict.fromkeys(ref.path for ref in refs if ref.scheme == "hub"))
     licence = common_licence(licences)
     told = {} if licence is None else {"license": licence}
     if licence == "other":
         told["license_name"] = "several-see-lineage"
+    index = model_index(_title(plan), results)
     return {
         **told,
         "library_name": "transformers" if _transformers_class(plan) else "safetensors",
         **({"base_model": parents, "base_model_relation": "merge"} if parents else {}),
         "tags": ["merge", "model-merging", "basin", plan.recipe.method.name],
+        **({"metrics": ["accuracy"], "model-index": index} if index else {}),
     }
 
 

@@ -6,9 +6,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Results", "TaskResult"]
+__all__ = ["Results", "TaskData", "TaskResult"]
 
 Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """What a task is and what data it was measured on, as the Hub names both."""
+
+    kind: str
+    """Such as `image-classification`."""
+    name: str
+    """`owner/name` of a data set of the Hub; a name without an owner is none there."""
+    config: str | None = None
+    revision: str | None = None
+    """The commit."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +33,8 @@ class TaskResult:
     interval: Interval
     n: int
     expert: float | None = None
+    data: TaskData | None = None
+    """None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +55,12 @@ class Results:
     """A sentence about how the numbers came about."""
 
     @classmethod
-    def of(cls, report: Mapping[str, Any], note: str = "") -> Results:
+    def of(
+        cls, report: Mapping[str, Any], note: str = "", data: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> Results:
         """Read the plain values of a report (`Report.as_json`), with experts where `references` name them.
+
+        `data`: by the name of a task, the fields of its `TaskData`.
 
         >>> row = {"title": "Digits", "accuracy": 0.5, "interval": [0.4, 0.6], "n": 90}
         >>> average = {"accuracy": 0.5, "interval": [0.4, 0.6]}
@@ -49,7 +68,10 @@ class Results:
         >>> Results.of({**report, "transductive": False, "normalised": None}).average.n
         90
         """
-        tasks = tuple(_row(task, str(task["title"]), int(task["n"])) for task in report["tasks"])
+        known = {name: TaskData(**fields) for name, fields in (data or {}).items()}
+        tasks = tuple(
+            _row(task, str(task["title"]), int(task["n"]), known.get(task.get("task"))) for task in report["tasks"]
+        )
         normalised = report.get("normalised")
         return cls(
             split=str(report["split"]),
@@ -63,9 +85,9 @@ class Results:
         )
 
 
-def _row(found: Mapping[str, Any], title: str, n: int) -> TaskResult:
+def _row(found: Mapping[str, Any], title: str, n: int, data: TaskData | None = None) -> TaskResult:
     references = found.get("references") or {}
-    return TaskResult(title, float(found["accuracy"]), _interval(found["interval"]), n, references.get("expert"))
+    return TaskResult(title, float(found["accuracy"]), _interval(found["interval"]), n, references.get("expert"), data)
 
 
 def _interval(ends: Any) -> Interval:

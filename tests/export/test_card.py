@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from huggingface_hub import ModelCard
 from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
@@ -16,9 +17,10 @@ from safetensors.torch import save_file
 from merging_core.checkpoints import Catalog, open_checkpoint, parse_ref
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import make_plan
-from merging_core.export import Results, TaskResult, model_card
-from merging_core.export.licences import common_licence, licence_of
+from merging_core.export import Results, TaskData, TaskResult, model_card
+from merging_core.export.licences import common_licence, licence_of, with_licence
 from merging_core.export.markdown import code_block, inert
+from merging_core.export.model_index import model_index
 from merging_core.recipes import parse_recipe
 
 HOSTILE = "<img src=x onerror=alert(1)>|`[x](javascript:alert(1))` ## ![b](http://x.test)"
@@ -136,3 +138,54 @@ def test_results_say_what_they_are() -> None:
     assert "| Digits | 81.3 | 70.0 – 90.0 | 400 | 90.0 |" in card
     assert "Normalised (merged ÷ expert): 0.900 (0.800 – 1.000)." in card
     assert "**Transductive:**" in card and "**Partial:**" in card and "Third score." in card
+
+
+FOOD = TaskData("image-classification", "ada/food", "small", "0" * 40)
+
+
+def test_the_hub_reads_every_result_of_the_card(tmp_path: Path) -> None:
+    rows = (
+        TaskResult("Food", 0.81254, (0.7, 0.9), 400, data=FOOD),
+        TaskResult("Digits", 0.5, (0.4, 0.6), 90, data=TaskData("image-classification", "tiny-digits")),
+        TaskResult("Unknown", 0.1, (0.0, 0.2), 9),
+    )
+    average = TaskResult("average", 0.6, (0.5, 0.7), 490)
+    results = (
+        Results("validation", rows, average, partial=True),
+        Results("test", rows[:1], average, transductive=True),
+    )
+    card = card_of(["zoo:basins/left", "zoo:basins/right"], results)
+    for text in (card, with_licence(card, "mit")):
+        (tmp_path / "README.md").write_text(text, encoding="utf-8")
+        read = ModelCard.load(tmp_path / "README.md").data
+        assert [
+            (one.dataset_type, one.dataset_name, one.dataset_split, one.metric_value) for one in read.eval_results
+        ] == [
+            ("ada/food", "Food", "validation", 0.8125),
+            ("tiny-digits", "Digits", "validation", 0.5),
+            ("ada/food", "Food", "test", 0.8125),
+        ]
+        first, second, third = read.eval_results
+        assert (first.task_type, first.metric_type) == ("image-classification", "accuracy")
+        assert (first.dataset_config, first.dataset_revision, second.dataset_config) == ("small", "0" * 40, None)
+        assert first.metric_name == "accuracy on Food (400 examples, 95 % interval 70.0 – 90.0 %), partial"
+        assert third.metric_name.endswith("), transductive")
+        assert read.model_name == "Weighted average of 2 models" and f"# {read.model_name}\n" in text
+        again = yaml.safe_load(read.to_yaml())
+        assert again["model-index"] == yaml.safe_load(text.split("---\n")[1])["model-index"]
+
+
+def test_without_data_there_is_nothing_for_the_hub_to_read() -> None:
+    row = TaskResult("Digits", 0.5, (0.4, 0.6), 9)
+    assert "model-index" not in card_of(["zoo:basins/left", "zoo:basins/right"], (Results("test", (row,), row),))
+
+
+@given(st.text(max_size=60))
+def test_a_name_stays_words_in_the_front_matter(name: str) -> None:
+    for hostile in (name, f"{HOSTILE}{name}", f"---\n{name}: !!python/object"):
+        row = TaskResult(hostile, 0.5, (0.4, 0.6), 10, data=TaskData("image-classification", hostile, hostile))
+        (index,) = model_index(hostile, (Results(hostile, (row,), row),))
+        front = yaml.safe_dump({"model-index": [index]}, sort_keys=False, allow_unicode=True, width=120)
+        assert not re.search(r"[<>`*\[\]|#!~\\&]|://|^---|www\.", front)
+        data = ModelCard(f"---\n{front}---\n# x").data
+        assert data.to_dict()["model-index"] == [index] and len(data.eval_results) == 1

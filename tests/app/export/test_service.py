@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from app.charts.tables import csv_of, rows_of
@@ -100,6 +101,13 @@ def test_an_export_is_the_merge_its_recipe_its_charts_and_a_card_that_says_the_n
     assert f"| **average** | {percent(score['numbers']['average']['accuracy'])} |" in card
     assert "## Results on the validation split" in card and "## Results on the test split" in card
     assert "1 test score has been taken on these tasks" in card
+    read = [(one.dataset_type, one.dataset_split, one.metric_value) for one in ModelCard(card).data.eval_results]
+    wanted = [("validation", numbers), ("test", score["numbers"])]
+    assert read == [
+        (task["task"].replace("/", "-"), split, round(task["accuracy"], 4))
+        for split, found in wanted
+        for task in found["tasks"]
+    ]
     assert job["hash"] == plan.hash and [line["text"] for line in job["log"]][-1] == "done"
 
 
