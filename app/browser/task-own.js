@@ -4,6 +4,7 @@ import { fill, h } from "./dom.js";
 import { plain, titleOfSpec } from "./families.js";
 import { bytes } from "./format.js";
 import { createWatch, unfinished } from "./job-watch.js";
+import { learn } from "./task-facts.js";
 import { createTaskForm } from "./task-form.js";
 
 // `models()` gives what is chosen, `known()` every reference that is listed, `use(chosen)` takes another choice, `changed()` hears that tasks came.
@@ -29,7 +30,7 @@ export function createOwnTasks(server, description, { models, known, use, change
     current = family;
     const answer = await ask(listed);
     if (!answer) return;
-    learn(answer.tasks);
+    hear(answer.tasks);
     form.offer(answer);
     drawWaiting();
     const list = server.presets_list ? await ask(() => server.presets_list({})) : null;
@@ -45,7 +46,7 @@ export function createOwnTasks(server, description, { models, known, use, change
 
   async function again() {
     const answer = await ask(listed);
-    if (answer) learn(answer.tasks);
+    if (answer) hear(answer.tasks);
     drawWaiting();
   }
 
@@ -62,12 +63,8 @@ export function createOwnTasks(server, description, { models, known, use, change
     say([`Deleted with its upload: ${going.map((task) => task.title).join(", ")}.`], false);
   }
 
-  function learn(tasks) {
-    for (const task of tasks) {
-      const known = description.tasks.find((one) => one.name === task.name);
-      if (known) Object.assign(known, { gone: false, ...task });
-      else description.tasks.push({ classes: [], splits: {}, channels: 0, description: "", ...task });
-    }
+  function hear(tasks) {
+    learn(description, tasks);
     changed();
   }
 
@@ -82,7 +79,7 @@ export function createOwnTasks(server, description, { models, known, use, change
   async function prepare(specs, experts) {
     const answer = await ask(() => server.task_prepare({ specs }));
     if (!answer || !(await follow(answer.job))) return false;
-    learn((await ask(() => server.tasks_list({})))?.tasks ?? []);
+    hear((await ask(() => server.tasks_list({})))?.tasks ?? []);
     const trained = Object.fromEntries(Object.entries(experts).map(([ref, place]) => [ref, answer.tasks[place].name]));
     const names = answer.tasks.map((task) => task.name);
     use({ ...models(), tasks: [...models().tasks.filter((name) => !names.includes(name)), ...names], trained: { ...models().trained, ...trained } });
@@ -114,7 +111,7 @@ export function createOwnTasks(server, description, { models, known, use, change
     const waits = found.waiting;
     if (waits.length && !(await prepare(waits, {}))) return;
     const rows = found.tasks.map((name, place) => ({ name, title: titleOfSpec(found.specs[place]), spec: found.specs[place], prepared: true }));
-    learn(rows);
+    hear(rows);
     use({ ...models(), tasks: found.tasks });
   }
 

@@ -1,4 +1,5 @@
-// Try it: draw, open or pick a picture; the merge, the base and each expert answer side by side while the sliders move.
+// Try it: draw, open or pick a picture; the merge, the base and each expert answer side by side while the sliders move. Of a task
+// whose pictures have colours an example is picked; it is drawn for nobody.
 
 import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
@@ -6,6 +7,7 @@ import { createDrawingPad } from "./drawing-pad.js";
 import { familyNamed, toneOf } from "./families.js";
 import { count } from "./format.js";
 import { createInView, createNewest } from "./newest.js";
+import { learnOf } from "./task-facts.js";
 import { fromBase64, paint, tile, toBase64 } from "./pictures.js";
 
 const PLACES = ["first guess", "second", "third"];
@@ -13,6 +15,7 @@ const PLACES = ["first guess", "second", "third"];
 export function createTryIt({ server, store, description }) {
   if (!server.try_picture) return {};
   const seen = h("canvas", { class: "seen", role: "img", "aria-label": "What the models see" });
+  const photo = h("img", { class: "seen photo", alt: "What the models see", hidden: true });
   const size = h("p", { class: "hint" });
   const stage = h("span", { class: "stage" });
   const answers = h("div", { class: "answers" });
@@ -24,6 +27,7 @@ export function createTryIt({ server, store, description }) {
     onPicture: (turned) => use({ kind: "picture", turned }),
     onProblem: (sentence) => { words.textContent = sentence; },
   });
+  const heading = h("h3", {});
   const file = h("input", { type: "file", accept: "image/png,image/jpeg,image/webp", class: "sr-only", onchange: () => { if (file.files[0]) pad.open(file.files[0]); file.value = ""; } });
   const tools = h("div", { class: "tools" },
     h("button", { type: "button", class: "quiet", onclick: clear }, "Clear"),
@@ -32,9 +36,9 @@ export function createTryIt({ server, store, description }) {
   const element = h("section", { class: "panel try-it", "aria-label": "Try it", ondragover: (event) => event.preventDefault(), ondrop: drop },
     h("header", {}, h("h2", {}, "Try it"), heads, stage),
     h("div", { class: "try-body" },
-      h("div", { class: "easel" }, pad.element, h("div", { class: "seen-box" }, seen, size), tools),
+      h("div", { class: "easel" }, pad.element, h("div", { class: "seen-box" }, seen, photo, size), tools),
       h("div", { class: "said" }, answers, words)),
-    h("div", { class: "pick" }, h("h3", {}, "Or pick an example of the validation split"),
+    h("div", { class: "pick" }, heading,
       h("button", { type: "button", class: "quiet", onclick: () => pictures(start + shown) }, "Others"), strip));
 
   let family = null;
@@ -43,6 +47,7 @@ export function createTryIt({ server, store, description }) {
   let start = 0;
   let shown = 0;
   let head = null;
+  let drawable = [];
   const inView = createInView(element, ask);
   const newest = createNewest((message) => server.try_picture(message), draw);
   const newestStrip = createNewest(({ family: of, task: name, start: from }) => server.try_pictures({ family: of, task: name, start: from }), drawStrip);
@@ -51,11 +56,14 @@ export function createTryIt({ server, store, description }) {
     return description.tasks.find((one) => one.name === name);
   }
 
-  // The head belongs to a task of the family whose pictures are gray and can be drawn; another family brings its own tasks.
+  // The head belongs to a task of the family that has pictures; another family brings its own tasks.
   function set(state) {
-    if (family?.name !== state.family) {
-      family = familyNamed(description, state.family);
-      const drawable = family.tasks.filter((name) => (taskOf(name)?.channels ?? 1) === 1);
+    const next = familyNamed(description, state.family);
+    const shows = next.tasks.filter((name) => (taskOf(name)?.channels ?? 1) > 0);
+    if (family?.name !== state.family) learnOf(server, description, next).then((more) => more && set(store.get()));
+    if (family?.name !== state.family || drawable.join() !== shows.join()) {
+      family = next;
+      drawable = shows;
       head = createChoice({ title: "head", help: "which task's classes the models choose from", choices: drawable.map((name) => ({ value: name, title: taskOf(name)?.title ?? name })), onInput: choose });
       fill(heads, head.row);
       element.hidden = drawable.length === 0;
@@ -70,7 +78,12 @@ export function createTryIt({ server, store, description }) {
     task = name;
     head.set(name);
     element.dataset.task = name;
-    if (source === null || source.kind === "example") source = { kind: "example", place: 0 };
+    const colours = inColours();
+    if (source === null || source.kind === "example" || colours) source = { kind: "example", place: 0 };
+    for (const one of [pad.element, tools, seen]) one.hidden = colours;
+    photo.hidden = !colours;
+    photo.removeAttribute("src");
+    heading.textContent = colours ? "Pick an example of the validation split" : "Or pick an example of the validation split";
     fill(strip);
     shown = 0;
     pictures(0);
@@ -86,7 +99,7 @@ export function createTryIt({ server, store, description }) {
   function drop(event) {
     event.preventDefault();
     const [dropped] = event.dataTransfer.files;
-    if (dropped) pad.open(dropped);
+    if (dropped && !inColours()) pad.open(dropped);
   }
 
   function use(next) {
@@ -114,6 +127,10 @@ export function createTryIt({ server, store, description }) {
     newest({ state: store.get(), task, ...what });
   }
 
+  function inColours() {
+    return (taskOf(task)?.channels ?? 1) > 1;
+  }
+
   function sideOf() {
     return taskOf(task)?.image_size ?? 32;
   }
@@ -125,9 +142,10 @@ export function createTryIt({ server, store, description }) {
     }
     const { numbers } = answer;
     if (source === null || numbers.task !== task) return;
-    paint(seen, fromBase64(numbers.picture), numbers.side);
-    size.textContent = `what the models see: ${numbers.side} × ${numbers.side} gray values`;
-    if (numbers.example !== null && source.kind === "example") pad.show(seen);
+    if (numbers.photo) photo.src = numbers.photo;
+    else paint(seen, fromBase64(numbers.picture), numbers.side);
+    size.textContent = `what the models see: ${numbers.side} × ${numbers.side} ${numbers.photo ? "pixels" : "gray values"}`;
+    if (!numbers.photo && numbers.example !== null && source.kind === "example") pad.show(seen);
     fill(answers, table(numbers.models, numbers.truth));
     const [merge] = numbers.models;
     element.dataset.source = numbers.example === null ? "drawing" : "example";

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.families import Expert, Family, plain
-from app.looking.sprites import sprite
+from app.looking.sprites import photo, sprite
 from app.state import StudioState
 from app.studio.memo import Memo
 from app.studio.messages import MessageError
@@ -51,12 +51,11 @@ class _Answered:
     examples: Classes
 
 
-def gray_task_named(models: Models, family: Family, name: str) -> Task:
-    """Return a task of gray pictures, which can be drawn; raises `MessageError`."""
+def picture_task_named(models: Models, family: Family, name: str) -> Task:
+    """Return a task of pictures; raises `MessageError`."""
     task = task_named(models, family, name)
-    if not isinstance(task, Task) or task.channels != 1:
-        got = "one of colours" if isinstance(task, Task) else "one of texts"
-        raise MessageError(Problem("a task that can be tried has gray pictures", got, "message.task"))
+    if not isinstance(task, Task):
+        raise MessageError(Problem("a task that can be tried has pictures", "one of texts", "message.task"))
     return task
 
 
@@ -83,7 +82,7 @@ class Looks:
 
     def examples(self, family: Family, name: str, start: int) -> Numbers:
         """Return validation pictures from a place in the split's stratified order, round again at its end."""
-        task = gray_task_named(self._models, family, name)
+        task = picture_task_named(self._models, family, name)
         split, labels = task.splits[SPLIT], task.labels(SPLIT)
         n = len(split)
         places = [(start + step) % n for step in range(min(_STRIP, n))]
@@ -107,7 +106,10 @@ class Looks:
 
         Raises: `EvaluationError` if the picture does not fit or shows nothing; `CancelledError` between two models.
         """
-        task = gray_task_named(self._models, family, name)
+        task = picture_task_named(self._models, family, name)
+        if picture is not None and task.channels != 1:
+            must, fix = "a picture that is drawn or opened is for a task of gray ones", "pick an example"
+            raise MessageError(Problem(must, "a task of colours", "message.picture", fix))
         image, label = self._example(task, example) if picture is None else (picture_for(task, picture), None)
         if bool(blank(image)[0]):
             raise MessageError(Problem("the picture shows something", "one gray alone", "picture", "draw a line"))
@@ -132,7 +134,8 @@ class Looks:
             "task": task.name,
             "title": family.title_of_task(task.name, task.title),
             "side": task.image_size,
-            "picture": base64.b64encode(image.numpy().tobytes()).decode(),
+            "picture": base64.b64encode(image.numpy().tobytes()).decode() if task.channels == 1 else None,
+            "photo": photo(image[0]) if task.channels == 3 else None,
             "example": example,
             "truth": None if label is None else task.classes[label],
             "models": rows,

@@ -1,4 +1,4 @@
-"""Validation pictures for the page: one small PNG a request, never an address outside this page."""
+"""Validation pictures for the page: one small file a request, never an address outside this page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-__all__ = ["sprite"]
+__all__ = ["photo", "sprite"]
 
 _LARGEST = 64
 """Pixels of a picture's side on the page."""
@@ -33,5 +33,19 @@ def sprite(images: torch.Tensor) -> dict[str, Any]:
         picture = picture.resize((count * side, side), Image.Resampling.BOX)
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)
-    text = base64.b64encode(file.getvalue()).decode()
-    return {"side": side, "count": count, "source": f"data:image/png;base64,{text}"}
+    return {"side": side, "count": count, "source": _address(file, "png")}
+
+
+def photo(image: torch.Tensor) -> str:
+    """Return one picture of three colours, uint8 `[3, side, side]`, as a JPEG in a data address.
+
+    >>> photo(torch.zeros(3, 2, 2, dtype=torch.uint8))[:23]
+    'data:image/jpeg;base64,'
+    """
+    file = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).contiguous().numpy()).save(file, "JPEG", quality=90, subsampling=0)
+    return _address(file, "jpeg")
+
+
+def _address(file: io.BytesIO, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

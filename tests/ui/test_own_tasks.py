@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,9 +12,14 @@ from tests.app.presets.standin import PRESET, stand_in
 from tests.evaluation.test_picture_tasks import class_folders
 from tests.ui.axe import findings
 from tests.ui.conftest import assert_quiet
-from tests.ui.studio import PHONE, StudioProcess, open_studio, visitor
+from tests.ui.studio import PHONE, StudioProcess, address_of, open_studio, settled, visitor
 
 LONG = 90_000
+JPEG = re.compile("^data:image/jpeg;base64,")
+ANSWERED_ALIKE = """() => {
+  const said = (kind) => [...document.querySelectorAll(`.guesses .${kind} td`)].map((cell) => cell.innerText).join(" ");
+  return said("merge") !== "" && said("merge") === said("base");
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +52,36 @@ def test_the_preset_s_button_leads_to_a_merge_of_eight_experts(browser: Browser,
         expect(page.locator(".task-said")).to_contain_text("are to be downloaded", timeout=LONG)
         assert findings(page) == []
         page.get_by_role("button", name="Download and prepare").click()
+        expect(page.locator(".models-tasks input:checked")).to_have_count(len(PRESET.tasks), timeout=LONG)
         expect(page.locator(".models-said")).to_contain_text("They fit: 9 checkpoints", timeout=LONG)
         expect(page.locator(".task-said .trouble")).to_have_count(0)
         assert findings(page) == []
+        page.get_by_role("button", name="Merge these models").click()
+        works_in_the_studio(page)
+        address = address_of(page)
+        with visitor(browser, served.url) as (other, quiet):
+            works_in_the_studio(open_studio(other, address))
+            assert_quiet(quiet)
         assert_quiet(witness)
+
+
+def works_in_the_studio(page: Page) -> None:
+    """The merge stands there with its tasks, follows λ, and says what it sees in a picture of colours."""
+    expect(page.locator(".experts label")).to_have_count(len(PRESET.tasks))
+    settled(page)
+    expect(page.locator(".notice")).to_be_hidden()
+    expect(page.locator(".accuracy .plot .xtick")).to_have_count(len(PRESET.tasks) + 1)
+    panel = page.get_by_role("region", name="Try it")
+    panel.scroll_into_view_if_needed()
+    expect(panel.locator(".guesses tbody tr")).to_have_count(len(PRESET.tasks) + 2, timeout=LONG)
+    expect(panel.locator(".photo")).to_have_attribute("src", JPEG)
+    panel.locator(".pick-tile").nth(1).click()
+    expect(panel.locator(".pick-tile").nth(1)).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("slider", name="λ", exact=True).press("Home")
+    settled(page)
+    panel.scroll_into_view_if_needed()
+    page.wait_for_function(ANSWERED_ALIKE)
+    assert findings(page) == []
 
 
 def test_a_folder_of_this_server_is_looked_at_and_its_fields_fit_a_phone(

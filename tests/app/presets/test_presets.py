@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from app.callers import called_by
+from app.live import Scheduler
+from app.looking.service import Looking
+from app.own_family import family_named
 from app.presets.reading import FOLDER, PresetError, read_presets
-from app.state import parse_state
+from app.state import StudioState, parse_state
 from merging_core.hub.client import Hub
 from tests.app.presets.standin import PRESET, plain, stand_in
 from tests.app.tasks.places import ANN, BEN, Place, opened
@@ -52,8 +59,28 @@ def test_one_click_leads_from_the_preset_to_a_merge_with_eight_accuracies(place:
         layers = place.bench.layers(state)
     assert len(numbers["tasks"]) == 8 and len(layers["experts"]) == 8
     assert all(task["references"]["expert"] is not None and task["n"] > 0 for task in numbers["tasks"])
+    picture_is_tried(place, state)
     again = place.ask(ANN, "preset_look", NAME)
     assert (again["missing"], again["waiting"], again["bytes"]) == ([], [], {"models": 0, "data": 0})
+
+
+def picture_is_tried(place: Place, state: StudioState) -> None:
+    """Ask all models about an example of a task of colours; what is drawn is gray, and refused for it."""
+    turns = Scheduler()
+    looking = Looking(place.bench.models(), place.bench.families, turns)
+    task = place.bench.models().tasks_of(family_named(place.bench.families, state.family))[0]
+    message = {"seq": 1, "page": "p", "state": state.as_json(), "task": task.name}
+    with called_by(ANN):
+        strip = looking.try_pictures("ann", {"family": state.family, "task": task.name})["numbers"]
+        numbers = asyncio.run(looking.try_picture("ann", {**message, "example": 0}))["numbers"]
+        refused = asyncio.run(looking.try_picture("ann", {**message, "picture": "AAAA"}))
+    turns.close()
+    assert len(strip["examples"]) == strip["sprite"]["count"] > 0
+    assert [row["kind"] for row in numbers["models"]] == ["merge", "base", *["expert"] * 8]
+    assert numbers["truth"] == strip["examples"][0]["truth"] in task.classes and numbers["picture"] is None
+    with Image.open(io.BytesIO(base64.b64decode(numbers["photo"].partition(",")[2]))) as seen:
+        assert (seen.mode, seen.size) == ("RGB", (task.image_size, task.image_size))
+    assert "pick an example" in refused["problems"][0]["sentence"]
 
 
 def test_what_the_memory_does_not_hold_is_said_before_anything_is_downloaded(
