@@ -6,13 +6,20 @@ link or a stored result says everything about it, on any machine.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from os.path import commonprefix
 from typing import Any
 
 from app.tasks.spec import TaskSpec
 
-__all__ = ["Expert", "Family", "plain"]
+__all__ = ["Expert", "Family", "plain", "titles_of"]
+
+_LONG = 14
+"""Letters of a title that is still read at a glance."""
+_PINNED = re.compile(r"[@#].*")
+_SEPARATED = re.compile(r".*[-_.]")
 
 
 @dataclass(frozen=True)
@@ -68,7 +75,9 @@ class Family:
         return next((expert.colour for expert in self.experts if plain(expert.ref) == plain(ref)), None)
 
     def title_of_task(self, task: str, otherwise: str) -> str:
-        """Return the title of the expert of a task, or `otherwise` if no expert, or more than one, belongs to it."""
+        """Return what a task is called: as its expert is, or `otherwise` where that is not one, or the task its own."""
+        if any(spec.name == task for spec in self.specs):
+            return otherwise
         titles = [expert.title for expert in self.experts if expert.task == task]
         return titles[0] if len(titles) == 1 else otherwise
 
@@ -76,6 +85,21 @@ class Family:
         """Return the colour of the expert of a task, or nothing if no expert, or more than one, belongs to it."""
         colours = [expert.colour for expert in self.experts if expert.task == task]
         return colours[0] if len(colours) == 1 else None
+
+
+def titles_of(refs: Sequence[str]) -> list[str]:
+    """Return what checkpoints from elsewhere are called: the last part of each path.
+
+    Where that is long, without what all of them begin with.
+
+    >>> titles_of(["hub:a/clip-vit-base_mnist@0", "hub:a/clip-vit-base_dtd@1"]), titles_of(["local:one", "local:on"])
+    (['mnist', 'dtd'], ['one', 'on'])
+    """
+    names = [_PINNED.sub("", ref).rpartition(":")[2].rpartition("/")[2] for ref in refs]
+    start = _SEPARATED.match(commonprefix(names))
+    if start is None or len(names) < 2 or max(map(len, names)) <= _LONG or min(map(len, names)) <= start.end():
+        return names
+    return [name[start.end() :] for name in names]
 
 
 def plain(ref: object) -> str:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from app.families import Expert, Family, plain
+from app.families import Expert, Family, plain, titles_of
 from app.tasks.spec import TaskSpec, parse_spec
 from merging_core.checkpoints.ref import parse_ref
 from merging_core.errors import BasinError, EvaluationError, Problem, RecipeError, closest
@@ -94,7 +94,8 @@ def _own(name: str, families: Sequence[Family]) -> Family:
         problems.append(Problem(f"a family has 1 to {MOST_EXPERTS} experts", str(len(pairs)), "family"))
     if problems:
         raise RecipeError(*problems)
-    experts = tuple(_expert(ref, task, place, families) for place, (ref, task) in enumerate(pairs))
+    titles = titles_of([ref for ref, _ in pairs])
+    experts = tuple(_expert(ref, task, place, titles[place], families) for place, (ref, task) in enumerate(pairs))
     few = " and ".join(expert.title for expert in experts) if len(experts) < 3 else f"{len(experts)} experts"
     description = f"{few} on {parse_ref(base).unpinned}." if base else f"{few}, without a base."
     ends = {"kind": "between", "a": experts[0].ref, "b": experts[-1].ref}
@@ -140,13 +141,12 @@ def _closed(ref: str) -> list[Problem]:
     return []
 
 
-def _expert(ref: str, task: str | None, place: int, families: Sequence[Family]) -> Expert:
+def _expert(ref: str, task: str | None, place: int, title: str, families: Sequence[Family]) -> Expert:
     """Return an expert under the title that it has elsewhere; its place gives its colour here."""
     for family in families:
         for expert in family.experts:
             if plain(expert.ref) == plain(ref):
                 return Expert(ref, expert.title, place, task, expert.description)
-    title = parse_ref(ref).path.rpartition("/")[2]
     return Expert(ref, title.replace("-", " "), place, task)
 
 

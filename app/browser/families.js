@@ -1,6 +1,7 @@
 // Families by name: those of the server, and those that a visitor put together, whose names say what they hold.
 
 const OWN = "own:";
+const LONG = 14;
 const known = new WeakMap();
 
 export function familyNamed(description, name) {
@@ -22,11 +23,12 @@ function ownFamily(description, name) {
     if (!description.tasks.some((one) => one.name === task)) description.tasks.push({ name: task, title: titleOfSpec(spec), spec, prepared: null, classes: [], splits: {}, channels: 0, description: "" });
   }
   const others = description.families.flatMap((family) => family.experts);
+  const names = shortNames(experts.map(([ref]) => ref));
   return {
     name, title: "Your models", description: "", base, tasks, specs,
     experts: experts.map(([ref, task], place) => {
       const other = others.find((one) => plain(one.ref) === plain(ref));
-      return { ref, task, colour: place, title: other?.title ?? shortName(ref), description: other?.description ?? "" };
+      return { ref, task, colour: place, title: other?.title ?? names[place].replaceAll("-", " "), description: other?.description ?? "" };
     }),
   };
 }
@@ -43,7 +45,18 @@ export function titleOfSpec(spec) {
 }
 
 export function shortName(ref) {
-  return ref.split("@")[0].split(":").at(-1).split("/").at(-1);
+  return ref.split(/[@#]/)[0].split(":").at(-1).split("/").at(-1);
+}
+
+// What checkpoints are called beside each other: where that is long, without what all of them begin with. The server does the same.
+export function shortNames(refs) {
+  const names = refs.map(shortName);
+  const [first] = names;
+  let same = 0;
+  while (same < (first ?? "").length && names.every((name) => name[same] === first[same])) same += 1;
+  const cut = (first ?? "").slice(0, same).match(/^.*[-_.]/)?.[0].length ?? 0;
+  const keeps = names.length < 2 || Math.max(...names.map((name) => name.length)) <= LONG || names.some((name) => name.length <= cut);
+  return keeps ? names : names.map((name) => name.slice(cut));
 }
 
 // The colour of a model wherever it stands beside others.

@@ -2,7 +2,7 @@
 
 import { createChoice, createExplainer, createKnob, createSlider } from "./controls.js";
 import { fill, h } from "./dom.js";
-import { familyNamed, isOwn, shortName } from "./families.js";
+import { familyNamed, isOwn, shortName, shortNames } from "./families.js";
 import { duration } from "./format.js";
 import { createMethodPicker } from "./method-picker.js";
 import { replaced } from "./store.js";
@@ -47,9 +47,10 @@ export function createRail(description, store, { server, theme, edit, formerly, 
 
     function build(current) {
       rows = new Map();
-      fill(list, current.experts.map((expert) => {
+      const names = shortNames(current.experts.map((expert) => expert.ref));
+      fill(list, current.experts.map((expert, place) => {
         const slider = createSlider({
-          title: shortName(expert.ref), help: `${expert.title}. ${expert.description}`, range: [-1, 2], bounds: [-10, 10], step: 0.01, ticks: [0, 1], colour: `var(--expert-${expert.colour % 8})`,
+          title: names[place], help: `${expert.title}. ${expert.description}`, range: [-1, 2], bounds: [-10, 10], step: 0.01, ticks: [0, 1], colour: `var(--expert-${expert.colour % 8})`,
           onInput: (value, group) => {
             const index = store.get().recipe.models.findIndex((model) => model.ref === expert.ref);
             if (index >= 0) change(["recipe", "models", index, "weight"], value, group);

@@ -3,7 +3,7 @@
 
 import { fill, freshId, h } from "./dom.js";
 import { bytes, count } from "./format.js";
-import { plain, shortName } from "./families.js";
+import { plain, shortNames } from "./families.js";
 
 const EXAMPLES = 400;
 const NAMED = 8;
@@ -56,7 +56,7 @@ export function createTaskForm(server, { models, known, ask, prepare }) {
     const model = field("of", { type: "text", spellcheck: "false", autocomplete: "off" });
     offerModels(head.input.value, model);
     const experts = models().experts;
-    const expert = choice("trained on it", ["", ...experts], "", (ref) => { if (head.input.value === "own" && seen.heads.own.includes(ref)) model.input.value = ref; }, Object.fromEntries(experts.map((ref) => [ref, shortName(ref)])));
+    const expert = choice("trained on it", ["", ...experts], "", (ref) => { if (head.input.value === "own" && seen.heads.own.includes(ref)) model.input.value = ref; }, Object.fromEntries(shortNames(experts).map((name, place) => [experts[place], name])));
     const most = field("examples of a split", { type: "number", min: 20, max: 20000, step: 1, value: EXAMPLES });
     const go = h("button", { type: "button", class: "quiet boxed", onclick: () => make({ input, label, head, model, expert, most }) }, "Prepare");
     fill(about, h("p", {}, summary()), several ? parts.row : null,

@@ -18,7 +18,7 @@ export function createOwnTasks(server, description, { models, known, use, change
   const presets = h("div", { class: "task-presets" });
   const waiting = h("div", { class: "task-waiting" });
   const form = createTaskForm(server, { models, known, ask, prepare });
-  const element = h("details", { class: "uploads own-tasks" }, h("summary", {}, "Add a task", h("span", { class: "hint" }, "from a data set")),
+  const element = h("details", { class: "uploads own-tasks", ontoggle: () => { if (element.open) element.scrollIntoView({ block: "nearest" }); } }, h("summary", {}, "Add a task", h("span", { class: "hint" }, "from a data set")),
     presets, form.element, waiting, going, said);
   let job = null;
   let ended = null;

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from app.charts.roles import Figure, axis, colour, expert, figure, fraction_axis, inert, short
+from app.tasks.spec import NAME_START
 
 __all__ = ["figure_of"]
+
+_FEW, _WIDE, _NARROW = 7, 18, 11
+"""So many bars leave room for names of so many letters, more of them for fewer letters."""
 
 _REFERENCES = (
     ("base", "base", "line-ew", 22, 3),
@@ -47,7 +51,8 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "<extra></extra>",
     }
     traces = [_pinned(rows, places), bars, *(_ticks(rows, places, *reference) for reference in _REFERENCES)]
-    ticktext = [f'<span style="color:{expert(row["colour"])}">●</span> {short(row.get("task", ""))}' for row in rows]
+    most = _WIDE if len(rows) <= _FEW else _NARROW
+    ticktext = [f'<span style="color:{expert(row["colour"])}">●</span> {_name(row, most)}' for row in rows]
     if len(rows) > len(numbers["tasks"]):
         ticktext[-1] = "<b>average</b>"
     layout = {
@@ -64,6 +69,12 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "margin": {"l": 46, "r": 10, "t": 8, "b": 28},
     }
     return figure(traces, layout, narrow={"xaxis.tickangle": -38, "margin.b": 58, "margin.l": 40})
+
+
+def _name(row: dict[str, Any], most: int) -> str:
+    """Return the name of a task below its bar; one of a visitor's own is named by a hash, so its title stands there."""
+    task = row.get("task", "")
+    return inert(row["title"], most) if task.startswith(NAME_START) else short(task)
 
 
 def _interval(rows: list[dict[str, Any]]) -> dict[str, Any]:

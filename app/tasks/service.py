@@ -25,7 +25,7 @@ from app.tasks.looking import look_at_hub, look_at_path
 from app.tasks.roles import roles_of
 from app.tasks.shelf import VisitorsDoor
 from app.tasks.sizes import Size, examples_of, side_of, words_of
-from app.tasks.spec import TaskSpec, parse_spec
+from app.tasks.spec import TaskSpec, data_name, parse_spec
 from app.tasks.uploaded import data_of, is_upload, source_of, uploaded_path
 from app.uploads.shelf import Uploads
 from merging_core.checkpoints.ref import ref_of_url
@@ -114,7 +114,7 @@ class TaskDesk:
             else:
                 sets = DataSets(self._opened().for_caller())
                 found = look_at_hub(sets, data_ref_of_address(source), fields["part"] or None)
-            prompts, words = templates_for(found["source"].partition("@")[0].partition(":")[2])
+            prompts, words = templates_for(data_name(found["source"]))
             model = self._pinned(fields["model"]) if fields["model"] else None
             heads = heads_among(fields["models"] or (), found["proposed"]["kind"] or "pictures", self._open)
             said = {"count": len(prompts), "first": prompts[0], "words": words}

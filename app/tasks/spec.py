@@ -17,7 +17,7 @@ from typing import Any
 from merging_core.checkpoints.ref import parse_ref
 from merging_core.errors import BasinError, EvaluationError, Problem, closest
 
-__all__ = ["DEFAULT_EXAMPLES", "LONGEST_SPEC", "MOST_EXAMPLES", "NAME_START", "TaskSpec", "parse_spec"]
+__all__ = ["DEFAULT_EXAMPLES", "LONGEST_SPEC", "MOST_EXAMPLES", "NAME_START", "TaskSpec", "data_name", "parse_spec"]
 
 NAME_START = "task:"
 """How the names of such tasks begin."""
@@ -109,6 +109,15 @@ class TaskSpec:
             return f"upload {self.source[7:15]}"
         last = self.source.partition("@")[0].rpartition("/")[2].rpartition(":")[2]
         return f"{last} {self.config}" if self.config else last
+
+
+def data_name(source: str) -> str:
+    """Return what data are called where prompts are looked up.
+
+    >>> data_name("hub:ada/flags@" + "0" * 40), data_name("upload:" + "0" * 64)
+    ('ada/flags', 'this upload')
+    """
+    return "this upload" if source.startswith("upload:") else source.partition("@")[0].partition(":")[2]
 
 
 def parse_spec(value: object) -> TaskSpec:

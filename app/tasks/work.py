@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from app.tasks.budget import check_room, make_room
 from app.tasks.prepared import AnyPrepared, bytes_of, is_prepared, write_prepared
 from app.tasks.sizes import Size, examples_of
-from app.tasks.spec import TaskSpec, parse_spec
+from app.tasks.spec import TaskSpec, data_name, parse_spec
 from app.worker import Reporter
 from merging_core.errors import EvaluationError, Problem
 
@@ -164,7 +164,7 @@ def _pictures(
 
     classes = spec.classes or None
     found = open_pictures(source, shards, image=spec.input, label=spec.label, classes=classes)
-    templates, words = templates_for(spec.source.partition("@")[0].partition(":")[2])
+    templates, words = templates_for(data_name(spec.source))
     if spec.templates:
         templates, words = spec.templates, f"{len(spec.templates)} prompts a class, given by the task."
     bench.tell(_DOWNLOADED, f"{spec.title}: computing the head")

@@ -130,6 +130,14 @@ def test_a_name_from_outside_stays_text(name: str) -> None:
         assert "$" not in text
 
 
+def test_a_task_of_a_visitor_s_own_stands_below_its_bar_by_its_title_and_not_by_its_hash() -> None:
+    numbers = accuracy_numbers()
+    named = [{"task": f"task:{digit * 16}", "title": f"flowers of {digit}"} for digit in "abc"]
+    tasks = [{**row, **name} for row, name in zip(numbers["tasks"], named, strict=True)]
+    ticks = accuracy.figure_of({**numbers, "tasks": tasks})["layout"]["xaxis"]["ticktext"]
+    assert [tick.partition("</span> ")[2] for tick in ticks[:3]] == ["flowers of a", "flowers of b", "flowers of c"]
+
+
 def test_both_palettes_have_the_same_roles() -> None:
     assert set(PALETTE["light"]) == set(PALETTE["dark"])
 

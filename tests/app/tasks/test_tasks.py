@@ -83,7 +83,7 @@ def test_a_prepared_task_measures_a_merge_with_n_split_and_interval(place: Place
         test = place.bench.accuracy(state, "test", "full", lambda: False).numbers
         path = place.bench.path(state, False, lambda: False)
     (task,) = numbers["tasks"]
-    assert (task["title"], numbers["split"], test["split"]) == ("one", "validation", "test")
+    assert (task["title"], numbers["split"], test["split"]) == ("animals", "validation", "test")
     assert 15 <= task["n"] <= 20 and len(task["interval"]) == 2 and task["references"]["expert"] is not None
     assert path["splits"]["validation"]["points"]
 
