@@ -183,7 +183,14 @@ export function createModels({ server, store, notice, description, open }) {
 
   function question() {
     const tasks = description.tasks.map((task) => task.name).filter((name) => chosen.tasks.includes(name));
-    return { base: chosen.base, experts: chosen.experts.map((ref) => ({ ref, task: table.taskOf(ref) })), tasks, specs: own.specs(chosen.tasks) };
+    return { base: chosen.base, experts: chosen.experts.map((ref) => ({ ref, task: taskOf(ref) })), tasks, specs: own.specs(chosen.tasks) };
+  }
+
+  // What a visitor's own task is made of goes along only while it is measured on; an expert that was trained on another has none.
+  function taskOf(ref) {
+    const task = table.taskOf(ref);
+    const own = description.tasks.find((one) => one.name === task)?.spec;
+    return own && !chosen.tasks.includes(task) ? null : task;
   }
 
   function tell(answer) {

@@ -32,6 +32,12 @@ export function createTaskForm(server, { models, known, ask, prepare }) {
     fill(here.input, h("option", { value: "" }, "—"), groups.filter(([, rows]) => rows.length).map(([title, rows]) =>
       h("optgroup", { label: title }, rows.map(([value, text]) => h("option", { value }, text)))));
     here.row.hidden = !uploads.length && !local.length;
+    const gone = seen?.source.startsWith("upload:") && !uploads.some((one) => one.source === seen.source);
+    if (gone) {
+      seen = null;
+      source.input.value = "";
+      fill(about);
+    }
   }
 
   async function see(part = null) {

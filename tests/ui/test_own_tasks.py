@@ -55,8 +55,14 @@ def test_the_preset_s_button_leads_to_a_merge_of_eight_experts(browser: Browser,
         expect(page.locator(".models-tasks input:checked")).to_have_count(len(PRESET.tasks), timeout=LONG)
         expect(page.locator(".models-said")).to_contain_text("They fit: 9 checkpoints", timeout=LONG)
         expect(page.locator(".task-said .trouble")).to_have_count(0)
+        first = page.locator(".models-tasks").get_by_label("sun397")
+        merge = page.get_by_role("button", name="Merge these models")
+        for turn in (first.uncheck, first.check):
+            turn()
+            expect(merge).to_be_enabled()
+            expect(page.locator(".models-said .trouble")).to_have_count(0)
         assert findings(page) == []
-        page.get_by_role("button", name="Merge these models").click()
+        merge.click()
         works_in_the_studio(page)
         address = address_of(page)
         with visitor(browser, served.url) as (other, quiet):
