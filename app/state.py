@@ -14,7 +14,7 @@ from merging_core.errors import BasinError, Problem, RecipeError, closest
 from merging_core.masks.registry import mask as mask_info
 from merging_core.methods.contract import MethodInfo
 from merging_core.methods.registry import method as method_info
-from merging_core.methods.varying import Varying
+from merging_core.methods.varying import Varying, numbers_of
 from merging_core.recipes import Recipe, changes, parse_recipe
 from merging_core.scaling.registry import scaling as scaling_info
 
@@ -245,7 +245,7 @@ def _fitting(state: StudioState, method: MethodInfo, families: tuple[Family, ...
     family = family_named(families, state.family)
     known = {plain(ref): ref for ref in family.refs}
     experts = [plain(expert.ref) for expert in family.experts]
-    idle = {ref for ref, entry in present.items() if entry.weight == 0.0}
+    idle = {ref for ref, entry in present.items() if not any(numbers_of(entry.weight))}
     chosen = first_of(list(present), idle, experts, method.models)
     return [present[ref].ref if ref in present else known[ref] for ref in sorted(chosen, key=list(known).index)]
 

@@ -56,7 +56,8 @@ def _line(row: Row, plain: Mapping[str, Any]) -> dict[str, Any]:
         "imported": bool(row.more["imported"]),
         "family": row.family,
         "method": row.method,
-        "lambda": float(recipe["lambda"]),
+        # One number where it is one; what varies stands in the recipe.
+        "lambda": None if isinstance(recipe["lambda"], list) else float(recipe["lambda"]),
         "experts": len(recipe["models"]),
         "dtype": recipe["dtype"],
         "seed": int(recipe["seed"]),

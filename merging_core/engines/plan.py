@@ -167,6 +167,7 @@ class Plan:
             "passes": {"experts": self.passes.reads, "why": list(self.passes.why)},
             "estimated_seconds": round(self.estimated_seconds, 3),
             "assumption": self.passes.assumption,
+            "varies": list(what_varies(self.recipe)),
             "warnings": list(self.warnings),
         }
 

@@ -180,7 +180,7 @@ def _transformers_class(plan: Plan) -> str | None:
 
 def _lineage(plan: Plan, licences: list[str | None]) -> str:
     roles = [("base", "")] if plan.survey.base is not None else []
-    roles += [("model", f"{entry.weight:g}") for entry in plan.recipe.models]
+    roles += [("model", inert(f"{entry.weight:g}")) for entry in plan.recipe.models]
     parts = zip(roles, plan.survey.checkpoints, licences, strict=True)
     rows = [
         [role, inert(part.label), weight, licence or "unknown", f"`{part.content()}`"]

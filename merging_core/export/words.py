@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from merging_core.checkpoints.ref import parse_ref
 from merging_core.masks.registry import mask as mask_info
 from merging_core.methods.registry import method as method_info
+from merging_core.methods.varying import Varying
 from merging_core.recipes import Recipe, stages
 from merging_core.scaling.registry import scaling as scaling_info
 
@@ -28,19 +29,22 @@ def in_words(recipe: Recipe, quoted: Callable[[str], str] = str) -> str:
     density 0.2, scope model. λ is 1. The result is stored as float32.
     """
     entries = [
-        quoted(named(entry.ref)) + _bracketed({"weight": entry.weight} if entry.weight != 1.0 else {}, entry.params)
+        quoted(named(entry.ref))
+        + _bracketed({"weight": entry.weight} if entry.weight != 1.0 else {}, entry.params, quoted)
         for entry in recipe.models
     ]
     info = method_info(recipe.method.name)
     base = f" on the base {quoted(named(recipe.base))}" if recipe.base is not None else ""
-    sentences = [f"{info.title} of {_listed(entries)}{base}{_with(recipe.method.params)}."]
+    sentences = [f"{info.title} of {_listed(entries)}{base}{_with(recipe.method.params, quoted)}."]
     if recipe.mask.kind != "none":
-        sentences.append(f"Mask: {mask_info(recipe.mask.kind).title}{_with(recipe.mask.params)}.")
+        sentences.append(f"Mask: {mask_info(recipe.mask.kind).title}{_with(recipe.mask.params, quoted)}.")
     scaling = recipe.layer_scaling
     if scaling.kind != "constant":
         where = "each task vector before the mask" if scaling.applies_to == "each" else "the merged vector"
-        sentences.append(f"Layer scaling: {scaling_info(scaling.kind).title} on {where}{_with(_told(scaling.params))}.")
-    sentences.append(f"λ is {recipe.lambda_:g}.")
+        sentences.append(
+            f"Layer scaling: {scaling_info(scaling.kind).title} on {where}{_with(_told(scaling.params), quoted)}."
+        )
+    sentences.append(f"λ is {_shown(recipe.lambda_, quoted)}.")
     if stages(recipe).stochastic:
         sentences.append(f"The random masks have seed {recipe.seed}.")
     sentences.append(f"The result is stored as {recipe.dtype}.")
@@ -63,22 +67,24 @@ def _told(params: Mapping[str, object]) -> dict[str, object]:
     return {name: value for name, value in params.items() if (name, value) != _BY_VALUE and name != "applies_to"}
 
 
-def _with(params: Mapping[str, object]) -> str:
-    return f", with {_pairs(params)}" if params else ""
+def _with(params: Mapping[str, object], quoted: Callable[[str], str]) -> str:
+    return f", with {_pairs(params, quoted)}" if params else ""
 
 
-def _bracketed(weight: Mapping[str, object], params: Mapping[str, object]) -> str:
-    pairs = _pairs({**weight, **params})
+def _bracketed(weight: Mapping[str, object], params: Mapping[str, object], quoted: Callable[[str], str]) -> str:
+    pairs = _pairs({**weight, **params}, quoted)
     return f" ({pairs})" if pairs else ""
 
 
-def _pairs(params: Mapping[str, object]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {_shown(value)}" for name, value in params.items())
+def _pairs(params: Mapping[str, object], quoted: Callable[[str], str]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {_shown(value, quoted)}" for name, value in params.items())
 
 
-def _shown(value: object) -> str:
+def _shown(value: object, quoted: Callable[[str], str]) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, Varying):
+        return f"({value.told('{:g}'.format, quoted)})"
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_shown(item) for item in value)}]"
+        return f"[{', '.join(_shown(item, quoted) for item in value)}]"
     return f"{value:g}" if isinstance(value, float | int) else str(value)

@@ -334,7 +334,10 @@ def contexts_of_leaves(
     each leaf.
     """
     terms = [Terms(weights, common.params)] * len(sums) if isinstance(weights, torch.Tensor) else weights
-    contexts = {id(each): replace(common, params=each.params) for each in terms}
+    contexts: dict[int, CombineContext] = {}
+    for each in terms:
+        if id(each) not in contexts:
+            contexts[id(each)] = replace(common, params=each.params)
     known = [leaf for leaf, found in enumerate(sums) if found]
     found: dict[int, dict[str, torch.Tensor]] = {leaf: {} for leaf in known}
     for statistic in info.leaf_statistics:

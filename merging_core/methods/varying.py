@@ -90,14 +90,14 @@ class Varying:
             return list(self.cases[0].points)
         return [{**({"filter": case.filter} if case.filter else {}), "value": case.as_json()} for case in self.cases]
 
-    def told(self, number: Callable[[float], str]) -> str:
-        """Return it in words, with `number` giving the text of each number."""
+    def told(self, number: Callable[[float], str], named: Callable[[str], str] = legible) -> str:
+        """Return it in words, with `number` giving the text of each number and `named` that of each filter."""
         told = list[str]()
         for case in self.cases:
             points = [number(point) for point in case.points]
             shown = " … ".join(points if len(points) <= 5 else [*points[:2], f"({len(points) - 3} more)", points[-1]])  # noqa: PLR2004
-            part = legible(case.filter if len(case.filter) <= _SHOWN else case.filter[:_SHOWN] + "…")
-            told.append(f"{shown} in {part}" if part else f"else {shown}" if told else shown)
+            part = named(case.filter if len(case.filter) <= _SHOWN else case.filter[:_SHOWN] + "…")
+            told.append(f"{shown} in {part}" if case.filter else f"else {shown}" if told else shown)
         return ", ".join(told)
 
     def __format__(self, spec: str) -> str:

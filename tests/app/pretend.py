@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import math
 import socket
+import statistics
 import sys
 import tempfile
 import threading
@@ -25,6 +26,7 @@ from app.state import StudioState
 from app.studio.description import describe_family, registry
 from app.studio.workbench import Cancelled, Correct, Numbers, Scored
 from merging_core.errors import CancelledError, Problem
+from merging_core.methods.varying import Number, numbers_of
 from merging_core.recipes import recipe_hash
 
 NAMES = ("digits", "letters", "shapes", "counting", "styles", "greek")
@@ -160,7 +162,7 @@ class PretendBench:
         shares = self._shares(state)
 
         def point(t: float, bias: float) -> dict[str, Any]:
-            scale = t / max(state.recipe.lambda_, 1e-6)
+            scale = t / max(_mean(state.recipe.lambda_), 1e-6)
             values = [self._accuracy(share * scale, sum(map(abs, shares)) * scale) - bias for share in shares]
             tasks = [{"loss": 1.5 - value, "accuracy": value} for value in values]
             mean = sum(values) / len(values)
@@ -180,7 +182,9 @@ class PretendBench:
             "a": "base" if state.path.kind == "lambda" else state.path.a,
             "b": "λ = 1.5" if state.path.kind == "lambda" else state.path.b,
             "range": [0.0, end],
-            "current": state.recipe.lambda_ if state.path.kind == "lambda" else None,
+            "current": state.recipe.lambda_
+            if state.path.kind == "lambda" and isinstance(state.recipe.lambda_, float)
+            else None,
             "complete": fine,
             "splits": {
                 split: {"n": 192, "of": 1500, "points": [point(t, bias) for t in positions]}
@@ -229,8 +233,8 @@ class PretendBench:
         return family_named(self.families, state.family)
 
     def _shares(self, state: StudioState) -> list[float]:
-        weights = {entry.ref: entry.weight for entry in state.recipe.models}
-        return [weights.get(expert.ref, 0.0) * state.recipe.lambda_ for expert in self._family(state).experts]
+        weights = {entry.ref: _mean(entry.weight) for entry in state.recipe.models}
+        return [weights.get(expert.ref, 0.0) * _mean(state.recipe.lambda_) for expert in self._family(state).experts]
 
     @staticmethod
     def _accuracy(share: float, whole: float) -> float:
@@ -261,6 +265,11 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _mean(number: Number) -> float:
+    """Take one number for one that varies: formulas know no leaves."""
+    return statistics.fmean(numbers_of(number))
 
 
 if __name__ == "__main__":

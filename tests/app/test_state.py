@@ -44,6 +44,28 @@ def test_a_state_survives_a_link() -> None:
     assert parse_state(decode(encode(state.as_json())), FAMILIES) == state
 
 
+VARIED = [{"filter": "attn", "value": 0.5}, {"value": [0.1, 0.4]}]
+
+
+def test_numbers_that_differ_between_leaves_survive_a_link_and_a_change_of_method() -> None:
+    entries = [{**entry, "weight": VARIED} for entry in TINY.recipe.as_json()["models"]]  # type: ignore[attr-defined]
+    mask = {"kind": "magnitude", "density": VARIED, "scope": "leaf"}
+    state = with_recipe(models=entries, mask=mask, **{"lambda": VARIED})
+    assert parse_state(decode(encode(state.as_json())), FAMILIES) == state
+    ties = transitions.choose_method(state, "ties", FAMILIES).recipe
+    assert (ties.method.params["density"], ties.models[0].weight) == (
+        state.recipe.mask.params["density"],
+        ties.models[1].weight,
+    )
+    assert ties.as_json()["models"][0]["weight"] == VARIED  # type: ignore[index]
+    assert ties.as_json()["lambda"] == VARIED
+
+
+def test_a_density_that_differs_between_leaves_goes_where_a_mask_looks_at_the_whole_model() -> None:
+    dare = with_recipe(method={"name": "dare_linear", "params": {"density": VARIED}}, **{"lambda": 0.3})
+    assert transitions.choose_method(dare, "ties", FAMILIES).recipe.method.params["density"] == 0.2
+
+
 def test_every_problem_of_a_state_is_said_at_once() -> None:
     document = TINY.as_json()
     document["version"] = 7

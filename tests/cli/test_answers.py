@@ -109,6 +109,24 @@ def test_yaml_and_json_are_the_same_recipe(run: Run, write: Write) -> None:
     assert first["hash"] == second["hash"]
 
 
+def test_a_plan_says_what_differs_between_leaves_and_the_merge_follows_it(
+    run: Run, write: Write, tmp_path: Path
+) -> None:
+    yaml = (
+        "version: 1\nbase: zoo:tiny/base\nmodels:\n  - ref: zoo:tiny/digits\n    weight:\n"
+        "      - {filter: mlp, value: [0, 1]}\n      - {filter: self_atn, value: 0.5}\n      - {value: 0.25}\n"
+        "method: {name: task_arithmetic}\nlambda: 1\n"
+    )
+    answer = run("plan", write("varied.yaml", yaml))
+    assert "varies   weight of digits: 0 … 1 in mlp, 0.5 in self_atn, else 0.25" in answer.out
+    assert "models[0].weight: filter self_atn is part of no leaf’s name; did you mean “self_attn”?" in answer.out
+    out = tmp_path / "out"
+    assert run("merge", write("varied.yaml", yaml), str(out)).status == 0
+    again = run("plan", str(out / "recipe.json"), "--json").document
+    assert again["hash"] == run("plan", write("varied.yaml", yaml), "--json").document["hash"]
+    assert again["varies"] == ["weight of digits: 0 … 1 in mlp, 0.5 in self_atn, else 0.25"]
+
+
 def test_an_exported_merge_scores_as_its_recipe_does(run: Run, write: Write, tmp_path: Path) -> None:
     recipe = write("recipe.json", RECIPE)
     assert run("merge", recipe, str(tmp_path / "out")).status == 0

@@ -59,6 +59,18 @@ def test_a_hostile_name_is_text_and_nothing_else(tmp_path: Path) -> None:
     assert str(tmp_path) not in prose
 
 
+def test_a_hostile_filter_is_text_and_nothing_else(tmp_path: Path) -> None:
+    models = [
+        {"ref": checkpoint(tmp_path / "a"), "weight": [{"filter": "[x](http://x.test)|<img>\n# h", "value": 0.5}]},
+        {"ref": checkpoint(tmp_path / "b")},
+    ]
+    given_recipe = {"version": 1, "models": models, "method": {"name": "linear"}}
+    prose = outside_blocks(model_card(make_plan(parse_recipe(given_recipe), Catalog(load_zoo(), allow_files=True))))
+    assert "<img" not in prose and "\n# h" not in prose and "](" not in prose.replace("\\]\\(", "")
+    table = [line for line in prose.splitlines() if line.startswith("| model")]
+    assert [len(re.findall(r"(?<!\\)\|", line)) for line in table] == [6, 6, 6][: len(table)]
+
+
 def test_two_parts_of_one_name_keep_a_licence_each(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()

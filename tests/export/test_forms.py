@@ -87,6 +87,14 @@ def test_words_tell_weights_overrides_scaling_and_seed() -> None:
     assert "seed" not in in_words(recipe(method={"name": "ties"}))
 
 
+def test_words_tell_numbers_that_differ_between_leaves() -> None:
+    weight = [{"filter": "layers.0", "value": [0, 0.5]}, {"value": 1}]
+    models = [{"ref": "zoo:basins/left", "weight": weight}, {"ref": "zoo:basins/right"}]
+    words = in_words(recipe(models=models, **{"lambda": [0.2, 0.4]}), lambda name: f"“{name}”")
+    assert "“zoo:basins/left” (weight (0 … 0.5 in “layers.0”, else 1)) and" in words
+    assert "λ is (0.2 … 0.4)." in words
+
+
 def test_words_stay_short_with_many_models() -> None:
     models = [{"ref": f"zoo:m{place}"} for place in range(12)]
     words = in_words(parse_recipe({"version": 1, "models": models, "method": {"name": "linear"}}))

@@ -123,6 +123,25 @@ def test_the_table_is_the_same_in_csv_and_parquet(ann: Browser) -> None:
     assert json.loads(two["recipe"][0])["lambda"] == 0.2
 
 
+def test_a_merge_whose_numbers_differ_between_leaves_is_kept_told_and_listed_like_any_other(ann: Browser) -> None:
+    state = ann.state()
+    state["recipe"]["lambda"] = [0.1, 0.4]
+    state["recipe"]["models"][0]["weight"] = [{"filter": "mlp", "value": 0.5}, {"value": 1.0}]
+    for kind in ("preview", "settle", "path", "layers"):
+        assert ann.live(kind, state)["ok"], kind
+    kept = ann.call("save", {"state": state, "name": ""})
+    (row,) = ann.call("library", {})["rows"]
+    assert "λ varies" in row["label"]
+    assert ann.call("library_result", {"id": kept["id"]})["page"]["state"]["recipe"] == state["recipe"]
+    csv = ann.call("library_download", {"form": "csv"})
+    table = pandas.read_csv(io.BytesIO(base64.b64decode(csv["data"])))
+    assert table["lambda"].isna().all() and json.loads(table["recipe"][0])["lambda"] == [0.1, 0.4]
+    one = {**state, "recipe": {**state["recipe"], "lambda": 0.4}}
+    other = ann.call("save", {"state": one, "name": ""})
+    (compared,) = ann.call("library_compare", {"ids": [kept["id"], other["id"]]})["others"]
+    assert compared["recipe"] == ["λ (0.1 … 0.4) → 0.4"]
+
+
 def test_a_result_goes_out_as_a_file_and_comes_in_for_somebody_else(ann: Browser, bob: Browser) -> None:
     (id_,) = saved(ann, 0.35, names=("../../etc/passwd",))
     ann.call("library_tag", {"ids": [id_], "add": ["t"]})

@@ -24,6 +24,7 @@ from merging_core.errors import CancelledError, CheckpointError
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.loading import load_task
 from merging_core.evaluation.subsets import PREVIEW
+from merging_core.methods.varying import Case, Varying
 from merging_core.recipes import changes, parse_recipe
 
 LEFT, RIGHT, STRANGER = "zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1"
@@ -177,6 +178,22 @@ def test_factors_are_told_apart_from_lambda(bench: ZooBench, state: StudioState)
         assert numbers["factors"] == [1.0] * len(numbers["depths"])
         assert numbers["scaling"]["draggable"] is True and numbers["kept"] is None
         assert [numbers["cosines"][place][place] for place in range(2)] == pytest.approx([1.0, 1.0])
+
+
+def test_a_lambda_that_differs_between_leaves_is_measured_and_has_no_place_on_the_path(
+    bench: ZooBench, state: StudioState
+) -> None:
+    plain = merged(state, LEFT, RIGHT)
+    varied = replace(plain, recipe=changes.with_lambda(plain.recipe, Varying((Case("", (0.0, 1.0)),))))
+    along = replace(varied, path=PathChoice())
+    bench.accuracy(along, "validation", "preview", never)
+    path = bench.path(along, False, never)
+    assert (path["kind"], path["current"]) == ("lambda", None)
+    numbers, one = bench.layers(varied), bench.layers(plain)
+    lengths = [[told["merged_norms"][told["depths"].index(str(at))] for at in range(5)] for told in (numbers, one)]
+    assert [mine / whole for mine, whole in zip(*lengths, strict=True)] == [0.0, 0.25, 0.5, 0.75, 1.0]
+    assert numbers["factors"] == one["factors"]
+    assert bench.identity(varied) != bench.identity(plain)
 
 
 def test_layers_follow_the_line_and_say_the_alpha_of_a_rule(bench: ZooBench, state: StudioState) -> None:
