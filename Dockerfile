@@ -17,7 +17,7 @@ COPY assets/zoo assets/zoo
 COPY assets/recipes assets/recipes
 COPY assets/presets assets/presets
 
-ENV BASIN_HOST=0.0.0.0 BASIN_PORT=7860 BASIN_DATA=/data PYTHONUNBUFFERED=1
+ENV BASIN_HOST=0.0.0.0 BASIN_PORT=7860 BASIN_DATA=/data BASIN_CACHE=/data/cache PYTHONUNBUFFERED=1
 USER basin
 VOLUME /data
 EXPOSE 7860

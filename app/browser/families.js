@@ -17,6 +17,16 @@ export function isOwn(name) {
   return name.startsWith(OWN);
 }
 
+// Whether two names mean the same models, tasks included, in whatever order they stand.
+export function sameChoice(a, b) {
+  return a === b || (isOwn(a) && isOwn(b) && holdings(a) === holdings(b));
+}
+
+function holdings(name) {
+  const { base, experts, tasks } = JSON.parse(name.slice(OWN.length));
+  return JSON.stringify([base, [...experts].sort(), [...tasks].sort()]);
+}
+
 function ownFamily(description, name) {
   const { base, experts, tasks, specs } = JSON.parse(name.slice(OWN.length));
   for (const [task, spec] of Object.entries(specs ?? {})) {

@@ -3,7 +3,7 @@
 // family of the visitor's own.
 
 import { fill, h } from "./dom.js";
-import { familyNamed, plain } from "./families.js";
+import { familyNamed, plain, sameChoice } from "./families.js";
 import { bytes, count, duration } from "./format.js";
 import { createDownload } from "./hub-download.js";
 import { createHubSearch } from "./hub-search.js";
@@ -220,11 +220,12 @@ export function createModels({ server, store, notice, description, open }) {
     label();
   }
 
+  // The models that are looked at already keep their recipe, such as that of the link which named them.
   function merge(state) {
     family = null;
     begun.set(null);
     if (panel.matches(":popover-open")) panel.hidePopover();
-    open(state);
+    open(sameChoice(state.family, store.get().family) ? store.get() : state);
     button.focus();
   }
 

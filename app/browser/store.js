@@ -23,6 +23,12 @@ export function createStore(initial) {
     tell(cause);
   }
 
+  // Shows a state also where it is the present one: what it lacked may have come meanwhile.
+  function open(next) {
+    if (JSON.stringify(next) === JSON.stringify(state)) tell("open");
+    else commit(next);
+  }
+
   function undo() {
     if (past.length === 0) return;
     future = [state, ...future];
@@ -43,6 +49,7 @@ export function createStore(initial) {
   return {
     get: () => state,
     commit,
+    open,
     undo,
     redo,
     endGesture: () => (gesture = null),

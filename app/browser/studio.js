@@ -73,7 +73,7 @@ export async function mount(root, functions, names, base) {
 
   // A state from elsewhere: a gallery, a library, a tour.
   function open(state) {
-    store.commit(state);
+    store.open(state);
     tabs.show("studio");
   }
 

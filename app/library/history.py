@@ -84,8 +84,8 @@ class History:
         a, b = (self._own(visitor, fields[name], name) for name in ("a", "b"))
         if a.state["family"] != b.state["family"]:
             raise MessageError(Problem("two merges of one family are compared", "two families", "message"))
-        differences = self._workbench.difference(pairs.unpack(a.correct), pairs.unpack(b.correct))
         family = family_named(self._workbench.families, a.state["family"])
+        differences = self._workbench.difference(pairs.unpack(a.correct), pairs.unpack(b.correct), family)
         recipe = difference_words(a.state["recipe"], b.state["recipe"], family)
         return {"differences": differences, "words": words_of(differences), "recipe": recipe}
 

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from app.charts import accuracy as accuracy_chart
+from app.families import Family
 from app.library.ids import ADDRESS, EITHER, ONE
 from app.library.keeping import Keeper
 from app.library.pages import page_of, state_of
 from app.library.result import Result
 from app.library.store import LibraryError, LibraryStore, Shared
 from app.notices import Answer, answers, answers_in_turn
+from app.own_family import family_named
 from app.sharing import link
 from app.state import StudioState, parse_state
 from app.studio import pairs
@@ -97,10 +99,10 @@ class StoredLinks:
             "numbers": numbers,
             "figure": accuracy_chart.figure_of(numbers),
             "measured": live.measured,
-            **self._held_against(stored, live),
+            **self._held_against(stored, live, family_named(self._workbench.families, state.family)),
         }
 
-    def _held_against(self, stored: Result, live: Result) -> Answer:
+    def _held_against(self, stored: Result, live: Result, family: Family) -> Answer:
         """Say what changed between a stored result and the same merge measured now: live − stored."""
         changes = [
             f"{name}: {stored.environment[name]}, now {live.environment[name]}"
@@ -114,7 +116,7 @@ class StoredLinks:
         if stored.evaluation != live.evaluation or stored.correct is None or live.correct is None:
             return {"differences": None, "words": "The two cannot be paired on the same examples.", "changes": changes}
         before, after = pairs.unpack(stored.correct), pairs.unpack(live.correct)
-        differences = self._workbench.difference(before, after)
+        differences = self._workbench.difference(before, after, family)
         changed = sum(int(np.count_nonzero(before[task] != after[task])) for task in before)
         if changed:
             noun = "example is" if changed == 1 else "examples are"

@@ -164,7 +164,7 @@ class Library:
         elif a.correct is None or b.correct is None:
             why = "One came without its answers, so they cannot be paired."
         else:
-            differences = self._workbench.difference(pairs.unpack(a.correct), pairs.unpack(b.correct))
+            differences = self._workbench.difference(pairs.unpack(a.correct), pairs.unpack(b.correct), family)
         words = words_of(differences) if differences else why
         recipe = difference_words(a.recipe, b.recipe, family)
         return {**_named(other), "differences": differences, "words": words, "recipe": recipe}

@@ -260,13 +260,19 @@ class ZooBench:
         check_here(references(state.recipe), self._engine.opened)
         return layer_numbers(self._engine.layers(state.recipe), state, self._family(state))
 
-    def difference(self, a: Correct, b: Correct) -> Numbers:
-        """Compare two merges on the same examples: second − first; tasks are called as everywhere else."""
+    def difference(self, a: Correct, b: Correct, family: Family | None = None) -> Numbers:
+        """Compare two merges on the same examples: second − first; tasks are called as everywhere else.
+
+        `family`: theirs, where it may be a visitor's own, with tasks of its own.
+        """
         titles = {
             task.name: family.title_of_task(task.name, task.title)
             for family in self.families
             for task in self._tasks_of(family)
         }
+        if family is not None:
+            titles |= {spec.name: spec.title for spec in family.specs}
+            titles = {name: family.title_of_task(name, titles.get(name, name)) for name in a}
         return difference_numbers(a, b, titles)
 
     def warm(self, cancelled: Cancelled) -> None:

@@ -94,7 +94,7 @@ class Workbench(Protocol):
     def layers(self, state: StudioState) -> Numbers:
         """Look at the weights, layer by layer."""
 
-    def difference(self, a: Correct, b: Correct) -> Numbers:
+    def difference(self, a: Correct, b: Correct, family: Family | None = None) -> Numbers:
         """Compare two merges on the same examples: `{average: {difference, interval, n}, tasks: [...]}`."""
 
     def warm(self, cancelled: Cancelled) -> None:

@@ -96,8 +96,9 @@ class Catalog:
             checkpoint = open_checkpoint(self.zoo.folder(ref.path), ref, known_content=content)
         elif ref.scheme == "local":
             if self.local is None:
-                fix = "name the folder that holds them in BASIN_MODELS"
-                raise CheckpointError(Problem("folders of this machine are offered here", "local:", "reference", fix))
+                must = "checkpoints of a folder lie in one that this server offers"
+                fix = "name the folder that holds it in BASIN_MODELS, or take another under Choose models"
+                raise CheckpointError(Problem(must, "a server that offers none", ref.label, fix))
             checkpoint = open_checkpoint(self.local.folder(ref.path), ref)
         elif ref.scheme == "upload":
             if self.uploads is None:

@@ -218,7 +218,7 @@ class PretendBench:
             "alpha": None,
         }
 
-    def difference(self, a: Correct, b: Correct) -> Numbers:
+    def difference(self, a: Correct, b: Correct, family: Family | None = None) -> Numbers:
         tasks = [
             {"task": name, "difference": float(b[name].mean() - a[name].mean()), "interval": [-0.1, 0.1]} for name in a
         ]

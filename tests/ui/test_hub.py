@@ -11,6 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 from app.own_family import family_named, own_name
 from app.sharing.link import encode
 from app.state import default_state
+from app.studio.families_of_zoo import families_of
+from merging_core.checkpoints.zoo import load_zoo
 from tests.hub.repositories import folder_files
 from tests.hub.server import FakeHub
 from tests.ui.axe import findings
@@ -133,4 +135,26 @@ def test_a_link_whose_models_are_not_here_leads_to_their_download_on_a_phone(
         expect(page.get_by_label("ada/greek as expert").and_(page.get_by_role("checkbox"))).to_be_checked()
         assert findings(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert_quiet(witness)
+
+
+def test_the_merge_of_a_link_is_shown_once_its_models_are_downloaded(
+    browser: Browser, hubbed: StudioProcess, fake: FakeHub
+) -> None:
+    base, styles = (f"hub:{name}@{fake.models[name].branches['main']}" for name in ("ada/base", "ada/styles"))
+    family = own_name(
+        base, [("zoo:tiny/digits", "tiny/digits"), (styles, "tiny/styles")], ["tiny/styles", "tiny/digits"]
+    )
+    state = default_state(family_named(families_of(load_zoo(TINY.parent)), family)).as_json()
+    state["recipe"]["lambda"] = 0.8
+    with visitor(browser, hubbed.url) as (context, witness):
+        page = context.new_page()
+        page.goto(f"{hubbed.url}?s={encode(state)}")
+        page.locator(".notice").get_by_role("button", name="Choose models").click()
+        page.get_by_role("button", name="Download, then merge").click()
+        expect(page.locator(".models-panel")).to_be_hidden()
+        settled(page)
+        expect(page.locator(".notice")).to_be_hidden()
+        expect(page.get_by_role("slider", name="λ", exact=True)).to_have_value("0.8")
+        assert float(average(page).split()[0]) > 0
         assert_quiet(witness)

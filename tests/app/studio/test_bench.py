@@ -16,10 +16,12 @@ import numpy as np
 import pytest
 
 from app.families import Family
+from app.own_family import family_named, own_name
 from app.settings import Settings
 from app.state import PathChoice, StudioState, default_state, parse_state
 from app.studio import pairs
 from app.studio.bench import ZooBench
+from app.tasks.spec import parse_spec
 from merging_core.errors import CancelledError, CheckpointError
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.loading import load_task
@@ -229,6 +231,13 @@ def test_a_difference_is_second_minus_first_and_nothing_against_itself(bench: Zo
 def test_a_difference_calls_a_task_as_the_charts_do(bench: ZooBench) -> None:
     answers = {"tiny/shapes": np.array([True, False])}
     assert bench.difference(answers, answers)["tasks"][0]["title"] == "Shapes"
+    spec = parse_spec({"source": "local:flags", "head": "zero_shot", "model": "local:clip"})
+    own = own_name("zoo:tiny/base", [("zoo:tiny/shapes", spec.name), ("zoo:tiny/digits", None)], [spec.name], [spec])
+    other = own_name("zoo:tiny/base", [("zoo:tiny/digits", None)], [spec.name], [spec])
+    answers = {spec.name: np.array([True, False])}
+    for name, title in ((own, "Shapes"), (other, "flags")):
+        found = bench.difference(answers, answers, family_named(bench.families, name))
+        assert found["tasks"][0]["title"] == title
 
 
 def test_a_zoo_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
