@@ -61,7 +61,7 @@ def karcher_coefficients(products: Products, weights: Sequence[float], params: P
         back = math.fsum(pull * value for pull, value in zip(pulls, towards, strict=True))
         step = [pull - back * value for pull, value in zip(pulls, here, strict=True)]
         length = _length(cosines, step)
-        if length < params.number("tolerance"):
+        if length == 0.0 or length < params.number("tolerance"):
             break
         along, across = math.cos(length), math.sin(length) / length
         moved = [along * value + across * change for value, change in zip(here, step, strict=True)]

@@ -111,3 +111,9 @@ def test_weights_of_zero_alone_are_refused(info: MethodInfo) -> None:
     models = [{"ref": f"zoo:{name}", "weight": 0.0} for name in "ab"]
     with pytest.raises(RecipeError, match="zero|above 0"):
         parse_recipe({"version": 1, "base": "zoo:base", "models": models, "method": {"name": info.name}})
+
+
+def test_a_step_of_no_length_ends_the_search_where_no_step_is_short_enough() -> None:
+    assert merged(KARCHER, [[3.0, 4.0]], iterations=5, tolerance=0.0) == pytest.approx([3.0, 4.0])
+    twins = merged(KARCHER, [[3.0, 4.0], [6.0, 8.0]], iterations=5, tolerance=0.0)
+    assert twins == pytest.approx([4.5, 6.0])
