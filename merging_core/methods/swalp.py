@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 
 import torch
 
+from merging_core.masks.coins import coin_hash, coin_key
 from merging_core.methods.contract import CombineContext, Cost, MethodInfo, WholeLeaf
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 from merging_core.methods.trajectories import SWA, window
 
-__all__ = ["SWALP", "block_rounded", "low_precision_average"]
+__all__ = ["SWALP", "block_rounded", "coins_of", "low_precision_average"]
 
 
-def block_rounded(values: torch.Tensor, bits: int) -> torch.Tensor:
+def block_rounded(values: torch.Tensor, bits: int, *, at_random: bool = False) -> torch.Tensor:
     """Round to whole multiples of δ = 2^(e − bits + 2), at most 2^(bits − 1) − 1 of them, e = ⌊log₂ max |x|⌋.
 
-    This is block floating point with one exponent for all values; ties go to even.
+    This is block floating point with one exponent for all values. To the nearest, ties go to even; at random, a number
+    goes away from zero with the probability of what it has beyond the multiple before it, by `coins_of` the magnitudes.
 
     Shapes: values [*shape] float64 → [*shape].
 
@@ -28,13 +31,31 @@ def block_rounded(values: torch.Tensor, bits: int) -> torch.Tensor:
         return values
     unit = math.ldexp(1.0, math.frexp(largest)[1] - 1 - bits + 2)
     most = float(2 ** (bits - 1) - 1)
-    return (values / unit).round().clamp(-most, most) * unit
+    units = values / unit
+    whole = (units.abs() + coins_of(units.abs())).floor() * units.sgn() if at_random else units.round()
+    return whole.clamp(-most, most) * unit
+
+
+def coins_of(values: torch.Tensor) -> torch.Tensor:
+    """Return a number in [0, 1) for each value, from an integer hash of all of them and its place.
+
+    Nothing else decides, so the same checkpoint is always rounded alike, on every device.
+
+    Shapes: values [*shape] float64 → [*shape] float64.
+
+    >>> coins_of(torch.tensor([1.0, 2.0], dtype=torch.float64)).round(decimals=3).tolist()
+    [0.612, 0.733]
+    """
+    digest = hashlib.sha256(values.cpu().contiguous().numpy().tobytes()).hexdigest()
+    words = coin_hash(coin_key(0, digest, "swalp"), 0, values.numel(), values.device)
+    return (words.to(torch.float64) / 2.0**32).view(values.shape)
 
 
 def low_precision_average(leaves: torch.Tensor, weights: torch.Tensor, context: CombineContext) -> torch.Tensor:
     """Return the mean of the checkpoints that `window` chooses, rounded as `rounded` says.
 
-    `each`: every checkpoint is rounded and the average is not; `average`: the other way round; `both`.
+    `each`: every checkpoint is rounded and the average is not; `average`: the other way round; `both`. `rounding` says
+    whether to the `nearest` or at `random`.
 
     Shapes: leaves [T, *shape] float32 (weights θ), the earliest first → [*shape]; in float64, rounded once at the end.
 
@@ -45,15 +66,15 @@ def low_precision_average(leaves: torch.Tensor, weights: torch.Tensor, context: 
     [1.0, 0.5]
     """
     params = context.params
-    bits, rounded = int(params.number("bits")), params["rounded"]
+    bits, rounded, at_random = int(params.number("bits")), params["rounded"], params.get("rounding") == "random"
     total = torch.zeros(leaves.shape[1:], dtype=torch.float64, device=leaves.device)
     shares = window(len(leaves), params)
     for share, leaf in zip(shares, leaves, strict=True):
         if share:
             wide = leaf.to(torch.float64)
-            total = total + (wide if rounded == "average" else block_rounded(wide, bits))
+            total = total + (wide if rounded == "average" else block_rounded(wide, bits, at_random=at_random))
     mean = total / sum(shares)
-    return (mean if rounded == "each" else block_rounded(mean, bits)).to(torch.float32)
+    return (mean if rounded == "each" else block_rounded(mean, bits, at_random=at_random)).to(torch.float32)
 
 
 def _takes(name: str, shape: tuple[int, ...], params: Parameters) -> bool:
@@ -76,8 +97,9 @@ SWALP = MethodInfo(
         "SWALP: Stochastic Weight Averaging in Low-Precision Training",
         "https://arxiv.org/abs/1904.11943",
         "algorithm 1 and section 5",
-        "numbers go to the nearest, where training rounds at random; one exponent for each leaf; `each` is the paper's "
-        "first form, an exact average of low-precision checkpoints",
+        "numbers go to the nearest, or at random as in training, with coins from an integer hash of the leaf's own "
+        "numbers; one exponent for each leaf; `each` is the paper's first form, an exact average of low-precision "
+        "checkpoints",
     ),
     domain="weight",
     group="averages",
@@ -108,6 +130,15 @@ SWALP = MethodInfo(
             default="average",
             help="Whether the average is rounded to few bits, each checkpoint before it is averaged, or both.",
             choices=("average", "each", "both"),
+        ),
+        ParameterInfo(
+            name="rounding",
+            title="Rounding",
+            kind="choice",
+            default="nearest",
+            help="Whether a number goes to the nearest multiple, or to one beside it at random so that its mean stays.",
+            choices=("nearest", "random"),
+            later=True,
         ),
     ),
 )

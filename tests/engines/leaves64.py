@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,14 +61,19 @@ def rescaled64(voices: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
     return result
 
 
-def block_rounded64(values: np.ndarray, bits: int) -> np.ndarray:
-    """Round one number after the other to the nearest multiple of the leaf's unit."""
+def block_rounded64(values: np.ndarray, bits: int, coins: np.ndarray | None = None) -> np.ndarray:
+    """Round one number after the other to the nearest multiple of the leaf's unit, or up where its coin says so."""
     largest = np.abs(values).max(initial=0.0)
     if largest == 0:
         return values
     unit = 2.0 ** (np.floor(np.log2(largest)) - bits + 2)
     most = 2 ** (bits - 1) - 1
-    rounded = [max(-most, min(most, round(value / unit))) * unit for value in values.ravel().tolist()]
+    units = (values / unit).ravel().tolist()
+    if coins is None:
+        whole = [round(value) for value in units]
+    else:
+        whole = [math.floor(value + coin) for value, coin in zip(units, coins.ravel().tolist(), strict=True)]
+    rounded = [max(-most, min(most, value)) * unit for value in whole]
     return np.array(rounded).reshape(values.shape)
 
 

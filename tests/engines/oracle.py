@@ -182,15 +182,26 @@ def trajectory64(method: str, thetas: list[Leaves], params: Mapping[str, Any]) -
         correction = 1.0 if params["start_at"] == "first" else 1 - decay ** len(thetas)
         return {name: value / correction for name, value in average.items()}
     if method == "swalp" and params["rounded"] != "average":
-        thetas = [{name: block_rounded64(values, params["bits"]) for name, values in theta.items()} for theta in thetas]
+        thetas = [{name: shortened64(values, params) for name, values in theta.items()} for theta in thetas]
     if method in ("swa", "swad", "swalp"):
         chosen = thetas[params["start"] : len(thetas) - params.get("end", 0) : params.get("every", 1)]
     else:
         chosen = thetas[-params["last"] * params.get("parallel", 1) :]
     mean = {name: np.mean([theta[name] for theta in chosen], axis=0) for name in thetas[0]}
     if method == "swalp" and params["rounded"] != "each":
-        return {name: block_rounded64(values, params["bits"]) for name, values in mean.items()}
+        return {name: shortened64(values, params) for name, values in mean.items()}
     return mean
+
+
+def shortened64(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
+    """Few bits: to the nearest, or by coins that are hashed from the numbers themselves."""
+    if params["rounding"] == "nearest" or not np.any(values):
+        return block_rounded64(values, params["bits"])
+    # The coins are those of the numbers' sizes as multiples of the unit.
+    sizes = np.abs(values) / 2.0 ** (np.floor(np.log2(np.abs(values).max())) - params["bits"] + 2)
+    digest = hashlib.sha256(np.ascontiguousarray(sizes).tobytes()).hexdigest()
+    coins_of_leaf = words(0, digest, "swalp", values.size).reshape(values.shape) / 2**32
+    return np.sign(values) * block_rounded64(np.abs(values), params["bits"], coins_of_leaf)
 
 
 def slerp64(first: Leaves, second: Leaves, t: float, within: str) -> Leaves:

@@ -47,6 +47,27 @@ def test_there_are_no_more_numbers_than_bits_allow_and_none_is_far(bits: int) ->
     assert float((found - values).abs().max()) <= unit * (1.0 if bits > 2 else 2.0)
 
 
+def test_at_random_numbers_go_to_a_neighbour_and_keep_their_mean() -> None:
+    # 8 bits, and 1 is the largest number: a unit is 2⁻⁶.
+    values = torch.full((1, 20_000), 10.3 / 64)
+    values[0, 0] = 1.0
+    found = combine(SWALP, values, rounding="random")[1:] * 64
+    assert set(found.tolist()) == {10.0, 11.0}
+    assert abs(float(found.mean()) - 10.3) < 5 * (0.3 * 0.7 / 20_000) ** 0.5
+    assert set((combine(SWALP, values)[1:] * 64).tolist()) == {10.0}
+    # The coins belong to the numbers: the same run is rounded alike, another one otherwise.
+    assert torch.equal(combine(SWALP, values, rounding="random")[1:] * 64, found)
+    values[0, 1] = 0.5
+    assert not torch.equal(combine(SWALP, values, rounding="random")[2:] * 64, found[1:])
+
+
+def test_at_random_multiples_stay_and_none_goes_beyond_the_largest() -> None:
+    values = torch.tensor([[1.999, -1.999, 1.0, 0.25, -0.5, 0.0]])
+    found = combine(SWALP, values, bits=4, rounding="random")
+    assert found[2:].tolist() == [1.0, 0.25, -0.5, 0.0]
+    assert float(found.abs().max()) == 1.75
+
+
 def test_many_bits_are_swa() -> None:
     run = drawn(4, 5, 7)
     np.testing.assert_allclose(combine(SWALP, run, bits=24, start=1), run[1:].mean(dim=0), atol=1e-6)
