@@ -1,9 +1,13 @@
 // Controls made from what the registry says of a parameter.
 
 import { freshId, h } from "./dom.js";
+import { createVary } from "./vary.js";
+import { told, varies } from "./varying.js";
 
 // One row: name, slider, number. `set` shows a value without telling anyone; `limit` moves the lower end of slider and number.
-export function createSlider({ title, help, range, bounds, step, unit = "", colour = null, ticks = [], onInput, onEnd }) {
+// Where `leaves` promises the names of leaves, the number may vary: then `panel` is the editor that a small button opens below.
+// `more`: what that button opens instead ({ element, open, says }).
+export function createSlider({ title, help, range, bounds, step, unit = "", colour = null, ticks = [], leaves = null, openBelow = false, more = null, onInput, onEnd }) {
   const id = freshId("slider");
   const slider = h("input", { type: "range", id, min: range[0], max: range[1], step, title: help ?? title });
   const box = h("input", {
@@ -36,6 +40,11 @@ export function createSlider({ title, help, range, bounds, step, unit = "", colo
 
   function set(value) {
     if (value === null || value === undefined) return;
+    vary?.set(value);
+    row.classList.toggle("varies", varies(value));
+    words.textContent = varies(value) ? told(value) : "";
+    words.title = words.textContent;
+    if (varies(value)) return;
     shown = value;
     if (Number(slider.value) !== value) slider.value = value;
     if (document.activeElement !== box) box.value = tidy(value, step);
@@ -53,9 +62,25 @@ export function createSlider({ title, help, range, bounds, step, unit = "", colo
   }
 
   limit(null);
+  const vary = leaves && !more ? createVary({ title, range, bounds, openBelow, step, leaves, onInput, onEnd }) : null;
+  const opens = more ?? (vary && { element: vary.element, open: vary.open, says: `${title}: over depth, or by leaf name` });
+  const panel = opens ? h("div", { id: freshId("more"), class: "more-panel", hidden: true }, opens.element) : null;
+  const turn = () => {
+    panel.hidden = !panel.hidden;
+    button.setAttribute("aria-expanded", String(!panel.hidden));
+    if (!panel.hidden) opens.open();
+  };
+  const button = opens ? h("button", { type: "button", class: "quiet vary-button", "aria-expanded": "false", "aria-controls": panel.id, "aria-label": opens.says, title: opens.says, onclick: turn }, "⋯") : null;
+  const words = h("button", { type: "button", class: "told", tabindex: "-1", onclick: () => { if (panel?.hidden) turn(); } });
   const label = h("label", { for: id, title: help ?? "" }, title);
-  const row = h("div", { class: "slider-row", style: colour ? { "--tone": colour } : {} }, label, h("span", { class: "track" }, slider, marks), box);
-  return { row, set, limit, slider, label, disable: (off) => { slider.disabled = off; box.disabled = off; row.classList.toggle("off", off); } };
+  const row = h("div", { class: "slider-row", style: colour ? { "--tone": colour } : {} }, label, h("span", { class: "track" }, slider, marks), box, words, button);
+  function hideMore(off) {
+    button.hidden = off;
+    if (off) panel.hidden = true;
+    if (off) button.setAttribute("aria-expanded", "false");
+  }
+
+  return { row, panel, set, limit, hideMore, slider, label, disable: (off) => { slider.disabled = off; box.disabled = off; row.classList.toggle("off", off); } };
 }
 
 export function createChoice({ title, help, choices, onInput }) {
@@ -87,7 +112,7 @@ export function createSwitch({ title, help, onInput }) {
 }
 
 // The control of one registered parameter.
-export function createKnob(info, { onInput, onEnd }) {
+export function createKnob(info, { onInput, onEnd, leaves = null }) {
   const title = info.title.charAt(0).toLowerCase() + info.title.slice(1);
   if (info.kind === "choice") {
     return createChoice({ title, help: info.help, choices: info.choices.map((value) => ({ value, title: value })), onInput: (v) => onInput(v, null) });
@@ -97,7 +122,7 @@ export function createKnob(info, { onInput, onEnd }) {
   const low = info.minimum_excluded && range[0] === info.minimum ? range[0] + info.step : range[0];
   return createSlider({
     title, help: `${info.help}${info.unit ? ` (${info.unit})` : ""}`, range: [low, range[1]],
-    bounds: [info.minimum, info.maximum], step: info.step, unit: info.unit, onInput, onEnd,
+    bounds: [info.minimum, info.maximum], openBelow: info.minimum_excluded, step: info.step, unit: info.unit, leaves: info.per_leaf ? leaves : null, onInput, onEnd,
   });
 }
 

@@ -68,10 +68,11 @@ export function createPathPanel(description, theme, store) {
     if (!numbers) return;
     const state = store.get();
     const visible = numbers.kind === "lambda" && state.path.kind === "lambda";
-    const value = state.recipe.lambda;
+    const one = typeof state.recipe.lambda === "number";
+    const value = one ? state.recipe.lambda : 0;
     const [low, high] = numbers.range;
     for (const { axis, handle } of handles) {
-      const inside = visible && value >= low && value <= high;
+      const inside = visible && one && value >= low && value <= high;
       const vertical = chart.extent(axis.replace("x", "y"));
       handle.place({ x: inside ? chart.pixel(axis, value) : null, y: vertical ? vertical[0] : null, value, range: numbers.range, text: `λ ${number(value)}` });
       if (vertical) handle.element.style.height = `${vertical[1] - vertical[0]}px`;

@@ -2,20 +2,34 @@
 
 import { createChoice, createExplainer, createKnob, createSlider } from "./controls.js";
 import { fill, h } from "./dom.js";
+import { createExpertOwn } from "./expert-own.js";
 import { familyNamed, isOwn, shortName, shortNames } from "./families.js";
 import { duration } from "./format.js";
+import { createLeafNames } from "./leaf-names.js";
 import { createMethodPicker } from "./method-picker.js";
 import { replaced } from "./store.js";
+import { casesOf, resampled, varies } from "./varying.js";
 
 export function createRail(description, store, { server, theme, edit, formerly, scoreOnTest }) {
   const root = h("aside", { class: "rail", "aria-label": "Controls" });
   const more = h("span", { class: "more" });
   const takes = h("p", { class: "hint takes", role: "status" });
+  const leaves = createLeafNames(server, store);
   const sections = [modelsSection(), methodSection(), maskSection(), layersSection(), footSection()];
   fill(root, sections.map((section) => section.element));
 
   function change(path, value, group = null) {
     store.commit(replaced(store.get(), path, value), { group });
+  }
+
+  // A number that varies needs ranks within each leaf; ranks within the model need one number.
+  function scoped(state, place, name, value) {
+    const at = place.reduce((inner, key) => inner?.[key], state) ?? {};
+    if (varies(value) && at.scope === "model") return replaced(state, [...place, "scope"], "leaf");
+    if (name !== "scope" || value !== "model") return state;
+    const plain = (values) => Object.fromEntries(Object.entries(values).map(([key, one]) => [key, varies(one) ? mean(one) : one]));
+    const models = state.recipe.models.map((model) => (model.params ? { ...model, params: plain(model.params) } : model));
+    return replaced(replaced(state, place, plain(at)), ["recipe", "models"], models);
   }
 
   function set(state) {
@@ -38,7 +52,7 @@ export function createRail(description, store, { server, theme, edit, formerly, 
     });
     const list = h("div", { class: "experts" });
     const lambda = createSlider({
-      title: "λ", help: "Scales the whole merged vector.", range: [0, 1.5], bounds: [-10, 10], step: 0.01, ticks: [1], ...numeric(["recipe", "lambda"]),
+      title: "λ", help: "Scales the whole merged vector.", range: [0, 1.5], bounds: [-10, 10], step: 0.01, ticks: [1], leaves, ...numeric(["recipe", "lambda"]),
     });
     lambda.row.classList.add("lambda");
     const note = h("p", { class: "hint", role: "status" });
@@ -49,7 +63,9 @@ export function createRail(description, store, { server, theme, edit, formerly, 
       rows = new Map();
       const names = shortNames(current.experts.map((expert) => expert.ref));
       fill(list, current.experts.map((expert, place) => {
+        const own = createExpertOwn({ title: expert.title, weight: description.registry.recipe.weight, leaves, change: (path, value, group) => changeOwn(expert.ref, path, value, group), onEnd: () => store.endGesture() });
         const slider = createSlider({
+          more: { element: own.element, open: own.open, says: `${expert.title}: weight from leaf to leaf, numbers of its own` },
           title: names[place], help: `${expert.title}. ${expert.description}`, range: [-1, 2], bounds: [-10, 10], step: 0.01, ticks: [0, 1], colour: `var(--expert-${expert.colour % 8})`,
           onInput: (value, group) => {
             const index = store.get().recipe.models.findIndex((model) => model.ref === expert.ref);
@@ -59,9 +75,19 @@ export function createRail(description, store, { server, theme, edit, formerly, 
         });
         const toggle = h("button", { class: "dot", type: "button", role: "switch", "aria-label": `use ${expert.title}`, title: "use or leave out", onclick: () => toggleExpert(expert.ref) });
         slider.row.prepend(toggle);
-        rows.set(expert.ref, { slider, toggle });
-        return slider.row;
+        rows.set(expert.ref, { slider, toggle, own });
+        return [slider.row, slider.panel];
       }));
+    }
+
+    function changeOwn(ref, [key, name], value, group) {
+      const state = store.get();
+      const index = state.recipe.models.findIndex((model) => model.ref === ref);
+      if (index < 0) return;
+      const path = ["recipe", "models", index, key, ...(name ? [name] : [])];
+      const made = replaced(name ? scoped(state, placeOfMask(state), name, value) : state, path, value);
+      const bare = name && Object.keys(made.recipe.models[index].params).length === 0;
+      store.commit(bare ? replaced(made, ["recipe", "models", index, "params"], undefined) : made, { group });
     }
 
     function toggleExpert(ref) {
@@ -83,11 +109,16 @@ export function createRail(description, store, { server, theme, edit, formerly, 
       family.set(state.family);
       if (shown !== current) build((shown = current));
       const method = description.registry.methods.find((one) => one.name === state.recipe.method.name);
-      for (const [ref, { slider, toggle }] of rows) {
+      const [infos, common] = ownNumbers(method, state);
+      for (const [ref, { slider, toggle, own }] of rows) {
         const model = state.recipe.models.find((one) => one.ref === ref);
         slider.limit(method.weights === "not negative" ? 0 : null);
         slider.set(model ? model.weight : 0);
         slider.disable(!model);
+        const weighted = method.weights !== "none";
+        slider.hideMore(!model || own.empty(infos, weighted));
+        if (model) own.set(model, infos, common, weighted);
+        slider.row.classList.toggle("has-own", Object.keys(model?.params ?? {}).length > 0);
         slider.row.classList.toggle("weightless", method.weights === "none");
         toggle.setAttribute("aria-checked", String(Boolean(model)));
       }
@@ -95,7 +126,20 @@ export function createRail(description, store, { server, theme, edit, formerly, 
       note.textContent = usage(method, state, current.experts);
     }
 
-    return { element: h("section", {}, h("div", { class: "heading-row" }, heading("Models"), more), family.row, list, note, lambda.row), set: setModels };
+    return { element: h("section", {}, h("div", { class: "heading-row" }, heading("Models"), more), family.row, list, note, lambda.row, lambda.panel), set: setModels };
+  }
+
+  // Where the numbers of the mask stand: the method's own, or the mask's.
+  function placeOfMask(state) {
+    const method = description.registry.methods.find((one) => one.name === state.recipe.method.name);
+    return method.owned_mask ? ["recipe", "method", "params"] : ["recipe", "mask"];
+  }
+
+  // What one expert may have for itself, and what all have.
+  function ownNumbers(method, state) {
+    const mask = method.owned_mask || method.domain === "weight" ? null : description.registry.masks.find((one) => one.name === (state.recipe.mask?.kind ?? "none"));
+    const infos = [...method.parameters, ...(mask?.parameters ?? [])].filter((info) => info.per_model);
+    return [infos, { ...(state.recipe.mask ?? {}), ...(state.recipe.method.params ?? {}) }];
   }
 
   function methodSection() {
@@ -197,10 +241,14 @@ export function createRail(description, store, { server, theme, edit, formerly, 
       if (key !== name) {
         key = name;
         built = new Map(shown.map((info) => [info.name, createKnob(info, {
-          onInput: (value, group) => { if (!intercept(info.name, value)) change(pathOf(info.name), value, group); },
-          onEnd: () => store.endGesture(),
+          leaves, onEnd: () => store.endGesture(),
+          onInput: (value, group) => {
+            if (intercept(info.name, value)) return;
+            const path = pathOf(info.name);
+            store.commit(replaced(scoped(store.get(), path.slice(0, -1), info.name, value), path, value), { group });
+          },
         })]));
-        fill(container, [...built.values()].map((knob) => knob.row));
+        fill(container, [...built.values()].map((knob) => [knob.row, knob.panel]));
       }
       for (const info of shown) built.get(info.name)?.set(values[info.name] ?? info.default);
     };
@@ -228,4 +276,8 @@ function usage(method, state, experts) {
   if (most === 2) return `From ${used[0]} (t = 0) to ${used[1]} (t = 1).${out > 0 ? ` Turn another on to exchange ${used[1]} for it.` : ""}`;
   if (out > 0 && used.length === least && least > 1) return `${used.join(" and ")} used; ${method.title} takes at least ${least}, so leaving one out brings in the next.`;
   return out > 0 ? `${used.length} of ${experts.length} experts used.` : "";
+}
+
+function mean(value) {
+  return resampled(casesOf(value).at(-1).points, 1)[0];
 }

@@ -59,6 +59,14 @@ class MethodPictures:
         }
         return {**found, "words": words_of(found), "shares": sentences(found)}
 
+    def leaves(self, state: StudioState) -> Numbers:
+        """Return the names of the merged leaves and the blocks of the deepest stack; raises as planning does."""
+        leaves = self._models.engine.plan(state.recipe).space.leaves
+        return {
+            "names": [leaf.name for leaf in leaves],
+            "blocks": max((leaf.depth.count for leaf in leaves), default=0),
+        }
+
     def _looked(self, recipe: Recipe, info: MethodInfo, space: ParameterSpace) -> Numbers:
         params = recipe.method.params
         whole = one_matrix(space, lambda leaf: info.sees_whole(leaf.name, leaf.shape, params))

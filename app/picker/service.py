@@ -47,7 +47,7 @@ class MethodPicker:
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name; pictures only where there are models to look at."""
-        looks = {"method_picture": self.method_picture} if self._pictures is not None else {}
+        looks = {"method_picture": self.method_picture, "leaf_names": self.leaf_names} if self._pictures else {}
         return {"method_fits": self.method_fits, **looks}
 
     @answers_in_turn
@@ -78,6 +78,15 @@ class MethodPicker:
             return {"numbers": numbers, "figures": {"method": method_chart.figure_of(numbers)}, "milliseconds": spent}
 
         return await self._turn(visitor, "picture", asked, work)
+
+    @answers_in_turn
+    async def leaf_names(self, visitor: str, message: object) -> Answer:
+        """Name the leaves that are merged, and say how many blocks the model has, for numbers that vary among them."""
+        fields = message_of(message, {"state": _MESSAGE["state"]})
+        state = parse_state(fields["state"], self._workbench.families)
+        pictures = self._pictures
+        assert pictures is not None
+        return await asyncio.to_thread(pictures.leaves, state)
 
     def _chosen(self, state: StudioState, name: str, models: object) -> StudioState:
         if name == state.recipe.method.name:

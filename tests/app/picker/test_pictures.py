@@ -113,3 +113,10 @@ def test_the_picture_is_drawn_on_the_server_too(
 ) -> None:
     figure = method_picture.figure_of(pictures.look(*tiny(bench, name)))
     assert render(figure, form="svg", theme=theme, title="What the method does").startswith(b"<svg")
+
+
+def test_the_leaves_are_named_in_order_and_their_blocks_counted(bench: ZooBench, pictures: MethodPictures) -> None:
+    found = pictures.leaves(tiny(bench, "ties")[0])
+    assert found["blocks"] == 6
+    assert len(found["names"]) == 103
+    assert sum("self_attn" in name for name in found["names"]) == 6 * 8
