@@ -13,9 +13,10 @@ import torch
 
 from merging_core.engines.crew import Each, in_turn
 from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_
-from merging_core.engines.masking import PreparedMask, Rewalked
+from merging_core.engines.masking import PreparedMask
 from merging_core.engines.reductions import l1_norm
 from merging_core.engines.settings import joined
+from merging_core.masks.ranks import Rewalked
 from merging_core.methods.contract import (
     CombineContext,
     MethodInfo,

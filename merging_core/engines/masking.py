@@ -18,6 +18,7 @@ from merging_core.engines.reductions import l1_norm
 from merging_core.engines.settings import joined
 from merging_core.masks.coins import coin_key
 from merging_core.masks.info import MaskContext, MaskInfo, MaskSpec
+from merging_core.masks.ranks import Rewalked
 from merging_core.masks.ranks import standings as standings_of
 from merging_core.masks.registry import mask
 from merging_core.methods.info import Parameters
@@ -26,7 +27,6 @@ from merging_core.space.parameter_space import SpaceLeaf
 __all__ = [
     "Group",
     "PreparedMask",
-    "Rewalked",
     "is_identity",
     "needs_standings",
     "needs_threshold",
@@ -35,19 +35,8 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True)
-class Rewalked:
-    """Pieces that can be walked more than once: each walk calls `read` again.
-
-    >>> pieces = Rewalked(lambda: iter([1, 2]))
-    >>> list(pieces), list(pieces)
-    ([1, 2], [1, 2])
-    """
-
-    read: Callable[[], Iterator[torch.Tensor]]
-
-    def __iter__(self) -> Iterator[torch.Tensor]:
-        return self.read()
+_HELD_LEAF = 1 << 22
+"""Elements of a leaf that is held in memory rather than read twice."""
 
 
 @dataclass(frozen=True)
@@ -137,13 +126,15 @@ def prepare_mask(  # noqa: PLR0913
     content: str,
     known: Sequence[torch.Tensor | None] | None = None,
     standings: Callable[[int], torch.Tensor] | None = None,
+    sample: Callable[[], Iterable[tuple[int, torch.Tensor]]] | None = None,
 ) -> PreparedMask:
     """Find what the mask of one expert must know: thresholds of each leaf or of the model, standings, gains, keys.
 
     `specs` is the mask in each leaf, of one kind and scope; its numbers differ only where leaves are masked one by one.
     `walk(leaves)` yields the task vector of neighbouring leaves in order, float32, before any stage, in pieces of any
     size; it is called once per reading. `content` is the expert's digest; `known` are thresholds per leaf, and
-    `standings(leaf)` those of one leaf, that were found elsewhere. Leaves without elements need nothing.
+    `standings(leaf)` those of one leaf, that were found elsewhere. `sample()` gives some of the vector, spread over all
+    of it, as pieces of one leaf each with its place, where a walk costs much. Leaves without elements need nothing.
     """
     runs, spec = joined(specs), specs[0]
     info = mask(spec.kind)
@@ -151,13 +142,17 @@ def prepare_mask(  # noqa: PLR0913
     thresholds: list[torch.Tensor | None] = [None] * len(leaves) if known is None else list(known)
     if known is None and any(needs_threshold(run.value) for run in runs):
         if spec.scope == "model":
-            everything = info.thresholds(Rewalked(lambda: _scaled(range(len(leaves)), factors, walk)), spec.params)
+            size = sum(leaf.elements for leaf in leaves)
+            some = partial(_sampled, factors, sample) if sample is not None else None
+            all_of_it = Rewalked(lambda: _scaled(range(len(leaves)), factors, walk), size, some)
+            everything = info.thresholds(all_of_it, spec.params)
             thresholds = [everything] * len(leaves)
         else:
             for index, leaf in enumerate(leaves):
                 if leaf.stop > leaf.start and not is_identity(specs[index]):
-                    pieces = Rewalked(partial(_scaled, range(index, index + 1), factors, walk))
-                    thresholds[index] = info.thresholds(pieces, specs[index].params)
+                    pieces = Rewalked(partial(_scaled, range(index, index + 1), factors, walk), leaf.elements)
+                    small = leaf.elements <= _HELD_LEAF
+                    thresholds[index] = info.thresholds(list(pieces) if small else pieces, specs[index].params)
     if info.by_standing and not whole and standings is None:
         # A leaf is ranked when its first piece is asked for, and forgotten when the next leaf comes.
         standings = lru_cache(1)(
@@ -197,6 +192,12 @@ def _gain(prepared: PreparedMask, leaf: int, walk: Callable[[], Iterable[torch.T
     before = l1_norm(piece if factor == 1.0 else piece * factor for piece in walk())
     after = l1_norm(masked())
     return float(torch.tensor(before / after, dtype=torch.float32)) if after > 0.0 else 1.0
+
+
+def _sampled(
+    factors: Sequence[float], sample: Callable[[], Iterable[tuple[int, torch.Tensor]]]
+) -> Iterator[torch.Tensor]:
+    return (piece if factors[leaf] == 1.0 else piece * factors[leaf] for leaf, piece in sample())
 
 
 def _scaled(

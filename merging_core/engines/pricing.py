@@ -9,16 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merging_core.checkpoints.reader import Checkpoint
-from merging_core.cores import MAX_WORKERS
+from merging_core.cores import MAX_WORKERS, cores
 from merging_core.engines.masking import is_identity, needs_standings, needs_threshold
 from merging_core.engines.settings import Settings
 from merging_core.engines.whole import whole_leaves
+from merging_core.masks.ranks import MOST_HELD
 from merging_core.masks.registry import mask
 from merging_core.methods.contract import Cost
 from merging_core.recipes.stages import Stages
 from merging_core.space.parameter_space import ParameterSpace
 
 __all__ = [
+    "LARGE_LEAF",
     "STREAMED_PIECE",
     "Passes",
     "amount",
@@ -30,8 +32,12 @@ __all__ = [
     "streaming_memory",
 ]
 
-STREAMED_PIECE = 1 << 18
+STREAMED_PIECE = 1 << 17
 """Elements of each model that the streaming engine reads at once."""
+LARGE_LEAF = 1 << 22
+"""Elements of a leaf that is merged whole by one worker while the others wait."""
+_HELD = 0.2
+"""Bytes for each element of a model whose thresholds are sought, for those near them."""
 _DISK_BYTES_PER_SECOND = 1e9
 _ELEMENTS_PER_SECOND = 6e7
 _FLOAT = 4
@@ -73,8 +79,8 @@ def passes_of(stages: Stages, settings: Settings, space: ParameterSpace, has_bas
     why = []
     reads = 1
     if any(settings.masks_that(needs_threshold)):
-        reads += 3
-        why.append("up to three for the thresholds of the mask")
+        reads += 2
+        why.append("up to two for the thresholds of the mask")
     if stages.method.statistics:
         reads += 1
         why.append(
@@ -127,20 +133,22 @@ def streaming_memory(  # noqa: PLR0913
 ) -> int:
     """Estimate the streaming engine's peak: the largest leaf of the output, pieces of every model and temporaries.
 
-    Where changes are ranked, each expert's largest leaf of standings is held, and one is being ranked. A leaf that the
-    method sees whole is held of every model.
+    Each worker has pieces of its own, and as many wait to be counted. Where changes are ranked, each expert's largest
+    leaf of standings is held, and one is being ranked. A leaf that the method sees whole is held of every model; of
+    leaves with more than `LARGE_LEAF` elements one at a time.
     """
-    largest = max((leaf.stop - leaf.start for leaf in space.leaves), default=0)
-    copied = max((leaf.nbytes for leaf in space.copied), default=0)
-    piece = min(piece, largest)
+    workers, models = min(MAX_WORKERS, cores()), 2 * len(experts) + 1
+    largest = max((leaf.elements for leaf in space.leaves), default=0)
     ranked = sum(settings.masks_that(needs_standings))
-    standings = largest * (_FLOAT * ranked + _RANKING) if ranked else 0
-    found = whole_leaves(stages.method, stages.params, space.leaves)
-    elements = max((space.leaves[place].elements for place in found), default=0)
+    places = range(len(space.leaves)) if ranked else whole_leaves(stages.method, stages.params, space.leaves)
+    undivided = max((space.leaves[place].elements for place in places), default=0)
     numbers = max((cost.numbers for cost in _costs(stages, settings, space)), default=0)
-    seen = _FLOAT * elements * (2 * len(experts) + 1) + _WIDE * numbers
-    pieces = _FLOAT * piece * (2 * len(experts) + 1 + _TEMPORARIES)
-    return max(largest * output_item * 2, copied) + standings + pieces + seen
+    each = _FLOAT * models + output_item + (_FLOAT * ranked + _RANKING if ranked else 0)
+    several = undivided + (workers - 1) * min(undivided, LARGE_LEAF)
+    seen = several * each + _WIDE * numbers * (workers if undivided <= LARGE_LEAF else 2)
+    held = _HELD * space.size if any(settings.masks_that(needs_threshold)) else 0
+    pieces = _FLOAT * min(piece, largest) * workers * (models + 2 * len(experts) + _TEMPORARIES)
+    return pieces + seen + min(int(held), MOST_HELD * 2 * _FLOAT)
 
 
 def seconds(passes: Passes, read_bytes: int, written_bytes: int, elements: int) -> float:

@@ -218,7 +218,7 @@ class _Held(Reading):
     def read(self, name: str) -> torch.Tensor:
         return self._values[name]
 
-    def read_range(self, name: str, start: int, stop: int) -> torch.Tensor:
+    def read_range(self, name: str, start: int, stop: int, *, check: bool = True) -> torch.Tensor:
         return self._values[name].reshape(-1)[start:stop]
 
 

@@ -1,48 +1,35 @@
-"""The streaming engine: leaf by leaf, piece by piece, from disk to disk, with the bits of the live engine.
+"""The streaming engine: piece by piece from disk to disk, with the bits of the live engine.
 
-Nothing is held but pieces of every model and one leaf of the output. Where a stage must know the whole model first (the
-thresholds of a mask, a majority sign, the norms behind LiNeS's α), the experts are read again; `Plan.passes` says how
-often. The k-th largest magnitude is found by counting, so no sorted copy of a model exists at any time.
+Each worker reads a piece of every model, merges it on a core of its own and writes it at the place that the plan gives
+it, so that reading, computing and writing overlap and nothing is held but a few pieces. Where a stage must know the
+whole model first (thresholds of a mask, a majority sign, the norms behind LiNeS's α), the experts are read before;
+`Plan.passes` says how often. The k-th largest magnitude is found by counting, so no sorted copy of a model exists at
+any time. A merge whose process was killed is gone on with.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+import math
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from merging_core.checkpoints.finite import check_finite
+from merging_core import __version__
+from merging_core.checkpoints.draft import Draft
+from merging_core.checkpoints.dtypes import item_size
 from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.header import LeafSpec
-from merging_core.checkpoints.reader import Checkpoint
-from merging_core.checkpoints.writer import write_checkpoint
-from merging_core.engines.coefficients import after_combine, before_mask
-from merging_core.engines.crew import Crew
-from merging_core.engines.kernel import combine_piece, combine_whole, cuts, finish_, non_finite, subtract_
-from merging_core.engines.masking import PreparedMask, Rewalked, prepare_mask
+from merging_core.checkpoints.writer import drafting
+from merging_core.cores import MAX_WORKERS, cores
+from merging_core.engines.kernel import cuts, finish_, non_finite
+from merging_core.engines.pieces import Cancelled, Pieces, Tile, reading
 from merging_core.engines.plan import Opens, Plan
+from merging_core.engines.preparing import Prepared, prepare
 from merging_core.engines.pricing import STREAMED_PIECE
-from merging_core.engines.reductions import l1_norm
-from merging_core.engines.settings import Same, joined, terms_of
-from merging_core.engines.whole import whole_leaves
-from merging_core.errors import CancelledError, CheckpointError, Problem
-from merging_core.methods.contract import (
-    CombineContext,
-    Terms,
-    Walk,
-    contexts_of_leaves,
-    gather_leaf,
-    gather_walks,
-    ranks_of_walks,
-)
-from merging_core.methods.sums import weighted_sum
-from merging_core.scaling.profiles import alpha_from_norms
-from merging_core.space.parameter_space import SpaceLeaf
+from merging_core.errors import CheckpointError, PlanError, Problem
 
 __all__ = ["RECIPE_NAME", "Cancelled", "Progress", "stream_leaves", "stream_merge"]
 
@@ -50,7 +37,9 @@ RECIPE_NAME = "recipe.json"
 
 Progress = Callable[[float, str], None]
 """Called with the share that is done, in [0, 1], and what is being done."""
-Cancelled = Callable[[], bool]
+
+_LARGEST = {"float32": math.inf, "float16": 65520.0, "bfloat16": (2 - 2**-8) * 2.0**127}
+"""Numbers from here on are rounded to infinity."""
 
 
 def stream_merge(  # noqa: PLR0913
@@ -61,6 +50,7 @@ def stream_merge(  # noqa: PLR0913
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     chunk_elements: int = STREAMED_PIECE,
+    workers: int | None = None,
     overwrite: bool = False,
     shard_bytes: int | None = None,
     extra: Mapping[str, str | bytes] | None = None,
@@ -69,8 +59,10 @@ def stream_merge(  # noqa: PLR0913
 
     It holds `model.safetensors` (with the recipe's hash in its metadata), or several files of at most `shard_bytes` and
     their index; the base's `config.json` with the `dtype` of the result; `recipe.json`, the recipe with every reference
-    pinned; and `extra` files by name. The folder appears whole or not at all.
-    `chunk_elements` (at least 1) is how many elements of each model are read at once; it does not change a bit.
+    pinned; and `extra` files by name. The folder appears whole or not at all. What a killed process has written of the
+    same merge, into a hidden neighbour, is not computed again.
+    `chunk_elements` (at least 1) is how many elements of each model are read at once, and `workers` how many threads
+    there are, as many as cores by default; neither changes a bit.
 
     Raises CancelledError when `cancelled()` becomes true, CheckpointError when an input changed since the plan,
     NonFiniteError when a leaf that is read is not finite, PlanError when a merged number does not fit the recipe's
@@ -78,19 +70,20 @@ def stream_merge(  # noqa: PLR0913
     """
     check_target(out_dir, plan.output_bytes, overwrite=overwrite)
     _check_unchanged(plan, catalog)
-    leaves = stream_leaves(plan, progress=progress, cancelled=cancelled, chunk_elements=chunk_elements)
     specs = [LeafSpec(leaf.name, leaf.dtype, leaf.shape) for leaf in plan.outputs]
-    config = _config(plan.survey.reference.config, plan.recipe.dtype)
-    return write_checkpoint(
+    drafted = drafting(
         out_dir,
-        leaves,
         specs,
-        config,
+        _config(plan.survey.reference.config, plan.recipe.dtype),
         extra={**(extra or {}), RECIPE_NAME: _recipe_text(plan)},
         metadata={"basin_recipe": plan.hash},
         overwrite=overwrite,
         shard_bytes=shard_bytes,
+        identity=f"{__version__} {plan.hash} {shard_bytes}",
     )
+    with drafted as draft, _pieces(plan, chunk_elements, workers, cancelled) as pieces:
+        _Writing(plan, draft, pieces, progress or _silent).run()
+    return draft.folder
 
 
 def stream_leaves(
@@ -99,15 +92,109 @@ def stream_leaves(
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     chunk_elements: int = STREAMED_PIECE,
+    workers: int | None = None,
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield every leaf of the merged checkpoint in natural order, each computed when it is asked for.
 
     Raises as `stream_merge` does, while it is walked.
     """
-    if chunk_elements < 1:
+    tell = progress or _silent
+    with _pieces(plan, chunk_elements, workers, cancelled) as pieces:
+        pieces.check()
+        prepared = prepare(pieces, lambda what: tell(0.0, what))
+        place = {leaf.name: index for index, leaf in enumerate(plan.space.leaves)}
+        done = 0
+        for spec in plan.outputs:
+            index = place.get(spec.name)
+            if index is None:
+                yield spec.name, plan.survey.reference.read(spec.name)
+                continue
+            parts = list(pieces.each(lambda tile: _merged(prepared, tile), prepared.tiles_of(index)))
+            leaf = plan.space.leaves[index]
+            done += leaf.elements
+            tell(min(1.0, done / plan.space.size), leaf.name)
+            empty = torch.empty(0, dtype=getattr(torch, plan.recipe.dtype))
+            yield leaf.name, torch.cat([empty, *parts]).view(leaf.shape)
+
+
+class _Writing:
+    """One merge on its way to the disk."""
+
+    def __init__(self, plan: Plan, draft: Draft, pieces: Pieces, progress: Progress) -> None:
+        self._plan = plan
+        self._draft = draft
+        self._pieces = pieces
+        self._progress = progress
+        self._total = max(1, plan.output_bytes)
+
+    def run(self) -> None:
+        """Write whatever is missing."""
+        self._pieces.check()
+        done = self._total - sum(
+            item_size(spec.dtype) * (stop - start)
+            for spec in self._plan.outputs
+            for start, stop in self._draft.missing(spec.name)
+        )
+        if self._draft.begun:
+            self._progress(min(1.0, done / self._total), "going on where it was stopped")
+        for name, count in self._pieces.each(self._copy, self._copied()):
+            done += count
+            self._progress(min(1.0, done / self._total), name)
+        names = [leaf.name for leaf in self._plan.space.leaves]
+        if not any(self._draft.missing(name) for name in names):
+            return
+        prepared = prepare(self._pieces, lambda what: self._progress(min(1.0, done / self._total), what))
+        tiles = (tile for tile in prepared.tiles() if self._is_missing(names[tile.leaf], tile))
+        for tile, count in self._pieces.each(lambda tile: self._merge(prepared, tile), tiles):
+            done += count
+            self._progress(min(1.0, done / self._total), names[tile.leaf])
+
+    def _merge(self, prepared: Prepared, tile: Tile) -> tuple[Tile, int]:
+        merged = _merged(prepared, tile)
+        self._draft.write(self._plan.space.leaves[tile.leaf].name, tile.start, merged)
+        return tile, merged.numel() * merged.element_size()
+
+    def _copied(self) -> Iterator[tuple[str, int, int]]:
+        """Cut the leaves that are taken over as they are."""
+        for leaf in self._plan.copied:
+            for start, stop in self._draft.missing(leaf.name):
+                for at, end in cuts(stop - start, self._pieces.size):
+                    yield leaf.name, start + at, start + end
+
+    def _copy(self, part: tuple[str, int, int]) -> tuple[str, int]:
+        name, start, stop = part
+        self._pieces.check()
+        values = self._plan.survey.reference.read_range(name, start, stop)
+        self._draft.write(name, start, values)
+        return name, values.numel() * values.element_size()
+
+    def _is_missing(self, name: str, tile: Tile) -> bool:
+        return any(start < tile.stop and tile.start < stop for start, stop in self._draft.missing(name))
+
+
+def _merged(prepared: Prepared, tile: Tile) -> torch.Tensor:
+    """Return a piece of the merged weights in the recipe's dtype. Raises PlanError where a number does not fit it."""
+    plan, pieces = prepared.pieces.plan, prepared.pieces
+    origin = pieces.origin(tile)
+    combined = prepared.combined(tile, origin)
+    coefficient, domain = prepared.coefficients[tile.leaf], plan.stages.method.domain
+    merged = finish_(torch.empty_like(combined), combined, origin, coefficient, domain)
+    low, high = (end.item() for end in torch.aminmax(merged))
+    out = merged.to(getattr(torch, plan.recipe.dtype))
+    if not max(-low, high) < _LARGEST[plan.recipe.dtype]:
+        error = non_finite([(plan.space.leaves[tile.leaf].name, out)], plan.recipe.dtype)
+        raise error or PlanError(Problem("every merged number is finite", "one that is not", "merge"))
+    return out
+
+
+def _pieces(plan: Plan, size: int, workers: int | None, cancelled: Cancelled | None) -> Any:
+    if size < 1:
         raise ValueError("a piece has at least one element")
-    whole = whole_leaves(plan.stages.method, plan.stages.params, plan.space.leaves)
-    return _Job(plan, chunk_elements, progress, cancelled, frozenset(whole), Crew(torch.device("cpu"), 1)).leaves()
+    return reading(plan, size, workers or min(MAX_WORKERS, cores()), cancelled)
+
+
+def _silent(share: float, what: str) -> None:
+    return None
 
 
 def _check_unchanged(plan: Plan, catalog: Opens) -> None:
@@ -136,181 +223,3 @@ def _config(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
 def _recipe_text(plan: Plan) -> str:
     """Return the canonical recipe for people to read, and for `merge` to read back."""
     return json.dumps(json.loads(plan.canonical), indent=2, ensure_ascii=False) + "\n"
-
-
-@dataclass(frozen=True, eq=False)
-class _Job:
-    """One merge: its plan, how it is cut, and whom it tells. Its methods are generators that read as they go."""
-
-    plan: Plan
-    piece: int
-    progress: Progress | None
-    cancelled: Cancelled | None
-    whole: frozenset[int]
-    """Places of the leaves that the method must see whole."""
-    crew: Crew
-
-    def check(self) -> None:
-        """Stop here if somebody asked for it."""
-        if self.cancelled is not None and self.cancelled():
-            raise CancelledError(
-                Problem("a merge runs to its end", "a request to cancel it", fix="nothing was written")
-            )
-
-    def tell(self, share: float, what: str) -> None:
-        if self.progress is not None:
-            self.progress(min(1.0, share), what)
-
-    def leaves(self) -> Iterator[tuple[str, torch.Tensor]]:
-        """Yield every leaf of the output in order, each computed when it is asked for."""
-        try:
-            yield from self._leaves()
-        finally:
-            self.crew.close()
-
-    def _leaves(self) -> Iterator[tuple[str, torch.Tensor]]:
-        self.check()
-        plan, space = self.plan, self.plan.space
-        found = plan.stages
-        masks = self._masks()
-        terms = terms_of(plan.settings)
-        contexts = self._contexts(masks, terms)
-        depths = [leaf.depth for leaf in space.leaves]
-        coefficients = after_combine(found, depths, plan.settings.lambdas, self._alpha(masks, terms, contexts))
-        place = {leaf.name: index for index, leaf in enumerate(space.leaves)}
-        done = 0
-        for spec in plan.outputs:
-            index = place.get(spec.name)
-            if index is None:
-                yield spec.name, plan.survey.reference.read(spec.name)
-                continue
-            leaf = space.leaves[index]
-            out = torch.empty(leaf.elements, dtype=getattr(torch, plan.recipe.dtype))
-            for start, stop, origin, combined in self._combined(masks, index, terms[index], contexts[index]):
-                merged = finish_(torch.empty_like(combined), combined, origin, coefficients[index], found.method.domain)
-                out[start:stop] = merged
-            error = non_finite([(leaf.name, out)], plan.recipe.dtype)
-            if error is not None:
-                raise error
-            done += leaf.elements
-            self.tell(done / space.size, leaf.name)
-            yield leaf.name, out.view(leaf.shape)
-
-    def _masks(self) -> tuple[PreparedMask, ...]:
-        """Prepare each expert's mask; walks the experts whose masks have thresholds."""
-        plan, space = self.plan, self.plan.space
-        found = plan.stages
-        factors = before_mask(found, [leaf.depth for leaf in space.leaves])
-        prepared = []
-        for model, expert in enumerate(plan.survey.experts):
-            self.tell(0.0, f"mask of {expert.label}")
-
-            def walk(leaves: range, model: int = model) -> Iterator[torch.Tensor]:
-                for leaf in leaves:
-                    for start, stop in self._ranges(space.leaves[leaf]):
-                        where = space.leaves[leaf]
-                        yield self._vector(model, where, start, stop, self._origin(where, start, stop))
-
-            content = expert.content() if found.stochastic else ""
-            specs = [run.value for run in plan.settings.mask_runs(model) for _ in range(run.first, run.last)]
-            prepared.append(prepare_mask(specs, space.leaves, factors, walk, seed=found.seed, content=content))
-        return tuple(prepared)
-
-    def _contexts(self, masks: tuple[PreparedMask, ...], terms: Sequence[Terms]) -> tuple[CombineContext, ...]:
-        """Gather the statistics that the method needs of the whole model and of each leaf; one walk for each kind."""
-        found, leaves = self.plan.stages, range(len(self.plan.space.leaves))
-
-        def stacked(run: Same[Terms]) -> Iterator[torch.Tensor]:
-            places = range(run.first, run.last)
-            return (torch.stack(pieces) for index in places for pieces in self._walk(masks, index))
-
-        walks = [Walk(Rewalked(partial(stacked, run)), run.value) for run in joined(terms)]
-        common = CombineContext(found.params, gather_walks(found.method, walks))
-        ranked = ranks_of_walks(found.method, walks, self.plan.space.size, common)
-        common = replace(common, statistics=ranked)
-        sums = [
-            {} if index in self.whole else gather_leaf(found.method, map(torch.stack, self._walk(masks, index)))
-            for index in leaves
-        ]
-        return contexts_of_leaves(found.method, common, sums, terms)
-
-    def _alpha(
-        self, masks: tuple[PreparedMask, ...], terms: Sequence[Terms], contexts: Sequence[CombineContext]
-    ) -> float | None:
-        """Compute LiNeS's α from the norms of the whole model, where the recipe asks for it; two walks."""
-        plan, found = self.plan, self.plan.stages
-        base, space = plan.survey.base, plan.space
-        if not found.layer_scaling.needs_alpha or base is None:
-            return None
-        origin = base
-
-        def summed() -> Iterator[torch.Tensor]:
-            for leaf, own in zip(space.leaves, terms, strict=True):
-                for start, stop in self._ranges(leaf):
-                    before = self._read(origin, leaf, start, stop)
-                    raw = [subtract_(self._read(expert, leaf, start, stop), before) for expert in plan.survey.experts]
-                    yield weighted_sum(torch.stack(raw), own.weights)
-
-        def merged() -> Iterator[torch.Tensor]:
-            for index in range(len(space.leaves)):
-                for _, _, before, piece in self._combined(masks, index, terms[index], contexts[index]):
-                    yield piece - before if found.method.domain == "weight" and before is not None else piece
-
-        norms = l1_norm(summed()), l1_norm(merged())
-        return alpha_from_norms(*norms, len(plan.survey.experts), found.layer_scaling.alpha_rule)
-
-    def _combined(
-        self, masks: tuple[PreparedMask, ...], index: int, own: Terms, context: CombineContext
-    ) -> Iterator[tuple[int, int, torch.Tensor | None, torch.Tensor]]:
-        """Yield pieces of one leaf: start, stop, the base's piece, and what the method makes of all models there."""
-        leaf, info = self.plan.space.leaves[index], self.plan.stages.method
-        if index not in self.whole or info.whole_leaf is None:
-            for start, stop in self._ranges(leaf):
-                origin = self._origin(leaf, start, stop)
-                pieces = self._inputs(masks, index, start, stop, origin)
-                yield start, stop, origin, combine_piece(pieces, own.weights, info, context)
-            return
-        whole = info.whole_leaf
-        models = [torch.cat(pieces).view(leaf.shape) for pieces in zip(*self._walk(masks, index), strict=True)]
-        (combined,) = self.crew.on_one_core(lambda one: combine_whole(one, own.weights, whole, context), [models])
-        for start, stop in self._ranges(leaf):
-            yield start, stop, self._origin(leaf, start, stop), combined.reshape(-1)[start:stop]
-
-    def _walk(self, masks: tuple[PreparedMask, ...], index: int) -> Iterator[tuple[torch.Tensor, ...]]:
-        """Yield what the method combines of one leaf, piece by piece."""
-        leaf = self.plan.space.leaves[index]
-        for start, stop in self._ranges(leaf):
-            yield self._inputs(masks, index, start, stop, self._origin(leaf, start, stop))
-
-    def _ranges(self, leaf: SpaceLeaf) -> Iterator[tuple[int, int]]:
-        for start, stop in cuts(leaf.elements, self.piece):
-            self.check()
-            yield start, stop
-
-    def _inputs(
-        self, masks: tuple[PreparedMask, ...], leaf: int, start: int, stop: int, origin: torch.Tensor | None
-    ) -> tuple[torch.Tensor, ...]:
-        """Return what the method combines of one piece of a leaf, after the mask, for every model."""
-        where = self.plan.space.leaves[leaf]
-        return tuple(
-            prepared.apply(leaf, start, self._vector(model, where, start, stop, origin))
-            for model, prepared in enumerate(masks)
-        )
-
-    def _vector(self, model: int, leaf: SpaceLeaf, start: int, stop: int, origin: torch.Tensor | None) -> torch.Tensor:
-        """Return a piece of one task vector, or of one model's weights in the weight domain."""
-        expert = self._read(self.plan.survey.experts[model], leaf, start, stop)
-        if self.plan.stages.method.domain == "weight" or origin is None:
-            return expert
-        return subtract_(expert, origin)
-
-    def _origin(self, leaf: SpaceLeaf, start: int, stop: int) -> torch.Tensor | None:
-        base = self.plan.survey.base
-        return None if base is None else self._read(base, leaf, start, stop)
-
-    def _read(self, checkpoint: Checkpoint, leaf: SpaceLeaf, start: int, stop: int) -> torch.Tensor:
-        piece = checkpoint.read_range(leaf.name, start, stop)
-        if piece.dtype is torch.float64:
-            piece = piece.to(torch.float32)
-            check_finite(piece, f"{checkpoint.label}: {leaf.name} in float32")
-        return piece.to(torch.float32)

@@ -31,11 +31,11 @@ def drop_and_rescale(vector: torch.Tensor, context: MaskContext) -> torch.Tensor
     density, rescale = context.params.number("density"), context.params.get("rescale", "probability")
     if density == 1.0:
         return vector
-    kept = keep_at_random(vector, context)
+    survivors = keep_at_random(vector, context)
     if rescale == "probability":
         # No coin lands on a density of 2⁻³³ or less; dividing zeros by it could only overflow.
-        return kept if density <= _NEVER else kept.mul_(1.0 / density)
-    return kept.mul_(context.gain) if rescale == "norm" else kept
+        return survivors if density <= _NEVER else survivors.mul_(1.0 / density)
+    return survivors.mul_(context.gain) if rescale == "norm" else survivors
 
 
 def rescale_parameter(*, later: bool = False) -> ParameterInfo:

@@ -7,6 +7,7 @@ import torch
 from merging_core.masks.coins import coin_hash
 from merging_core.masks.dare import rescale_parameter
 from merging_core.masks.info import MaskContext, MaskInfo, density_parameter
+from merging_core.masks.keeping import kept
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 
 __all__ = ["DELLA", "della_parameters", "keep_by_standing", "probabilities"]
@@ -58,10 +59,10 @@ def keep_by_standing(vector: torch.Tensor, context: MaskContext) -> torch.Tensor
     chance = probabilities(context.standings, params)
     words = coin_hash(context.key, context.start, vector.numel(), vector.device)
     # A product with a power of two is exact, and a coin that lands has a probability above 0 to divide by.
-    kept = torch.where(words < (chance * _WORDS).to(torch.int64), vector, 0.0)
+    survivors = kept(vector, words < (chance * _WORDS).to(torch.int64))
     if params["rescale"] == "probability":
-        return torch.where(kept == 0.0, 0.0, kept / chance)
-    return kept.mul_(context.gain) if params["rescale"] == "norm" else kept
+        return kept(survivors / chance, survivors != 0.0)
+    return survivors.mul_(context.gain) if params["rescale"] == "norm" else survivors
 
 
 def della_parameters() -> tuple[ParameterInfo, ...]:

@@ -6,6 +6,7 @@ import torch
 
 from merging_core.masks.coins import coins
 from merging_core.masks.info import MaskContext, MaskInfo, density_parameter
+from merging_core.masks.keeping import kept
 from merging_core.methods.info import Source
 
 __all__ = ["RANDOM", "keep_at_random"]
@@ -29,7 +30,7 @@ def keep_at_random(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:
     if density == 1.0:
         return vector
     keep = coins(context.key, context.start, vector.numel(), density, vector.device)
-    return torch.where(keep, vector, 0.0)
+    return kept(vector, keep)
 
 
 RANDOM = MaskInfo(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from merging_core.masks.info import density_parameter
+from merging_core.masks.keeping import kept
 from merging_core.masks.magnitude import largest
 from merging_core.methods.contract import CombineContext, MethodInfo, RankStatistic
 from merging_core.methods.info import ParameterInfo, Parameters, Source
@@ -38,7 +39,7 @@ def consensus(vectors: torch.Tensor, weights: torch.Tensor, context: CombineCont
         voice = vectors[index] * weights[index]
         rest = (total - voice).abs_().mul_(agreement)
         votes.add_(torch.gt(voice.abs_(), rest))
-    return torch.where(votes >= context.params.number("experts"), total, 0.0).add_(0.0)
+    return kept(total, votes >= context.params.number("experts")).add_(0.0)
 
 
 def trimmed_and_elected(vectors: torch.Tensor, weights: torch.Tensor, context: CombineContext) -> torch.Tensor:
@@ -55,7 +56,7 @@ def trimmed_and_elected(vectors: torch.Tensor, weights: torch.Tensor, context: C
     """
     least = context.statistics["trim"]
     voices = [vectors[index] * weights[index] for index in range(vectors.shape[0])]
-    voices = [torch.where(voice.abs() >= least[index], voice, 0.0) for index, voice in enumerate(voices)]
+    voices = [kept(voice, voice.abs() >= least[index]) for index, voice in enumerate(voices)]
     elected = torch.zeros_like(voices[0])
     for voice in voices:
         elected.add_(voice)

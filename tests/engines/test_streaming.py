@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -13,10 +17,14 @@ from safetensors.torch import load_file
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
 from merging_core.checkpoints import Catalog
+from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import LiveEngine, make_plan, stream_merge
+from merging_core.engines.streaming import stream_leaves
 from merging_core.errors import CancelledError, CheckpointError, NonFiniteError, PlanError
 from merging_core.recipes.parse import parse_recipe
 from tests.engines.world import Family, assert_same_bits, family, write
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -152,3 +160,62 @@ def test_parts_of_a_composite_configuration_state_the_new_dtype(made: Family, tm
     written = json.loads((out / "config.json").read_text())
     assert written["dtype"] == "bfloat16"
     assert written["vision_config"] == {"num_hidden_layers": 3, "dtype": "bfloat16"}
+
+
+CHILD = """
+import json, sys, time
+from merging_core.checkpoints import Catalog, draft
+from merging_core.checkpoints.zoo import load_zoo
+from merging_core.engines import make_plan, stream_merge
+from merging_core.recipes.parse import parse_recipe
+draft._NOTED_EVERY = 1
+def told(share, what):
+    print(share, flush=True)
+    time.sleep(0.002)
+catalog = Catalog(load_zoo())
+plan = make_plan(parse_recipe(json.loads(sys.argv[1])), catalog)
+stream_merge(plan, catalog, sys.argv[2], progress=told, chunk_elements=3000, shard_bytes=1_000_000)
+"""
+
+
+def test_a_merge_that_was_killed_goes_on_and_gives_the_bytes_of_one_that_was_not(tmp_path: Path) -> None:
+    share = 0.3
+    models = [{"ref": f"zoo:tiny/{name}"} for name in ("digits", "letters", "greek")]
+    recipe = {"version": 1, "base": "zoo:tiny/base", "models": models, "method": {"name": "ties"}, "dtype": "bfloat16"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHILD, json.dumps(recipe), str(tmp_path / "killed")],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        assert any(float(line) >= share for line in process.stdout)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert not (tmp_path / "killed").exists()
+
+    catalog, said = Catalog(load_zoo()), list[tuple[float, str]]()
+    plan = make_plan(parse_recipe(recipe), catalog)
+    for name in ("killed", "other"):
+        stream_merge(
+            plan,
+            catalog,
+            tmp_path / name,
+            shard_bytes=1_000_000,
+            progress=lambda done, what: said.append((done, what)),
+        )
+    went_on = [done for done, what in said if what == "going on where it was stopped"]
+    assert len(went_on) == 1 and share - 0.05 < went_on[0] < 1.0
+    files = sorted(path.name for path in (tmp_path / "other").iterdir())
+    assert len(files) > 4 and sorted(path.name for path in (tmp_path / "killed").iterdir()) == files
+    assert all((tmp_path / "killed" / file).read_bytes() == (tmp_path / "other" / file).read_bytes() for file in files)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["killed", "other"]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("method", ["dare_ties", "della", "iso_c", "model_stock"])
+def test_neither_workers_nor_pieces_change_a_byte(method: str, workers: int, made: Family, catalog: Catalog) -> None:
+    plan = make_plan(made.recipe(method), catalog)
+    once = dict(stream_leaves(plan, workers=1))
+    assert_same_bits(once, dict(stream_leaves(plan, workers=workers, chunk_elements=7)))

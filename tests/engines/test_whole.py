@@ -90,7 +90,7 @@ def test_streaming_lets_go_of_its_worker_when_it_is_stopped(made: Family, catalo
         if name.endswith("0.mlp.fc1.weight"):
             break
     started = set(threading.enumerate()) - before
-    assert len(started) == 1
+    assert started
     leaves.close()  # type: ignore[attr-defined]
     for worker in started:
         worker.join(timeout=120)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy.stats import rankdata
 
 from merging_core.masks.magnitude import MAGNITUDE, kept_count
-from merging_core.masks.ranks import magnitudes_at, magnitudes_of_ranks, standings
+from merging_core.masks.ranks import Rewalked, magnitudes_at, magnitudes_of_ranks, standings
 from merging_core.methods.info import Parameters
 
 
@@ -101,3 +101,42 @@ def test_standings_are_the_mean_ranks_of_scipy(numbers: list[list[int]]) -> None
 def test_one_element_stands_in_the_middle_and_columns_are_not_rows() -> None:
     assert standings(torch.tensor([[3.0], [-7.0]])).tolist() == [[0.5], [0.5]]
     assert standings(torch.tensor([[1.0, 2.0], [40.0, -30.0]])).tolist() == [[0.25, 0.75], [0.75, 0.25]]
+
+
+class Walked:
+    """Counts how often its pieces are walked."""
+
+    def __init__(self, vector: torch.Tensor) -> None:
+        self.vector = vector
+        self.walks = 0
+
+    def read(self) -> Iterator[torch.Tensor]:
+        self.walks += 1
+        return iter(self.vector.split(70_001))
+
+
+@pytest.mark.parametrize("ranks", [(1,), (40_000,), (100, 150_000), (200_000,)])
+def test_a_sample_saves_a_walk_and_a_misleading_one_changes_nothing(ranks: tuple[int, ...]) -> None:
+    vector = torch.randn(200_000, generator=torch.Generator().manual_seed(3))
+    expected = vector.abs().sort(descending=True).values[[rank - 1 for rank in ranks]]
+
+    def found(sample: torch.Tensor | None) -> int:
+        walked = Walked(vector)
+        pieces = Rewalked(walked.read, vector.numel(), None if sample is None else lambda: iter(sample.split(9)))
+        assert torch.equal(magnitudes_at(pieces, lambda size: ranks), expected)
+        return walked.walks
+
+    assert found(None) == 2
+    assert found(vector[::7]) == 1
+    for misleading in (torch.randn(50_000) * 1e-20, torch.zeros(50_000), torch.zeros(1), torch.empty(0)):
+        assert found(misleading) <= 2
+    assert found(torch.zeros(1)) == 2
+
+
+def test_a_guess_that_holds_too_much_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    walked = Walked(torch.rand(1 << 17, generator=torch.Generator().manual_seed(4)) + 1.0)
+    pieces = Rewalked(walked.read, 1 << 17, lambda: iter([torch.rand(1000) * 1e-9]))
+    largest = walked.vector.max().item()
+    assert magnitudes_at(pieces, lambda size: (1,)).item() == largest and walked.walks == 1
+    monkeypatch.setattr("merging_core.masks.ranks.MOST_HELD", 1000)
+    assert magnitudes_at(pieces, lambda size: (1,)).item() == largest and walked.walks == 3

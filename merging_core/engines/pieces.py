@@ -1,0 +1,161 @@
+"""Pieces of every model of a plan, read from its files: what the streaming engine walks over, once or several times."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple, TypeVar
+
+import torch
+
+from merging_core.checkpoints.finite import check_finite
+from merging_core.checkpoints.reader import Checkpoint, Reading
+from merging_core.cores import single_threaded_pool
+from merging_core.engines.ahead import ahead
+from merging_core.engines.kernel import cuts, subtract_
+from merging_core.engines.plan import Plan
+from merging_core.errors import CancelledError, Problem
+from merging_core.space.parameter_space import SpaceLeaf
+
+__all__ = ["Cancelled", "Pieces", "Tile", "reading"]
+
+Cancelled = Callable[[], bool]
+_SAMPLES, _SAMPLED = 128, 4096
+"""How many pieces a sample has, and the elements of each."""
+_LEAST_DISTANCE = 8 * _SAMPLED
+
+Item = TypeVar("Item")
+Found = TypeVar("Found")
+
+
+class Tile(NamedTuple):
+    """Elements start … stop − 1 of the leaf at a place of the space."""
+
+    leaf: int
+    start: int
+    stop: int
+
+
+class Pieces:
+    """Reads pieces of the models of a plan as float32; safe to use from several threads.
+
+    `size`: elements of each model that are read at once. `workers`: how many threads read and compute.
+    """
+
+    def __init__(self, plan: Plan, size: int, workers: int, cancelled: Cancelled | None) -> None:
+        self.plan = plan
+        self.size = size
+        self.workers = workers
+        self._cancelled = cancelled
+        self._own = threading.local()
+        self.alone = threading.Lock()
+        """Held by a worker while it has a large leaf in memory."""
+        self._finite: dict[tuple[int, int], bytearray] = {}
+        self._opened = ExitStack()
+        self._lock = threading.Lock()
+        self._pool: ThreadPoolExecutor | None = None
+
+    def check(self) -> None:
+        """Stop here if somebody asked for it: raise CancelledError."""
+        if self._cancelled is not None and self._cancelled():
+            must = "a merge runs to its end"
+            raise CancelledError(Problem(must, "a request to cancel it", fix="nothing was written"))
+
+    def each(self, function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
+        """Yield function(item) for each item, in order, side by side on cores of their own and a little ahead.
+
+        A worker that needs more pieces for its own item reads them itself.
+        """
+
+        def work(item: Item) -> Found:
+            self._own.works = True
+            return function(item)
+
+        pool = None if getattr(self._own, "works", False) else self._pool
+        return ahead(pool, 2 * self.workers, work if pool is not None else function, items)
+
+    def tiles(self, leaves: Iterable[int]) -> Iterator[Tile]:
+        """Cut leaves into pieces, in order."""
+        for leaf in leaves:
+            for start, stop in cuts(self.plan.space.leaves[leaf].elements, self.size):
+                yield Tile(leaf, start, stop)
+
+    def sample(self) -> Iterator[Tile]:
+        """Cut out small pieces at equal distances, in order; none of a model that is read as fast."""
+        leaves = self.plan.space.leaves
+        distance, at = self.plan.space.size // _SAMPLES, 0
+        if distance < _LEAST_DISTANCE:
+            return
+        for place, leaf in enumerate(leaves):
+            while at < leaf.stop:
+                start = at - leaf.start
+                yield Tile(place, start, min(start + _SAMPLED, leaf.elements))
+                at += distance
+
+    def origin(self, tile: Tile) -> torch.Tensor | None:
+        """Return θ₀ in a piece; None where there is no base."""
+        base = self.plan.survey.base
+        return None if base is None else self._read(base, tile)
+
+    def vector(self, model: int, tile: Tile, origin: torch.Tensor | None) -> torch.Tensor:
+        """Return τₜ in a piece, or θₜ in the weight domain; the caller's own."""
+        expert = self._read(self.plan.survey.experts[model], tile)
+        if self.plan.stages.method.domain == "weight" or origin is None:
+            return expert
+        return subtract_(expert, origin)
+
+    def task_vector(self, model: int, tile: Tile, origin: torch.Tensor) -> torch.Tensor:
+        """Return τₜ in a piece, whatever the domain; the caller's own."""
+        return subtract_(self._read(self.plan.survey.experts[model], tile), origin)
+
+    def _read(self, checkpoint: Checkpoint, tile: Tile) -> torch.Tensor:
+        self.check()
+        leaf: SpaceLeaf = self.plan.space.leaves[tile.leaf]
+        known, place = self._known(checkpoint, tile), tile.start // self.size
+        piece = self._reading(checkpoint).read_range(leaf.name, tile.start, tile.stop, check=not known[place])
+        narrow = piece if piece.dtype is torch.float32 else piece.to(torch.float32)
+        if piece.dtype is torch.float64:
+            check_finite(narrow, f"{checkpoint.label}: {leaf.name} in float32")
+        if tile.start % self.size == 0 and tile.stop == min(tile.start + self.size, leaf.elements):
+            known[place] = 1
+        return narrow
+
+    def _known(self, checkpoint: Checkpoint, tile: Tile) -> bytearray:
+        """Return which pieces of a leaf were read before and found finite, 1 or 0 for each."""
+        key = (id(checkpoint), tile.leaf)
+        if key not in self._finite:
+            pieces = -(-self.plan.space.leaves[tile.leaf].elements // self.size)
+            self._finite.setdefault(key, bytearray(pieces))
+        return self._finite[key]
+
+    def _reading(self, checkpoint: Checkpoint) -> Reading:
+        """Return this thread's own open file of a checkpoint."""
+        known: dict[int, Reading] = self._own.__dict__.setdefault("readings", {})
+        if id(checkpoint) not in known:
+            with self._lock:
+                known[id(checkpoint)] = self._opened.enter_context(checkpoint.reading())
+        return known[id(checkpoint)]
+
+    def open(self) -> None:
+        """Start the workers."""
+        self._pool = single_threaded_pool(self.workers, "basin-streaming")
+
+    def close(self) -> None:
+        """Let go of workers and files."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+        self._opened.close()
+
+
+@contextmanager
+def reading(plan: Plan, size: int, workers: int, cancelled: Cancelled | None) -> Iterator[Pieces]:
+    """Give the pieces of a plan's models, with workers that are gone at the end."""
+    pieces = Pieces(plan, size, workers, cancelled)
+    try:
+        pieces.open()
+        yield pieces
+    finally:
+        pieces.close()
