@@ -35,7 +35,7 @@ class Case:
 
     filter: str
     points: tuple[float, ...]
-    """One number, or several over depth: the first before the blocks, the last after them, straight lines between."""
+    """One number, or several over depth, with straight lines between; leaves outside the blocks get the first."""
 
     def at(self, position: float) -> float:
         """Return the number at a position from 0, the first block, to 1, the last.
@@ -81,7 +81,7 @@ class Varying:
         """Return the number of one leaf; raises ValueError where no case takes it (see `over`)."""
         for case in self.cases:
             if case.filter in name:
-                return case.at(depth.position)
+                return case.at(depth.position if depth.side == "inside" else 0.0)
         raise ValueError(f"no case takes {name}")
 
     def as_json(self) -> list[object]:

@@ -154,7 +154,7 @@ def test_leaves_that_filters_part_are_those_of_two_merges(
 def test_a_list_over_depth_is_a_line_from_the_first_block_to_the_last(made: Family, engine: LiveEngine) -> None:
     recipe = made.recipe("task_arithmetic", weights=[[0.0, 1.0], 1.0, -0.5], **{"lambda": [0.2, 0.6, 0.4]})
     found = engine.merge(recipe).weights
-    places = {"embeddings": 0.0, "layers.0": 0.0, "layers.1": 0.5, "layers.2": 1.0, "post": 1.0, "logit": 1.0}
+    places = {"embeddings": 0.0, "layers.0": 0.0, "layers.1": 0.5, "layers.2": 1.0, "post": 0.0, "logit": 0.0}
     for name, merged in found.items():
         if not merged.is_floating_point():
             continue
@@ -175,7 +175,7 @@ def test_a_model_of_one_block_is_at_the_end_of_the_line(tmp_path: Path, catalog:
     models, method_section = [{"ref": expert}], {"name": "task_arithmetic"}
     given = {"version": 1, "base": base, "models": models, "method": method_section, "lambda": [0.25, 0.5, 0.75]}
     found = LiveEngine(catalog, "cpu").merge(parse_recipe(given)).weights
-    assert [found[name][0].item() for name in names] == [0.25, 0.75, 0.75]
+    assert [found[name][0].item() for name in names] == [0.25, 0.75, 0.25]
 
 
 def test_a_leaf_that_no_case_takes_has_the_default_or_what_all_models_have(made: Family, engine: LiveEngine) -> None:
@@ -195,7 +195,8 @@ def test_the_numbers_of_one_expert_stand_beside_those_of_the_others(made: Family
     given["models"][2]["params"] = {"agreement": [0.1, 0.3]}  # type: ignore[index]
     plan = engine.plan(parse_recipe(given))
     assert plan.settings.leaves[0].params["agreement"] == (0.4, 0.4, 0.1)
-    assert plan.settings.leaves[-1].params["agreement"] == (0.4, 0.4, 0.3)
+    last = [leaf.name for leaf in plan.space.leaves].index("encoder.layers.2.mlp.fc2.bias")
+    assert plan.settings.leaves[last].params["agreement"] == (0.4, 0.4, 0.3)
 
 
 def test_weights_that_do_not_go_together_somewhere_are_told_with_the_leaf(made: Family, catalog: Remembering) -> None:

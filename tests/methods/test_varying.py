@@ -28,9 +28,9 @@ def in_leaves(number: Number) -> list[float]:
     return [number.at(name, DEPTHS[name]) if isinstance(number, Varying) else number for name in NAMES]
 
 
-def test_a_list_goes_from_before_the_blocks_to_behind_them() -> None:
-    assert in_leaves(read([0, 0.5, 1])) == [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.0]
-    assert in_leaves(read([0, 1])) == [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.0]
+def test_a_list_goes_from_the_first_block_to_the_last_and_leaves_outside_get_its_first_number() -> None:
+    assert in_leaves(read([0, 0.5, 1])) == [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 0.0]
+    assert in_leaves(read([0, 1])) == [0.0, 0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 0.0]
 
 
 def test_the_first_filter_that_is_part_of_the_name_decides() -> None:
@@ -90,7 +90,7 @@ def test_where_no_case_takes_a_leaf_another_number_stands_in() -> None:
     assert isinstance(part, Varying)
     with pytest.raises(ValueError, match="no case takes h.0.mlp.w"):
         part.at("h.0.mlp.w", Depth("h", 0, 3, "inside"))
-    assert in_leaves(over(part, read([0, 1]))) == [0.0, 0.1, 0.1 - 0.1, 0.1, 0.5, 0.1, 1.0, 1.0]
+    assert in_leaves(over(part, read([0, 1]))) == [0.0, 0.1, 0.1 - 0.1, 0.1, 0.5, 0.1, 1.0, 0.0]
     assert over(0.3, 0.7) == 0.3
 
 
