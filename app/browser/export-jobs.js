@@ -11,13 +11,16 @@ const WORDS = { queued: "waiting", running: "running", done: "done", failed: "fa
 export function createJobs(server, { onChange, onTrouble }) {
   const element = h("div", { class: "export-jobs" });
   const rows = new Map();
+  let asked = 0;
   const { watch, cancel, attempt } = createWatch(server, { next: () => running(), onJob: hear, onTrouble, goesOn: "What was begun goes on." });
 
   const running = () => [...rows.values()].map((found) => found.job).find((job) => unfinished(job)) ?? null;
 
+  // The newest question counts: a job that was deleted meanwhile does not come back.
   async function list() {
+    const mine = ++asked;
     const answer = await attempt(() => server.job_list({ kind: null }));
-    if (answer) all(answer.jobs.filter((job) => KINDS.includes(job.kind)));
+    if (answer && mine === asked) all(answer.jobs.filter((job) => KINDS.includes(job.kind)));
   }
 
   function all(jobs) {

@@ -1,4 +1,4 @@
-"""The live loop of the page, and the pin that it reports, asked and answered by hand."""
+"""What the page asks and hears, answered by hand: the live loop, pins, exports; no late answer undoes a newer one."""
 
 from __future__ import annotations
 
@@ -134,3 +134,31 @@ def test_a_pin_stays_while_it_is_kept_the_newest_wins_and_a_refused_one_is_taken
     found = shared.evaluate(_PINS)
     assert found["seen"] == ["a", "a", "b", "b", "b", None, "b"]
     assert found["asked"] == ["a", "b", None]
+
+
+_EXPORTS = """async () => {
+  const base = document.querySelector('link[href$="studio.css"]').href.replace("studio.css", "");
+  const { createJobs } = await import(base + "export-jobs.js");
+  const asked = [];
+  const server = { job_list: () => new Promise((answer) => asked.push(answer)) };
+  const jobs = createJobs(server, { onChange: () => {}, onTrouble: () => {} });
+  const job = { id: "a", kind: "export", state: "done", title: "a", share: 1, log: [], files: [],
+    problems: [], result: {} };
+  const counts = [];
+  const then = async (act) => {
+    act();
+    await new Promise((done) => setTimeout(done));
+    counts.push(jobs.element.children.length);
+  };
+  jobs.list();
+  await then(() => asked[0]({ ok: true, jobs: [job] }));
+  jobs.list();
+  jobs.list();
+  await then(() => asked[2]({ ok: true, jobs: [] }));
+  await then(() => asked[1]({ ok: true, jobs: [job] }));
+  return counts;
+}"""
+
+
+def test_an_export_that_was_deleted_does_not_come_back_with_an_older_list(shared: Page) -> None:
+    assert shared.evaluate(_EXPORTS) == [1, 0, 0]
