@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -17,11 +17,12 @@ from merging_core.cli.environment import folders_of_environment, hub_of_environm
 from merging_core.engines import LiveEngine, make_plan
 from merging_core.engines.pricing import available_memory
 from merging_core.errors import EvaluationError, Problem, closest
-from merging_core.evaluation.evaluator import Evaluator
-from merging_core.evaluation.loading import load_task
-from merging_core.evaluation.report import TaskScore
-from merging_core.evaluation.tasks import Task
 from merging_core.recipes import Recipe, load_recipe
+
+if TYPE_CHECKING:  # merging needs none of it, and it takes a while to load
+    from merging_core.evaluation.evaluator import Evaluator
+    from merging_core.evaluation.report import TaskScore
+    from merging_core.evaluation.tasks import Task
 
 __all__ = ["Bench", "is_reference", "open_bench", "weights_of"]
 
@@ -68,6 +69,8 @@ class Bench:
 
         Raises EvaluationError with every name that is not known.
         """
+        from merging_core.evaluation.loading import load_task
+
         known = {task.rpartition("/")[2]: task for task in family.tasks}
         short = [name.rpartition("/")[2] if name in family.tasks else name for name in names]
         problems = [
