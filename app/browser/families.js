@@ -29,7 +29,8 @@ function holdings(name) {
 
 function ownFamily(description, name) {
   const { base, experts, tasks, specs } = JSON.parse(name.slice(OWN.length));
-  for (const [task, spec] of Object.entries(specs ?? {})) {
+  for (const task of tasks.filter((name) => specs?.[name])) {
+    const spec = specs[task];
     if (!description.tasks.some((one) => one.name === task)) description.tasks.push({ name: task, title: titleOfSpec(spec), spec, prepared: null, classes: [], splits: {}, channels: 0, description: "" });
   }
   const others = description.families.flatMap((family) => family.experts);

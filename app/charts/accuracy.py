@@ -52,7 +52,10 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
     }
     traces = [_pinned(rows, places), bars, *(_ticks(rows, places, *reference) for reference in _REFERENCES)]
     most = _WIDE if len(rows) <= _FEW else _NARROW
-    ticktext = [f'<span style="color:{expert(row["colour"])}">●</span> {_name(row, most)}' for row in rows]
+    names = [_name(row, most) for row in rows]
+    ticktext = [
+        f'<span style="color:{expert(row["colour"])}">●</span> {name}' for row, name in zip(rows, names, strict=True)
+    ]
     if len(rows) > len(numbers["tasks"]):
         ticktext[-1] = "<b>average</b>"
     layout = {
@@ -68,7 +71,11 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "yaxis": fraction_axis(fixedrange=True),
         "margin": {"l": 46, "r": 10, "t": 8, "b": 28},
     }
-    return figure(traces, layout, narrow={"xaxis.tickangle": -38, "margin.b": 58, "margin.l": 40})
+    return figure(
+        traces,
+        layout,
+        narrow={"xaxis.tickangle": -38, "margin.b": 58 if max(map(len, names)) < most else 72, "margin.l": 40},
+    )
 
 
 def _name(row: dict[str, Any], most: int) -> str:
