@@ -2,8 +2,8 @@
 
 A job has a folder `<data>/jobs/<id>`: `job.json` says whose it is and how it stands, everything else is the work's.
 Whatever does not end well leaves nothing but `job.json`. Jobs of one lane run one at a time, the oldest first: those
-that compute, and beside them those that wait for a network. A visitor has few waiting, so that nobody waits long. A job
-that waited or ran when the server stopped is said to have been interrupted.
+that compute, beside them those that measure for long, and those that wait for a network. A visitor has few waiting, so
+that nobody waits long. A job that waited or ran when the server stopped is said to have been interrupted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _LOOK_EVERY = 0.05
 _LONGEST_LOG = 200
 _NETWORK = frozenset({"download", "publish", "task"})
 """Kinds of jobs that mostly wait for a network."""
-_LANES = ("machine", "network")
+_MEASURING = frozenset({"compare"})
+"""Kinds of jobs that measure again and again, so that whoever waits for a merge does not wait for them."""
 _LOG = logging.getLogger("basin")
 
 
@@ -373,7 +374,7 @@ class Jobs:
 
 
 def _lane(kind: str) -> str:
-    return _LANES[kind in _NETWORK]
+    return "network" if kind in _NETWORK else "measuring" if kind in _MEASURING else "machine"
 
 
 def _interrupted(kind: str) -> dict[str, str]:

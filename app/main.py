@@ -12,6 +12,7 @@ import torch
 from starlette.middleware import Middleware
 
 from app.callers import Callers
+from app.comparing.service import Comparisons
 from app.endpoints.mount import mount
 from app.endpoints.service import Endpoints
 from app.export.downloads import download_routes
@@ -203,6 +204,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     if settings.hub is not None:
         parts.append(Publishing(jobs, network, callers, settings.hub).functions())
     if models is not None:
+        parts.append(Comparisons(workbench, errands, jobs, settings, uploads=uploads.root, hub=hub).functions())
         places = TaskPlaces(settings.zoo, settings.models, settings.tasks, uploads, settings.task_budget)
         parts.append(TaskDesk(models, hub, places, workbench.families, network, jobs).functions())
         if hub is not None:

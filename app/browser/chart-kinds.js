@@ -1,6 +1,6 @@
 // Every chart: the stem of their files, their title, what they show, their numbers.
 
-import { accuracyTable, classesTable, confusionTable, cosinesTable, layersTable, methodTable, pathTable, tradeOffTable } from "./tables.js";
+import { accuracyTable, classesTable, confusionTable, cosinesTable, layersTable, methodsTable, methodTable, pathTable, tradeOffTable } from "./tables.js";
 
 export const ACCURACY = {
   name: "accuracy", title: "Accuracy per task", table: accuracyTable,
@@ -45,4 +45,9 @@ export const TEST_SCORE = {
 export const METHOD = {
   name: "method", title: "What the method does", table: methodTable,
   sentence: "A sample of the numbers of your own experts, by their plain mean (to the right) and by what the method makes of them (upward), both at λ = 1: on the dotted line they are the same, and strokes on the middle line were dropped.",
+};
+
+export const METHODS = {
+  name: "methods", title: "All methods", table: methodsTable,
+  sentence: "How well each method merges the same experts: where two intervals overlap, the examples do not say which of the two is better.",
 };

@@ -11,6 +11,7 @@
 //   wayOut(problems)                [label, act] where it has what refused work asks for, else null
 //   first                           the name of its tab, if the page opens with it
 
+import { createAllMethods } from "./all-methods.js";
 import { createExport } from "./export.js";
 import { createGallery } from "./gallery.js";
 import { createLibrary } from "./library.js";
@@ -22,7 +23,7 @@ import { createTextLoss } from "./text-loss.js";
 import { createTour } from "./tour.js";
 import { createTryIt } from "./try-it.js";
 
-const ROOMS = [createModels, createTryIt, createTextLoss, createLookCloser, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
+const ROOMS = [createModels, createTryIt, createTextLoss, createLookCloser, createAllMethods, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
 
 export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));

@@ -83,6 +83,16 @@ export function tradeOffTable(numbers) {
   return { header, rows };
 }
 
+export function methodsTable({ head, rows }) {
+  const header = ["method", "title", "setting", "found", "tried", "task", "accuracy (fraction)", "95 % low (fraction)", "95 % high (fraction)", "n (examples)", "split", "transductive"];
+  const lines = (row, setting, report) => [{ task: "average", ...report.average, n: report.n }, ...report.tasks].map((one) =>
+    [row.method ?? row.name, row.title, setting, Object.entries(report.settings ?? {}).map((pair) => pair.join(" ")).join(", "), report.tried ?? null,
+      one.task, one.accuracy, ...one.interval, one.n, head.split, row.transductive ? "yes" : "no"]);
+  const measured = rows.filter((row) => row.kind !== "skipped");
+  return { header, rows: measured.flatMap((row) => row.kind === "reference" ? lines(row, "reference", row)
+    : [...lines(row, "defaults", row.defaults), ...(row.found ? lines(row, "searched", row.found) : [])]) };
+}
+
 // CSV (RFC 4180). Text that a spreadsheet would take for a formula gets an apostrophe in front; numbers are written whole.
 export function csv({ header, rows }) {
   return [header, ...rows].map((row) => `${row.map(cell).join(",")}\r\n`).join("");

@@ -1,0 +1,1 @@
+"""All methods on the same experts: a job of the server, whose rows the page shows as they come."""
