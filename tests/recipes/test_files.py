@@ -117,7 +117,7 @@ def test_what_is_no_plain_tree_is_refused_quickly(form: Literal["json", "yaml"],
     begin = time.perf_counter()
     with pytest.raises(RecipeError, match=reason):
         read_tree(data, form)
-    assert time.perf_counter() - begin < 5
+    assert time.perf_counter() - begin < 30
 
 
 @pytest.mark.parametrize("value", ["1e999", "NaN", "Infinity", "-1e999"])
