@@ -80,7 +80,8 @@ _MERGEKIT = (
         settings={"weight": [1.0], "density": 0.5, "rescale": True},
         params={"rescale": "norm"},
         compare="norm",
-        differs=_COINS,
+        aside=("single",),
+        differs="the coins, which take all of a leaf of one element or nothing",
     ),
     _mergekit(
         "dare_linear",
@@ -96,7 +97,8 @@ _MERGEKIT = (
         settings={"weight": [1.0], "density": 0.5, "rescale": True},
         params={"rescale": "norm"},
         compare="norm",
-        differs=_COINS,
+        aside=("single",),
+        differs="the coins, which take all of a leaf of one element or nothing",
     ),
     _mergekit(
         "breadcrumbs",
@@ -155,7 +157,8 @@ _MERGEKIT = (
         settings={"filter_wise": True},
         params={"granularity": "filter"},
         aside=("patch", "norm", "bias", "single"),
-        differs="a filter is the last dimension there, and all weights of one output here: the same in matrices",
+        differs="a filter is the last dimension there, and all weights of one output here: the same in matrices; a "
+        "mean cosine below 0 extrapolates there, and counts as 0 here",
     ),
     _mergekit("slerp", weights=(1.0, 1.0), settings={"t": 0.3}, params={"t": 0.3}, base=False, first_is_base=True),
     _mergekit("nuslerp", weights=(0.7, 0.3), settings={"weight": [0.7, 0.3]}),

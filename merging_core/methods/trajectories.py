@@ -147,7 +147,8 @@ SWAD = _row(
         "SWAD: Domain Generalization by Seeking Flat Minima",
         "https://arxiv.org/abs/2102.08604",
         "algorithm 1",
-        "the window is given; the paper finds it where the validation loss stops falling and rises again",
+        "the window is given, since losses are not part of checkpoints; the paper finds it where the validation loss "
+        "stops falling and rises again",
     ),
     shares=window,
     problem=_empty,
