@@ -199,8 +199,9 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     parts = [gallery.functions(), looking, exports.functions(), desk.functions(), picker.functions()]
     parts.append(UploadDesk(uploads).functions())
     parts.append(MethodPicker(workbench, models, looks).functions())
-    if hub is not None:
-        parts.append(HubDesk(hub, network, jobs).functions())
+    downloads = HubDesk(hub, network, jobs) if hub is not None else None
+    if downloads is not None:
+        parts.append(downloads.functions())
     if settings.hub is not None:
         parts.append(Publishing(jobs, network, callers, settings.hub).functions())
     if models is not None:
@@ -214,7 +215,8 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     with basin:
         functions = {**studio.functions(), **rooms}
         studio_view.build({name: admission.before(one) for name, one in functions.items()}, files, callers)
-        mount(Endpoints(workbench, studio, errands, admission, slow), settings.address or settings.root_path, callers)
+        endpoints = Endpoints(workbench, studio, errands, admission, slow, desk, downloads)
+        mount(endpoints, settings.address or settings.root_path, callers)
     return basin
 
 

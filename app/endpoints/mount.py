@@ -18,7 +18,7 @@ from app.notices import answer_for
 
 __all__ = ["NAMES", "mount"]
 
-NAMES = ("plan", "evaluate", "interpolate", "layers", "methods", "zoo", "share_link", "open_link")
+NAMES = ("plan", "evaluate", "interpolate", "layers", "methods", "zoo", "share_link", "open_link", "download", "job")
 
 
 def mount(endpoints: Endpoints, root_path: str, callers: Callers) -> None:
@@ -139,7 +139,33 @@ def mount(endpoints: Endpoints, root_path: str, callers: Callers) -> None:
         """
         return await answered(request, lambda who: endpoints.open_link(who, link))
 
-    for function in (plan, evaluate, interpolate, layers, methods, zoo, share_link, open_link):
+    async def download(recipe: str, request: gr.Request) -> dict[str, Any]:
+        """Begin to download the models of the Hugging Face Hub that a recipe names; ask for the job until it is done.
+
+        Args:
+            recipe: The recipe as JSON or YAML text.
+
+        Returns:
+            The job: its id, its state (queued, running, done, failed, cancelled), its share, and what went wrong.
+        """
+        return await answered(request, lambda who: endpoints.download(who, recipe))
+
+    async def job(id: str, request: gr.Request) -> dict[str, Any]:
+        """Say how a job stands that this visitor began.
+
+        Args:
+            id: The id that the job was begun with.
+
+        Returns:
+            The job: its id, its state (queued, running, done, failed, cancelled), its share, and what went wrong.
+        """
+
+        async def look(who: str) -> dict[str, Any]:
+            return endpoints.job(who, id)
+
+        return await answered(request, look)
+
+    for function in (plan, evaluate, interpolate, layers, methods, zoo, share_link, open_link, download, job):
         api(function, api_name=function.__name__, concurrency_limit=None)
 
 

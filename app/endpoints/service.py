@@ -13,6 +13,8 @@ from typing import Any, TypeVar
 from app.endpoints.questions import family_of, linked, model_named, recipe_of, refs_of, state_of, tasks_of
 from app.families import Family
 from app.hub.admission import Admission
+from app.hub.service import HubDesk
+from app.job_desk import JobDesk
 from app.live import Cancelled, Scheduler
 from app.own_family import family_named
 from app.sharing import link
@@ -52,7 +54,11 @@ class Endpoints:
         scheduler: Scheduler,
         admission: Admission,
         slow: SlowMerges | None = None,
+        jobs: JobDesk | None = None,
+        hub: HubDesk | None = None,
     ) -> None:
+        self._jobs = jobs
+        self._hub = hub
         self._workbench = workbench
         self._slow = slow
         self._studio = studio
@@ -82,9 +88,7 @@ class Endpoints:
             if subset != "full":
                 must, fix = "a test score is of the full split", "leave subset out, or look at validation"
                 raise EvaluationError(Problem(must, str(subset), "subset", fix))
-            scored = await self._studio.score_on_test(visitor, {"state": state.as_json()})
-            if not scored["ok"]:
-                raise _again(scored)
+            scored = _sound(await self._studio.score_on_test(visitor, {"state": state.as_json()}))
             return {"hash": scored["hash"], "numbers": scored["numbers"], "test_scores": scored["test_scores"]}
 
         def work(cancelled: Cancelled) -> Answer:
@@ -138,6 +142,25 @@ class Endpoints:
 
         await self._ready(visitor, "layers", state)
         return await self._in_turn(visitor, "layers", work)
+
+    async def download(self, visitor: str, recipe: object) -> Answer:
+        """Begin to download the models of the Hub that a recipe names; while it goes on, the same again is the same."""
+        asked = await self._admission.resolved(visitor, recipe_of(recipe))
+        refs = [ref for ref in dict.fromkeys(refs_of(asked)) if ref.startswith("hub:")]
+        if not refs:
+            must = "a recipe whose models are downloaded names models of the Hub"
+            raise RecipeError(Problem(must, "none", "models", "nothing is to be downloaded"))
+        if self._hub is None:
+            raise RecipeError(
+                Problem("this server uses models of the Hub", "one that does not", "models", "ask another")
+            )
+        return {"job": _sound(await self._hub.download(visitor, {"refs": refs}))["job"]}
+
+    def job(self, visitor: str, given: object) -> Answer:
+        """Say how a job of this visitor stands."""
+        if self._jobs is None:
+            raise RecipeError(Problem("this server has jobs", "one that has none", "id", "ask another"))
+        return {"job": _sound(self._jobs.status(visitor, {"job": given}))["job"]}
 
     def methods(self) -> Answer:
         """Return the registry: methods, masks, layer scalings, and the numbers that all recipes share."""
@@ -226,6 +249,13 @@ class Endpoints:
 def _check(given: object, known: Sequence[str], where: str) -> None:
     if given not in known:
         raise EvaluationError(Problem(f"{where} is {' or '.join(known)}", repr(given)[:40], where))
+
+
+def _sound(answer: Answer) -> Answer:
+    """Return an answer of a function of the page; raises AnsweredError where it is a refusal."""
+    if not answer["ok"]:
+        raise _again(answer)
+    return answer
 
 
 def _again(answer: Answer) -> AnsweredError:

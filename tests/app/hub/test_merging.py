@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -101,6 +103,27 @@ def test_programs_merge_models_of_the_hub_by_name(server: HubServer) -> None:
     for name in ("plan", "layers", "share_link"):
         with pytest.raises(AppError, match="may be seen by you"):
             bob.predict(recipe.replace("ada/digits", "ada/letters"), api_name=f"/{name}")
+
+
+def test_a_program_downloads_what_it_may_read_and_watches_its_own_job(server: HubServer) -> None:
+    page = (Path(__file__).resolve().parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(next(block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def measured" in block), names)
+    pause = threading.Event()
+    names["time"] = SimpleNamespace(sleep=lambda _: pause.wait(0.05))
+    ada, bob = (Client(server.url, verbose=False, headers={"x-test-account": who}) for who in ("ada", "bob"))
+    models = [{"ref": "hub:ada/letters"}]
+    recipe = json.dumps({"version": 1, "base": "hub:ada/base", "models": models, "method": {"name": "task_arithmetic"}})
+    found = names["measured"](ada, recipe, TASK)
+    assert [task["task"] for task in found["numbers"]["tasks"]] == [TASK] and not found["numbers"]["partial"]
+    job = ada.predict(recipe, api_name="/download")["job"]
+    assert (job["state"], job["kind"]) == ("done", "download")
+    with pytest.raises(AppError, match="a job is one of yours"):
+        bob.predict(job["id"], api_name="/job")
+    with pytest.raises(AppError, match="may be seen by you"):
+        bob.predict(recipe, api_name="/download")
+    with pytest.raises(AppError, match="may be seen by you"):
+        names["measured"](bob, recipe, TASK)
 
 
 def test_a_plan_names_every_model_that_is_refused_at_once_by_branch_and_by_commit(server: HubServer) -> None:
