@@ -99,9 +99,9 @@ PCB = MethodInfo(
         "Parameter Competition Balancing for Model Merging",
         "https://arxiv.org/abs/2410.02396",
         "intra- and inter-balancing, drop and rescale, as in the authors' code",
-        "the paper's text takes softmaxes over the model where its code, followed here, has exp and tanh; a score below "
-        "0 counts as 0; weights scale the task vectors first, where the paper searches them; a fraction "
-        "cut off of less than one element cuts none; λ is 1 by default, and 1.2 in the authors' scripts",
+        "the paper's text has a softmax where the code, followed here, has exp and tanh; a score below 0 counts as 0; "
+        "weights scale the task vectors first, where the paper searches them; a fraction cut off of less than one "
+        "element cuts none; λ is 1 by default, and 1.2 in the authors' scripts",
     ),
     domain="task_vector",
     group="sparsifying",
