@@ -22,6 +22,7 @@ from merging_core.checkpoints.header import LeafHeader
 from merging_core.checkpoints.reader import Checkpoint, Reading
 from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.engines.live import LiveEngine
+from merging_core.engines.residency import Residency
 from merging_core.methods.registry import method
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import ModelEntry, Recipe
@@ -33,7 +34,8 @@ _POINTS, _RUN = 64, 128
 _SIDE = 144
 _HELD = 512
 """Small checkpoints that are kept, of at most 80 kB each."""
-_BUDGET = 128 << 20
+_BUDGET, _KEPT = 128 << 20, 32 << 20
+"""Bytes that the live engine holds, and that are held of what was read and of what each expert adds."""
 _ROUNDING = 2.0**-21
 _SUM = {"name": "task_arithmetic"}
 
@@ -135,6 +137,7 @@ class SampledMerges:
         self._held: OrderedDict[str, Checkpoint] = OrderedDict()
         self._lock = threading.Lock()
         self._engine = LiveEngine(self, "cpu", _BUDGET)
+        self._kept = Residency(_KEPT)
 
     def open(self, ref: Ref | str, /) -> Checkpoint:
         """Return a small checkpoint that is held."""
@@ -151,7 +154,7 @@ class SampledMerges:
         """
         refs = [entry.ref for entry in recipe.models]
         known = {ref: opened(ref) for ref in (*([recipe.base] if recipe.base else []), *refs)}
-        values = {ref: _read(checkpoint, sample) for ref, checkpoint in known.items()}
+        values = {ref: self._values(checkpoint, sample) for ref, checkpoint in known.items()}
         origin = values[recipe.base] if recipe.base is not None else None
         moved = {ref: _less(values[ref], origin) for ref in refs}
         zero = {name: torch.zeros_like(value) for name, value in values[refs[0]].items()}
@@ -163,7 +166,7 @@ class SampledMerges:
         plain = {ref: held(f"moved {place}", moved[ref], ref) for place, ref in enumerate(refs)}
         still = held("zero", zero, refs[0])
         alone = [_document(recipe, still, [entry], plain, method=_SUM) for entry in recipe.models]
-        parts = torch.stack([self._merged(document, sample) for document in alone])
+        parts = self._kept.get(str(alone), lambda: torch.stack([self._merged(document, sample) for document in alone]))
         if method(recipe.method.name).domain == "task_vector":
             document = _document(recipe, still, recipe.models, plain)
             return Looked(parts, self._merged(document, sample), self._survive(document))
@@ -171,6 +174,9 @@ class SampledMerges:
         base = None if origin is None else held("base", origin, str(recipe.base))
         merged = self._merged(_document(recipe, base, recipe.models, real), sample)
         return Looked(parts, merged if origin is None else _moved(merged, _flat(origin, sample)), None)
+
+    def _values(self, checkpoint: Checkpoint, sample: Sample) -> dict[str, torch.Tensor]:
+        return self._kept.get((checkpoint.content(), sample), lambda: _read(checkpoint, sample))
 
     def _merged(self, document: Mapping[str, object], sample: Sample) -> torch.Tensor:
         return _flat(self._engine.merge(parse_recipe(document)).weights, sample)
