@@ -29,7 +29,7 @@ def readable_recipe(recipe: Recipe, catalog: Catalog) -> Recipe:
     """
     if not any(parse_ref(text).scheme == "hub" for text in references(recipe)):
         return recipe
-    found = resolve(recipe, catalog.pin)
+    found = resolve(recipe, catalog.pin, catalog.open)
     make_plan(found.recipe, catalog, found.refusals)
     missing = catalog.missing_bytes(references(found.recipe))
     if missing:

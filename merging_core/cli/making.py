@@ -27,7 +27,7 @@ def plan(recipe: RecipeFile, as_json: AsJson = False) -> None:
 
     asked = load_recipe(recipe)
     catalog = open_bench().catalog
-    found = resolve(asked, catalog.pin)
+    found = resolve(asked, catalog.pin, catalog.open)
     made = make_plan(found.recipe, catalog, found.refusals)
     missing = catalog.missing_bytes(references(found.recipe))
     rows = [f"{'download':<8} {amount(size)} of {ref}" for ref, size in missing.items()]

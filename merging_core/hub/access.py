@@ -7,9 +7,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from merging_core.checkpoints.ref import Ref
-from merging_core.errors import HubAccessError, HubError
+from merging_core.errors import HubAccessError, HubAwayError, HubError, Problem
 from merging_core.hub.data_ref import Place, kind_of, repository_of
 from merging_core.hub.headers import HubSurvey
 from merging_core.hub.session import Caller, rules, understood
@@ -30,6 +31,19 @@ class Memory:
         self._lock = threading.Lock()
         self._grants: OrderedDict[str, float] = OrderedDict()
         self._surveys: OrderedDict[tuple[str, str], HubSurvey] = OrderedDict()
+        self._away: dict[str, tuple[float, tuple[Problem, ...]]] = {}
+
+    def away(self, caller: Caller) -> HubAwayError | None:
+        """Return what kept the Hub from answering lately; None where nothing did, or it is time to ask again."""
+        with self._lock:
+            until, problems = self._away.get(caller.endpoint, (0.0, ()))
+        return HubAwayError(*problems) if self._now() < until else None
+
+    def keep_away(self, caller: Caller, error: HubAwayError) -> None:
+        """Keep for a while that the Hub does not answer, so that nobody waits for it again and again."""
+        with self._lock:
+            problems = tuple(replace(problem, where="") for problem in error.problems)
+            self._away[caller.endpoint] = (self._now() + self._seconds, problems)
 
     def granted(self, caller: Caller, repo: str) -> float:
         """Return for how many seconds more the Hub's yes to this caller holds; 0 where there is none."""

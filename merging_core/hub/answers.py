@@ -23,6 +23,8 @@ __all__ = ["Answer", "count_of", "entries", "models", "repository", "text_of", "
 Answer = Mapping[str, Any]
 """An object in an answer."""
 _MOST_IN_A_TREE = 100_000
+_LARGEST = 1 << 53
+"""Beyond it a browser's numbers have gaps."""
 
 
 def repository(caller: Caller, place: Place) -> Answer:
@@ -52,7 +54,8 @@ def tree(caller: Caller, place: Place, *, recursive: bool = False) -> list[objec
 def entries(caller: Caller, repo: str, address: str, params: Mapping[str, Any], most: int) -> list[object]:
     """Return the first `most` entries of a list that comes in pages.
 
-    A page on another host is asked for without the token. Raises HubError, also where a page is no list.
+    A page on another host is asked for without the token; an empty one is the last, and so is one that leads to none.
+    Raises HubError, also where a page is no list.
     """
     found: list[object] = []
     following: str | None = address
@@ -66,7 +69,7 @@ def entries(caller: Caller, repo: str, address: str, params: Mapping[str, Any], 
             if not isinstance(page, list):
                 raise without_meaning("something else")
             found += islice(page, most - len(found))
-            following, asked = response.links.get("next", {}).get("url"), None
+            following, asked = (_next(response) if page else None), None
     return found
 
 
@@ -89,16 +92,25 @@ def texts_of(value: object) -> tuple[str, ...]:
 
 
 def count_of(value: object) -> int | None:
-    """Return a whole number of 0 or more; None where the value is none.
+    """Return a whole number of 0 or more that every program can hold; None where the value is none.
 
-    >>> count_of(7), count_of("7"), count_of(True), count_of(-1)
-    (7, None, None, None)
+    >>> count_of(7), count_of("7"), count_of(True), count_of(-1), count_of(10**30)
+    (7, None, None, None, None)
     """
-    return value if type(value) is int and value >= 0 else None
+    return value if type(value) is int and 0 <= value <= _LARGEST else None
 
 
 def _address(caller: Caller, place: Place) -> str:
     return f"{caller.endpoint}/api/{kind_of(place) or 'model'}s/{place.path}"
+
+
+def _next(response: httpx2.Response) -> str | None:
+    """Return the address of the page that follows, where there is one that can be asked for."""
+    try:
+        found = response.url.join(response.links["next"]["url"])
+    except (KeyError, ValueError, httpx2.InvalidURL):
+        return None
+    return str(found) if found.scheme in ("http", "https") and found.host else None
 
 
 def _origin(address: str) -> tuple[str, str, int | None]:

@@ -110,15 +110,20 @@ class Hub:
         """
         caller = self._caller()
         ref = _hub_ref(ref)
-        try:
-            check_access(caller, self.memory, ref)
-        except HubAwayError as error:
-            held = open_complete(self.cache, ref) if self.own_cache and ref.commit is not None else None
-            if held is None:
-                raise
+        held = open_complete(self.cache, ref) if self.own_cache and ref.commit is not None else None
+        away = self.memory.away(caller) if held is not None else None
+        if away is None:
+            try:
+                check_access(caller, self.memory, ref)
+            except HubAwayError as error:
+                if held is None:
+                    raise
+                self.memory.keep_away(caller, error)
+                away = error
+        if held is not None and away is not None:
             if self.notice is not None:
                 self.notice(
-                    f"{ref.label}: taken from the cache, since the Hub cannot be asked ({error.problems[0].got})."
+                    f"{ref.label}: taken from the cache, since the Hub cannot be asked ({away.problems[0].got})."
                 )
             return held
         if ref.commit is None:

@@ -12,7 +12,7 @@ from typing import Protocol
 import httpx2
 from huggingface_hub import hf_hub_url
 
-from merging_core.errors import HubError, Problem
+from merging_core.errors import HubAwayError, HubError, Problem
 from merging_core.hub.data_ref import Place, kind_of, repository_of
 from merging_core.hub.listing import RemoteFile
 from merging_core.hub.problems import without_meaning
@@ -22,6 +22,7 @@ __all__ = ["Digest", "Part", "digest_of", "read_part", "read_small", "streaming"
 
 _RANGE = re.compile(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18})")
 _UNSATISFIABLE = 416
+_TRIES = 3
 
 
 class _Hash(Protocol):
@@ -102,21 +103,34 @@ def streaming(
 def read_part(caller: Caller, ref: Place, file: RemoteFile, start: int, stop: int) -> Part:
     """Return the bytes `start ≤ i < stop` of a file, fewer where it ends before; never more than is asked for is read.
 
+    Where the connection is cut it is asked again, three times at most.
     Raises HubError, also where the file has another size than the Hub listed.
     """
-    with streaming(caller, ref, file, start, stop) as (response, at, size):
-        check_size(file, size)
-        wanted = min(stop, size) - at
-        data = bytearray()
-        if response.status_code != _UNSATISFIABLE:
-            for piece in response.iter_bytes():
-                data += piece
-                if len(data) >= wanted:
-                    break
-    if len(data) < wanted:
-        must = f"{file.name} has {size:,} bytes, as the Hub says"
+    for attempt in range(_TRIES):
+        opened = False
+        try:
+            with streaming(caller, ref, file, start, stop) as (response, at, size):
+                opened = True
+                check_size(file, size)
+                return Part(_bytes_of(response, file, at, start, min(stop, size)), size)
+        except HubAwayError:
+            if not opened or attempt == _TRIES - 1:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+def _bytes_of(response: httpx2.Response, file: RemoteFile, at: int, start: int, stop: int) -> bytes:
+    """Return the bytes from `start` to before `stop` of an answer that begins at `at`."""
+    data = bytearray()
+    if response.status_code != _UNSATISFIABLE:
+        for piece in response.iter_bytes():
+            data += piece
+            if len(data) >= stop - at:
+                break
+    if len(data) < stop - at:
+        must = f"{file.name} has {file.size or stop:,} bytes, as the Hub says"
         raise HubError(Problem(must, f"{at + len(data):,}", file.name, "try again"))
-    return Part(bytes(data[start - at : wanted]), size)
+    return bytes(data[start - at : stop - at])
 
 
 def read_small(caller: Caller, ref: Place, file: RemoteFile, most: int) -> bytes:

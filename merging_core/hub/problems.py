@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 
 from merging_core.errors import HubAccessError, HubAwayError, HubError, Problem
 
@@ -15,6 +16,7 @@ __all__ = [
     "away",
     "offline_mode",
     "of_status",
+    "of_store",
     "too_late",
     "too_long",
     "wait_seconds",
@@ -26,6 +28,7 @@ TOKENS = "https://huggingface.co/settings/tokens"
 _LIMIT = re.compile(r"r\s*=\s*(\d{1,9})\s*;\s*t\s*=\s*(\d{1,9})")
 _BAD_TOKEN = "Invalid credentials in Authorization header"
 _AGAIN = "try again in a moment"
+_LONGEST_WAIT = 9_999_999
 _NOT_FOUND, _FORBIDDEN, _UNAUTHORISED, _TOO_MANY, _SERVER = 404, 403, 401, 429, 500
 
 
@@ -44,7 +47,9 @@ def of_status(status: int, headers: Mapping[str, str], *, repo: str, endpoint: s
     if status == _TOO_MANY:
         return _limited(given)
     if status >= _SERVER or status == 408:
-        return HubAwayError(Problem("the Hub answers", f"an error of its own ({status})", "", _AGAIN))
+        wait = wait_seconds(given)
+        again = _AGAIN if wait is None else f"try again in {wait} s"
+        return HubAwayError(Problem("the Hub answers", f"an error of its own ({status})", "", again))
     if code == "GatedRepo":
         page = f"{endpoint}/{repo}" if repo else endpoint
         fix = f"ask for access at {page}" + ("" if signed_in else ", then sign in or give a token")
@@ -68,6 +73,12 @@ def of_status(status: int, headers: Mapping[str, str], *, repo: str, endpoint: s
     if status == _NOT_FOUND:
         return _missing(signed_in, what) if repo else without_meaning("status 404")
     return HubError(Problem("the Hub accepts the request", f"status {status}", "", "check the reference"))
+
+
+def of_store(status: int) -> HubAwayError:
+    """Return the error of a refusal by another host, to which the Hub sent us for a file: it says nothing of rights."""
+    must, got = "the store to which the Hub leads gives the file", f"a refusal ({status})"
+    return HubAwayError(Problem(must, got, "", _AGAIN))
 
 
 def away(what: str) -> HubAwayError:
@@ -102,15 +113,26 @@ def without_meaning(what: str) -> HubError:
 def wait_seconds(headers: Mapping[str, str]) -> int | None:
     """Return how many seconds the Hub asks to wait, by `RateLimit` or `Retry-After`; None where it does not say.
 
+    A date in `Retry-After` is taken by the answer's own `Date`.
+
     >>> wait_seconds({"RateLimit": '"api";r=0;t=55'}), wait_seconds({"Retry-After": "7"}), wait_seconds({})
     (55, 7, None)
+    >>> day = "Wed, 25 Nov 2026 09:00:"
+    >>> wait_seconds({"Retry-After": f"{day}30 GMT", "Date": f"{day}00 GMT"}), wait_seconds({"Retry-After": "soon"})
+    (30, None)
     """
     given = {name.lower(): value for name, value in headers.items()}
     match = _LIMIT.search(given.get("ratelimit", ""))
     if match is not None and int(match.group(1)) == 0:
         return int(match.group(2))
     after = given.get("retry-after", "").strip()
-    return int(after) if after.isascii() and after.isdigit() and len(after) < 8 else None
+    if after.isascii() and after.isdigit() and len(after) < 8:
+        return int(after)
+    try:
+        span = parsedate_to_datetime(after) - parsedate_to_datetime(given.get("date", ""))
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0, min(_LONGEST_WAIT, int(span.total_seconds())))
 
 
 def _limited(headers: Mapping[str, str]) -> HubAwayError:

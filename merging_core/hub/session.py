@@ -29,6 +29,7 @@ from merging_core.errors import HubAwayError, HubError
 from merging_core.hub.problems import (
     away,
     of_status,
+    of_store,
     offline_mode,
     too_late,
     too_long,
@@ -44,7 +45,10 @@ _TRIES = 3
 _PAUSES = (0.2, 0.6)
 _LONGEST_WAIT = 2
 """Seconds of a rate limit that are waited out instead of told."""
+_SERVER = 500
 _BROKEN = frozenset({408, 500, 502, 503, 504})
+_OF_THE_BODY = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+"""Headers that are those of a body before it is unpacked."""
 _SOONEST = 0.05
 _CONNECT = 5.0
 """Seconds in which a connection is made, or is tried again."""
@@ -138,6 +142,8 @@ def rules(
         raise offline_mode() from None
     except httpx2.TimeoutException:
         raise too_late(caller.deadline) from None
+    except httpx2.DecodingError:
+        raise without_meaning("something that cannot be unpacked") from None
     except httpx2.HTTPError as error:
         raise away(_named(error)) from None
     except httpx2.InvalidURL:
@@ -176,11 +182,8 @@ class _BoundedClient(httpx2.Client):
         found = _RULES.get()
         if found is None:
             return super().send(request, stream=stream, **options)
-        response = self._answer(found, request, options)
-        response.stream = _Bounded(response, found)
+        response = self._answer(found, request, options, whole=not stream)
         try:
-            if not stream:
-                response.read()
             if _is_page(response, stream):
                 raise without_meaning("a web page")
         except BaseException:
@@ -188,8 +191,13 @@ class _BoundedClient(httpx2.Client):
             raise
         return response
 
-    def _answer(self, found: Rules, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
-        """Send the request, again if the connection or the Hub failed, and return the first answer that counts."""
+    def _answer(
+        self, found: Rules, request: httpx2.Request, options: dict[str, Any], *, whole: bool
+    ) -> httpx2.Response:
+        """Send the request, again if the connection or the Hub failed, and return the first answer that counts.
+
+        `whole`: its body is read, and an answer that was cut off is one that failed.
+        """
         for attempt in range(_TRIES):
             last = attempt == _TRIES - 1 or request.method not in ("GET", "HEAD")
             seconds = found.left()
@@ -207,13 +215,27 @@ class _BoundedClient(httpx2.Client):
             else:
                 status = response.status_code
                 if status < httpx2.codes.BAD_REQUEST or status in found.passed:
-                    return response
+                    response.stream = _Bounded(response, found)
+                    try:
+                        return _read(response, found.most) if whole else response
+                    except HubAwayError:
+                        response.close()
+                        if last or found.until - time.monotonic() <= pause:
+                            raise
+                        time.sleep(pause)
+                        continue
+                    except BaseException:
+                        response.close()
+                        raise
                 headers = dict(response.headers)
                 response.close()
-                wait = wait_seconds(headers) if status == httpx2.codes.TOO_MANY_REQUESTS else None
+                wait, away_from_hub = wait_seconds(headers), _is_of_store(response, request, found.caller.endpoint)
                 pause = pause if wait is None else wait + _PAUSES[0]
-                repeatable = status in _BROKEN or (wait is not None and wait <= _LONGEST_WAIT)
-                if last or not repeatable:
+                again = status in _BROKEN or away_from_hub or status == httpx2.codes.TOO_MANY_REQUESTS
+                patient = status != httpx2.codes.TOO_MANY_REQUESTS if wait is None else wait <= _LONGEST_WAIT
+                if last or not (again and patient):
+                    if away_from_hub:
+                        raise of_store(status)
                     raise of_status(
                         status,
                         headers,
@@ -223,6 +245,35 @@ class _BoundedClient(httpx2.Client):
                     )
             time.sleep(min(pause, found.left()))
         raise found.late()
+
+
+def _is_of_store(response: httpx2.Response, request: httpx2.Request, endpoint: str) -> bool:
+    """Say whether a refusal is that of another host, to which the Hub sent us for a file; it says nothing of rights.
+
+    Addresses there hold for a while only: whoever asks the Hub again gets a new one.
+    """
+    hub, there = httpx2.URL(endpoint), response.url
+    elsewhere = (hub.host, hub.port) != (there.host, there.port)
+    limited = response.status_code == httpx2.codes.TOO_MANY_REQUESTS
+    return elsewhere and not limited and response.status_code < _SERVER and "/resolve/" in request.url.path
+
+
+def _read(response: httpx2.Response, most: int) -> httpx2.Response:
+    """Return the answer with its whole body, unpacked; it is never longer than `most` bytes then either."""
+    body = bytearray()
+    for part in response.iter_bytes():
+        body += part
+        if len(body) > most:
+            raise too_long(most)
+    headers = [(name, value) for name, value in response.headers.multi_items() if name.lower() not in _OF_THE_BODY]
+    return httpx2.Response(
+        response.status_code,
+        headers=headers,
+        content=bytes(body),
+        request=response.request,
+        history=response.history,
+        extensions=response.extensions,
+    )
 
 
 def _is_page(response: httpx2.Response, stream: bool) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 
 from merging_core.checkpoints.ref import Ref, parse_ref
@@ -10,6 +12,8 @@ from merging_core.errors import BasinError
 from merging_core.recipes.recipe import Recipe
 
 __all__ = ["Resolution", "references", "resolve"]
+
+_AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,34 @@ def references(recipe: Recipe) -> tuple[str, ...]:
     return (*base, *(entry.ref for entry in recipe.models))
 
 
-def resolve(recipe: Recipe, pin: Callable[[str], Ref]) -> Resolution:
-    """Look for the commit of each reference to the Hub; `pin` is `Catalog.pin`, and what it raises is kept."""
-    found: dict[str, str] = {}
-    refusals: dict[str, BasinError] = {}
-    for text in dict.fromkeys(references(recipe)):
-        ref = parse_ref(text)
-        found[text] = text
-        if ref.scheme != "hub" or ref.commit is not None:
-            continue
+def resolve(recipe: Recipe, pin: Callable[[str], Ref], look: Callable[[str], object] | None = None) -> Resolution:
+    """Look for the commit of each reference to the Hub, of several at the same time, so that nobody waits for each.
+
+    `pin` is `Catalog.pin`. `look` is asked with each reference at its commit: `Catalog.open`, where a plan follows that
+    then finds the answers. What either raises is kept.
+    """
+    texts = [text for text in dict.fromkeys(references(recipe)) if parse_ref(text).scheme == "hub"]
+
+    def ask(text: str) -> str | BasinError:
         try:
-            found[text] = str(pin(text))
+            found = str(pin(text))
+            if look is not None:
+                look(found)
         except BasinError as error:
-            refusals[text] = error
-    models = tuple(replace(entry, ref=found[entry.ref]) for entry in recipe.models)
-    base = found[recipe.base] if recipe.base is not None else None
+            return error
+        return found
+
+    found: dict[str, str | BasinError] = {}
+    if texts:
+        with ThreadPoolExecutor(min(len(texts), _AT_ONCE)) as pool:
+            asked = [pool.submit(copy_context().run, ask, text) for text in texts]
+            found = {text: one.result() for text, one in zip(texts, asked, strict=True)}
+
+    def named(text: str) -> str:
+        answer = found.get(text, text)
+        return answer if isinstance(answer, str) else text
+
+    models = tuple(replace(entry, ref=named(entry.ref)) for entry in recipe.models)
+    base = named(recipe.base) if recipe.base is not None else None
+    refusals = {text: answer for text, answer in found.items() if isinstance(answer, BasinError)}
     return Resolution(replace(recipe, base=base, models=models), refusals)

@@ -10,6 +10,7 @@ what was asked, with its headers.
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
@@ -30,6 +31,7 @@ __all__ = ["ADA", "BOB", "MODES", "FakeHub", "FakeModel", "folder_files"]
 MODES = (
     "404", "401", "401repo", "gated", "429", "500", "slow", "drip", "cut", "captive", "sizelie", "truncated", "corrupt",
     "elsewhere", "moved", "norange", "json", "chunked", "deep", "okay", "disabled",
+    "half", "unpackable", "bomb", "endless",
 )  # fmt: skip
 _PAGE = b"<!doctype html><html><title>Sign in to this network</title></html>"
 _API = re.compile(r"/api/(?:models|(datasets))/([^/]+/[^/]+)(?:/(revision|tree|auth-check)(?:/([^/]+))?)?")
@@ -234,6 +236,14 @@ class _Answers(BaseHTTPRequestHandler):
             self._send(200, b"OK", {"Content-Type": "text/html; charset=utf-8"})
         elif mode == "deep":
             self._send(200, b"[" * 100_000 + b"]" * 100_000)
+        elif mode == "half":
+            self._send(200, b'{"id": "ada/digits"}', cut=True)
+        elif mode == "unpackable":
+            self._send(200, b"{}", {"Content-Encoding": "gzip"})
+        elif mode == "bomb":
+            self._send(200, gzip.compress(bytes(70 << 20), 1), {"Content-Encoding": "gzip"})
+        elif mode == "endless":
+            self._send(200, b"[]", {"Link": f'<{self.hub.endpoint}/api/models?cursor=1>; rel="next"'})
         elif mode == "slow":
             self.hub.wait(failure.seconds)
             self.close_connection = True
@@ -312,7 +322,7 @@ class _Answers(BaseHTTPRequestHandler):
         start, size = int(first("cursor") or 0), min(int(first("limit") or 1000), 3)
         more = {name: values for name, values in query.items() if name != "cursor"}
         asked = urlencode({**more, "cursor": [start + size]}, doseq=True)
-        link = f"{self.hub.pages_at or self.hub.endpoint}/api/models?{asked}"
+        link = f"{self.hub.endpoint if self.hub.pages_at is None else self.hub.pages_at}/api/models?{asked}"
         headers = {"Link": f'<{link}>; rel="next"'} if start + size < len(rows) else {}
         self._send(200, json.dumps(rows[start : start + size]).encode(), headers)
 

@@ -116,6 +116,22 @@ def test_the_own_cache_is_used_without_the_hub_and_that_is_said(fake: FakeHub, v
         visit(own_cache=True, memory=Memory()).open("hub:ada/digits")
 
 
+def test_while_the_hub_is_away_it_is_not_asked_again_for_what_lies_in_the_own_cache(
+    fake: FakeHub, visit: Visit
+) -> None:
+    ref = visit().pin("hub:ada/digits")
+    visit().download(ref)
+    fake.fail("429", "auth")
+    hub = visit(own_cache=True, memory=Memory())
+    hub.open(ref)
+    asked = len(fake.requests)
+    hub.open(ref)
+    assert len(fake.requests) == asked
+    with pytest.raises(HubAwayError):
+        hub.open("hub:ada/letters")
+    assert len(fake.requests) > asked, "what is not here is asked for"
+
+
 def test_the_own_cache_is_not_used_where_the_hub_says_no(fake: FakeHub, visit: Visit) -> None:
     ref = visit().pin("hub:ada/digits")
     visit().download(ref)

@@ -8,6 +8,7 @@ import pytest
 
 from merging_core.errors import HubAccessError, HubAwayError, HubError
 from merging_core.hub.client import Hub
+from merging_core.hub.problems import of_status
 from tests.hub.conftest import Visit
 from tests.hub.server import ADA, FakeHub
 
@@ -26,6 +27,9 @@ SENTENCES = [
     ("captive", "auth", HubError, "the answer comes from the Hub, but a web page came; a network's sign-in page"),
     ("captive", "api", HubError, "the answer comes from the Hub, but a web page came"),
     ("captive", "resolve", HubError, "the answer comes from the Hub, but a web page came"),
+    ("unpackable", "api", HubError, "the answer comes from the Hub, but something that cannot be unpacked came"),
+    ("bomb", "api", HubError, "the Hub's answer has at most 67,108,864 bytes, but a longer one came"),
+    ("half", "api", HubAwayError, "an answer that was cut off came"),
     ("json", "api", HubError, "the answer comes from the Hub, but something else came"),
     ("sizelie", "resolve", HubError, "bytes, as the Hub lists it, but one of"),
     ("truncated", "resolve", HubAwayError, "an answer that was cut off came"),
@@ -91,8 +95,28 @@ def test_a_passing_failure_is_not_told(fake: FakeHub, visit: Visit) -> None:
     fake.fail("500", "api", times=1)
     fake.fail("cut", "auth", times=2)
     fake.fail("429", "resolve", times=1, seconds=1)
+    fake.fail("half", "api", times=1)
+    fake.fail("truncated", "resolve", times=1, match="model.safetensors")
     assert visit().survey("hub:ada/digits").elements == 23
     assert len(fake.asked("/auth-check")) == 3
+
+
+@pytest.mark.parametrize("mode", ["404", "401", "disabled"])
+def test_a_refusal_by_another_host_says_nothing_of_rights_and_a_new_address_is_asked_for(
+    fake: FakeHub, visit: Visit, mode: str
+) -> None:
+    fake.fail("elsewhere", "resolve")
+    fake.fail(mode, "storage", times=1)
+    assert visit(ADA).survey("hub:ada/digits").elements == 23
+    fake.fail(mode, "storage")
+    with pytest.raises(HubAwayError, match="the store to which the Hub leads gives the file, but a refusal"):
+        visit(ADA).survey("hub:ada/letters")
+    assert {request.token for request in fake.asked(host="storage")} == {None}
+
+
+def test_an_error_of_the_hub_says_when_to_try_again_where_the_hub_does() -> None:
+    away = of_status(503, {"Retry-After": "120"}, repo="", endpoint="", signed_in=False)
+    assert str(away) == "the Hub answers, but an error of its own (503) came; try again in 120 s."
 
 
 def test_a_long_limit_is_told_at_once_and_not_waited_for(fake: FakeHub, visit: Visit) -> None:

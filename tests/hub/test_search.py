@@ -136,3 +136,16 @@ def test_a_page_on_another_host_is_asked_for_without_the_token(fake: FakeHub, vi
     fake.pages_at = fake.endpoint.replace("127.0.0.1", "localhost")
     assert len(visit(ADA).search("page-").entries) == 5
     assert [request.token for request in fake.asked("/api/models")] == [ADA, None]
+
+
+def test_a_page_that_leads_nowhere_is_the_last_one(fake: FakeHub, visit: Visit) -> None:
+    for index in range(5):
+        fake.add(f"bob/page-{index}", files())
+    fake.pages_at = ""
+    assert len(visit().search("page-").entries) == 5, "an address may be relative"
+    for nowhere in ("ftp://hub", "file:///etc", "http://[::bad"):
+        fake.pages_at = nowhere
+        assert len(visit().search("page-").entries) == 3
+    fake.requests.clear()
+    fake.fail("endless", "search")
+    assert visit().search("page-").entries == () and len(fake.requests) == 1
