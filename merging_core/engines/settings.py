@@ -89,6 +89,8 @@ def joined(values: Sequence[Value]) -> tuple[Same[Value], ...]:
     >>> [(run.first, run.last, run.value) for run in joined(["a", "a", "b"])]
     [(0, 2, 'a'), (2, 3, 'b')]
     """
+    if values and values.count(values[0]) == len(values):
+        return (Same(0, len(values), values[0]),)
     runs: list[Same[Value]] = []
     for place, value in enumerate(values):
         if runs and (runs[-1].value is value or runs[-1].value == value):

@@ -338,6 +338,8 @@ def contexts_of_leaves(
     for each in terms:
         if id(each) not in contexts:
             contexts[id(each)] = replace(common, params=each.params)
+    if not info.leaf_statistics:
+        return tuple([contexts[id(each)] for each in terms])
     known = [leaf for leaf, found in enumerate(sums) if found]
     found: dict[int, dict[str, torch.Tensor]] = {leaf: {} for leaf in known}
     for statistic in info.leaf_statistics:
