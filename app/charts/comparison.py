@@ -50,7 +50,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "margin": {"l": 190, "r": 14, "t": 6, "b": 42},
     }
     return figure(
-        [trace for trace in traces if trace["x"]], layout, narrow={"margin.l": 152, "yaxis.tickfont.size": 10.5}
+        [trace for trace in traces if trace["x"]], layout, narrow={"margin.l": 168, "yaxis.tickfont.size": 10.5}
     )
 
 
@@ -62,7 +62,7 @@ def _best(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _label(row: dict[str, Any]) -> str:
-    title = inert(row["title"], 25)
+    title = inert(row["title"], 28)
     if row["kind"] == "reference":
         return f"<i>{title}</i>"
     return f"{title} (transductive)" if row["transductive"] else title
