@@ -245,13 +245,28 @@ export function createRail(description, store, { server, theme, edit, formerly, 
           onInput: (value, group) => {
             if (intercept(info.name, value)) return;
             const path = pathOf(info.name);
-            store.commit(replaced(scoped(store.get(), path.slice(0, -1), info.name, value), path, value), { group });
+            const place = path.slice(0, -1);
+            const made = replaced(scoped(store.get(), place, info.name, value), path, value);
+            const params = place.reduce((inner, key) => inner?.[key], made);
+            const idle = infos.filter((one) => one.name in params && !stands(one, infos, params));
+            store.commit(idle.reduce((state, one) => replaced(state, [...place, one.name], undefined), made), { group });
           },
         })]));
         fill(container, [...built.values()].map((knob) => [knob.row, knob.panel]));
       }
-      for (const info of shown) built.get(info.name)?.set(values[info.name] ?? info.default);
+      for (const info of shown) {
+        const knob = built.get(info.name);
+        if (!knob) continue;
+        knob.set(values[info.name] ?? info.default);
+        knob.row.hidden = !stands(info, infos, values);
+      }
     };
+  }
+
+  // Whether a parameter is there: some stand only beside one value of another.
+  function stands(info, infos, values) {
+    const [other, value] = info.only_when ?? [];
+    return !other || (values[other] ?? infos.find((one) => one.name === other)?.default) === value;
   }
 
   // How long a merge takes that does not come at once; null where none does.

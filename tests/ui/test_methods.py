@@ -46,6 +46,23 @@ def test_slerp_says_which_two_it_uses_loses_none_and_exchanges_them_by_keyboard(
     expect(page.locator(".notice")).to_be_hidden()
 
 
+def test_a_parameter_that_stands_beside_one_choice_alone_comes_and_goes_with_it(page: Page) -> None:
+    choose(page, "consensus")
+    kept = page.get_by_role("slider", name=re.compile("^Density", re.IGNORECASE))
+    expect(kept).to_be_hidden()
+    vector = page.get_by_label(re.compile("^merged vector$", re.IGNORECASE))
+    vector.select_option("ties")
+    settled(page)
+    expect(kept).to_be_visible()
+    kept.focus()
+    page.keyboard.press("ArrowRight")
+    settled(page)
+    vector.select_option("sum")
+    settled(page)
+    expect(kept).to_be_hidden()
+    expect(page.locator(".notice")).to_be_hidden()
+
+
 @pytest.mark.slow
 def test_wise_ft_takes_one_expert_without_a_weight_and_the_next_click_takes_another(page: Page) -> None:
     choose(page, "wise_ft")
