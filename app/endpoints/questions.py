@@ -35,8 +35,7 @@ def recipe_of(given: object) -> Recipe:
     if isinstance(given, dict):
         given = _text(given)
     if not isinstance(given, str) or not given.strip():
-        got = "nothing" if given in (None, "") else type(given).__name__
-        raise RecipeError(Problem("a recipe is JSON or YAML text", got, "recipe"))
+        raise RecipeError(Problem("a recipe is JSON or YAML text", _kind(given), "recipe"))
     data = given.encode("utf-8", "replace")
     return parse_recipe(
         _mapping(read_tree(data, "json" if given.lstrip().startswith("{") and _is_json(given) else "yaml"))
@@ -117,7 +116,7 @@ def linked(given: object) -> dict[str, Any]:
     {'version': 1}
     """
     if not isinstance(given, str) or not given.strip():
-        raise LinkError(Problem("a link is text", "nothing", "link"))
+        raise LinkError(Problem("a link is text", _kind(given), "link"))
     text = given.strip()
     if len(text) > LONGEST_ADDRESS:
         raise LinkError(Problem(f"a link has at most {LONGEST_ADDRESS} characters", str(len(text)), "link"))
@@ -133,6 +132,11 @@ def linked(given: object) -> dict[str, Any]:
             return links.decode(found[name][0])
     must = "a link carries its recipe, as s= or recipe="
     raise LinkError(Problem(must, "neither", "link", "copy the whole address"))
+
+
+def _kind(given: object) -> str:
+    """Say what came in place of a text; a blank one is nothing."""
+    return "nothing" if given is None or (isinstance(given, str) and not given.strip()) else type(given).__name__
 
 
 def _mapping(tree: object) -> dict[str, Any]:

@@ -153,6 +153,8 @@ def test_a_link_opens_again_as_the_recipe_that_it_was_made_of(url: str, ann: Cli
     [
         ("plan", ["{"], "the text is plain YAML"),
         ("plan", [""], "a recipe is JSON or YAML text, but nothing came."),
+        ("plan", ["  "], "a recipe is JSON or YAML text, but nothing came."),
+        ("open_link", [{"a": 1}], "a link is text, but dict came."),
         ("plan", ["[1]"], "a recipe is an object, but list came."),
         ("plan", [json.dumps({**RECIPE, "models": [{"ref": "file:/etc"}]})], "the studio merges checkpoints of the"),
         ("evaluate", [YAML, "train"], "split is validation or test, but 'train' came."),
