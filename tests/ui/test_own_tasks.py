@@ -82,7 +82,7 @@ def picture_is_shown(page: Page) -> Locator:
 
 def works_in_the_studio(page: Page) -> None:
     """The merge stands there with its tasks, follows λ, and says what it sees in a picture of colours."""
-    expect(page.locator(".experts label")).to_have_count(len(PRESET.tasks))
+    expect(page.locator(".experts [role=switch]")).to_have_count(len(PRESET.tasks))
     settled(page)
     expect(page.locator(".notice")).to_be_hidden()
     expect(page.locator(".accuracy .plot .xtick")).to_have_count(len(PRESET.tasks) + 1)
