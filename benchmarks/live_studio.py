@@ -120,7 +120,7 @@ def measure(samples: int) -> dict[str, object]:
 
 
 def first_expert(page: Page) -> str:
-    return page.locator(".experts label").first.inner_text()
+    return page.locator(".experts > .slider-row > label").first.inner_text()
 
 
 def core_speed() -> float:

@@ -90,7 +90,7 @@ def test_models_of_the_hub_are_found_looked_at_downloaded_and_merged(
         page.get_by_role("button", name="Download, then merge").click()
         expect(page.locator(".models-panel")).to_be_hidden()
         settled(page)
-        assert page.locator(".experts label").all_inner_texts() == ["digits", "greek"]
+        assert page.locator(".experts > .slider-row > label").all_inner_texts() == ["digits", "greek"]
         assert float(average(page).split()[0]) > 0
         expect(page.locator(".panel.accuracy")).to_contain_text(re.compile(r"normalised\s*\d"))
         assert page.evaluate("window.__pwned") is None

@@ -25,18 +25,18 @@ def test_models_that_fit_are_merged_and_their_link_opens_elsewhere(
     page.get_by_role("button", name="Merge these models").click()
     settled(page)
     expect(page.get_by_label("base", exact=True).locator("option:checked")).to_have_text("your models")
-    assert page.locator(".experts label").all_inner_texts() == ["digits", "greek"]
+    assert page.locator(".experts > .slider-row > label").all_inner_texts() == ["digits", "greek"]
     page.get_by_role("slider", name="greek", exact=True).press("ArrowLeft")
     settled(page)
     shown, address = average(page), address_of(page)
     with visitor(browser, studio.url) as (context, witness):
         other = open_studio(context, address)
         assert average(other) == shown
-        assert other.locator(".experts label").all_inner_texts() == ["digits", "greek"]
+        assert other.locator(".experts > .slider-row > label").all_inner_texts() == ["digits", "greek"]
         assert_quiet(witness)
     page.get_by_label("base", exact=True).select_option("tiny")
     settled(page)
-    assert page.locator(".experts label").count() == 6
+    assert page.locator(".experts > .slider-row > label").count() == 6
     page.get_by_role("button", name="Undo").click()
     settled(page)
     assert average(page) == shown

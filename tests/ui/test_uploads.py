@@ -45,7 +45,7 @@ def test_an_uploaded_expert_is_merged_and_what_is_refused_is_said(
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         page.get_by_role("button", name="Merge these models").click()
         settled(page)
-        assert "b-mine" in page.locator(".experts label").all_inner_texts()
+        assert "b-mine" in page.locator(".experts > .slider-row > label").all_inner_texts()
         assert_quiet(witness)
 
 
