@@ -10,9 +10,9 @@ __all__ = ["sentences", "words_of"]
 def words_of(found: Numbers) -> str:
     """Say what was looked at, and of how much.
 
-    >>> sample = {"of": 1000000, "leaves": 37, "leaf": None, "shape": None, "whole": False}
-    >>> words_of({"n": 8192, "sample": sample})
-    '8 192 of 1 000 000 numbers, from 37 leaves; ranks and majorities are those among them'
+    >>> sample = {"of": 999, "leaves": 37, "leaf": None, "shape": None, "whole": False}
+    >>> words_of({"n": 812, "sample": sample})
+    '812 of 999 numbers, from 37 leaves; ranks and majorities are those among them'
     """
     sample, n = found["sample"], _count(found["n"])
     if sample["leaf"] is None:
