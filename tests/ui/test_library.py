@@ -43,7 +43,7 @@ def test_a_merge_is_saved_found_compared_and_opened_and_a_link_shows_it_to_someb
         page.keyboard.press("Escape")
 
         page.get_by_role("tab", name="Library").click()
-        rows = page.locator(".results tbody tr")
+        rows = page.get_by_role("table", name="Saved results").locator("tbody tr")
         expect(rows).to_have_count(2)
         for place in range(2):
             rows.nth(place).get_by_role("checkbox").check()
@@ -112,7 +112,7 @@ def test_a_page_that_was_emptied_gives_way_to_the_last_one_there_is(page: Page) 
     later = page.get_by_role("button", name="later →")
     later.click()
     expect(later).to_have_count(0)
-    expect(page.locator(".results")).to_contain_text("the first")
+    expect(page.get_by_role("table", name="Saved results")).to_contain_text("the first")
     expect(page.locator(".results-box .empty")).to_have_text("")
     assert asked == [0, 50, 0]
 

@@ -212,7 +212,7 @@ def test_switches_and_sliders_moved_faster_than_the_server_answers_are_all_heard
     expect(switches.nth(0)).not_to_be_checked()
     expect(switches.nth(1)).not_to_be_checked()
     expect(switches.nth(2)).to_be_checked()
-    assert page.locator(".experts input[type=range]").nth(2).input_value() == "0.5"
+    assert page.locator(".experts > .slider-row input[type=range]").nth(2).input_value() == "0.5"
 
 
 def test_a_test_score_is_a_separate_act_and_is_counted(page: Page) -> None:
