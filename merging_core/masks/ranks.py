@@ -190,18 +190,42 @@ def _upper_counts(
 ) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
     """Count each row by upper 16 bits; return also the elements of one row whose bins are guessed, if that is few."""
     counts: list[torch.Tensor] = []
-    held, many = list[torch.Tensor](), 0
+    held: _Held | None = None
     for part in _parts(pieces):
         bits = [row.detach().abs().view(torch.int32) for row in part]
         high = [row >> _HALF for row in bits]
         found = [torch.bincount(row, minlength=_BINS) for row in high]
         counts = [one + more for one, more in zip(counts, found, strict=True)] if counts else found
-        if guesses and many <= MOST_HELD:
-            held.append(_in_bins(bits[0], guesses))
-            many += held[-1].numel()
-    if not guesses or many > MOST_HELD:
-        return counts, None
-    return counts, [torch.cat(held).view(torch.float32)]
+        if guesses:
+            held = held or _Held(bits[0].device)
+            held.add(bits[0], guesses)
+    known = held.words() if held is not None else None
+    return counts, None if known is None else [known.view(torch.float32)]
+
+
+class _Held:
+    """The words that were guessed, in one place: many small ones between large pieces would leave holes in memory."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._room = torch.empty(_BINS, dtype=torch.int32, device=device)
+        self._count = 0
+
+    def add(self, bits: torch.Tensor, guesses: Sequence[Bins]) -> None:
+        """Hold the words in guessed bins, as long as that is few altogether."""
+        if self._count > MOST_HELD:
+            return
+        more = _in_bins(bits, guesses)
+        count = self._count + more.numel()
+        if count > self._room.numel():
+            room = torch.empty(2 * count, dtype=torch.int32, device=bits.device)
+            room[: self._count] = self._room[: self._count]
+            self._room = room
+        self._room[self._count : count] = more
+        self._count = count
+
+    def words(self) -> torch.Tensor | None:
+        """Return what is held; None where it was too much."""
+        return self._room[: self._count] if self._count <= MOST_HELD else None
 
 
 def _lower_counts(pieces: Iterable[torch.Tensor], bins: Sequence[Sequence[int]]) -> list[list[torch.Tensor]]:
