@@ -53,6 +53,7 @@ class Growing:
         self._journal.seek(0)
         first = self._journal.read(1 << 10).partition(b"\n")[0]
         self._journal.truncate(len(first) + 1)
+        self._journal.seek(0, os.SEEK_END)
         self.noted = ()
 
     def settle(self) -> None:

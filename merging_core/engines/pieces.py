@@ -113,13 +113,15 @@ class Pieces:
     def _read(self, checkpoint: Checkpoint, tile: Tile) -> torch.Tensor:
         self.check()
         leaf: SpaceLeaf = self.plan.space.leaves[tile.leaf]
-        known, place = self._known(checkpoint, tile), tile.start // self.size
-        piece = self._reading(checkpoint).read_range(leaf.name, tile.start, tile.stop, check=not known[place])
+        known = self._known(checkpoint, tile)
+        first, last = tile.start // self.size, -(-tile.stop // self.size)
+        checked = all(known[first:last])
+        piece = self._reading(checkpoint).read_range(leaf.name, tile.start, tile.stop, check=not checked)
         narrow = piece if piece.dtype is torch.float32 else piece.to(torch.float32)
         if piece.dtype is torch.float64:
             check_finite(narrow, f"{checkpoint.label}: {leaf.name} in float32")
-        if tile.start % self.size == 0 and tile.stop == min(tile.start + self.size, leaf.elements):
-            known[place] = 1
+        if tile.start % self.size == 0 and (tile.stop % self.size == 0 or tile.stop == leaf.elements):
+            known[first:last] = b"\1" * (last - first)
         return narrow
 
     def _known(self, checkpoint: Checkpoint, tile: Tile) -> bytearray:

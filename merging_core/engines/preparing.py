@@ -6,7 +6,7 @@ not depend on how many workers there are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -19,7 +19,7 @@ from merging_core.engines.masking import PreparedMask, prepare_mask
 from merging_core.engines.pieces import Pieces, Tile
 from merging_core.engines.pricing import LARGE_LEAF
 from merging_core.engines.reductions import l1_norm
-from merging_core.engines.settings import Same, joined, terms_of
+from merging_core.engines.settings import joined, terms_of
 from merging_core.engines.whole import whole_leaves
 from merging_core.masks.ranks import Rewalked
 from merging_core.methods.contract import (
@@ -91,9 +91,11 @@ def prepare(pieces: Pieces, tell: Tell) -> Prepared:
     terms = terms_of(plan.settings)
     whole = frozenset(whole_leaves(plan.stages.method, plan.stages.params, plan.space.leaves))
     found = Prepared(pieces, _masks(pieces, tell), terms, (), whole)
-    tell("what the method must know of the whole model")
+    if plan.stages.method.statistics or plan.stages.method.rank_statistics or plan.stages.method.leaf_statistics:
+        tell("what the method must know of the whole model")
     found = replace(found, contexts=_contexts(found))
-    tell("the norms behind α")
+    if plan.stages.layer_scaling.needs_alpha:
+        tell("the norms behind α")
     depths = [leaf.depth for leaf in plan.space.leaves]
     return replace(found, coefficients=after_combine(plan.stages, depths, plan.settings.lambdas, _alpha(found)))
 
@@ -126,7 +128,9 @@ def _contexts(found: Prepared) -> tuple[CombineContext, ...]:
     """Gather the statistics that the method needs of the whole model and of each leaf; one walk for each kind."""
     plan = found.pieces.plan
     method, places = plan.stages.method, range(len(plan.space.leaves))
-    walks = [Walk(Rewalked(partial(_stacked, found, _places(run))), run.value) for run in joined(found.terms)]
+    walks = [
+        Walk(Rewalked(partial(_stacked, found, range(run.first, run.last))), run.value) for run in joined(found.terms)
+    ]
     common = CombineContext(plan.stages.params, gather_walks(method, walks))
     common = replace(common, statistics=ranks_of_walks(method, walks, plan.space.size, common))
 
@@ -139,13 +143,8 @@ def _contexts(found: Prepared) -> tuple[CombineContext, ...]:
     return contexts_of_leaves(method, common, sums, found.terms)
 
 
-def _places(run: Same[Terms]) -> range:
-    return range(run.first, run.last)
-
-
 def _stacked(found: Prepared, places: Iterable[int]) -> Iterator[torch.Tensor]:
     """Yield what the method combines of some leaves, [T, n] a piece."""
-
     return found.pieces.each(partial(_stack, found), found.pieces.tiles(places))
 
 
@@ -170,12 +169,9 @@ def _alpha(found: Prepared) -> float | None:
         combined = found.combined(tile, origin)
         return combined - origin if weight_domain else combined
 
-    every: Sequence[Callable[[], Iterator[torch.Tensor]]] = (
-        lambda: pieces.each(summed, pieces.tiles(range(len(plan.space.leaves)))),
-        lambda: pieces.each(merged, found.tiles()),
-    )
-    norms = [l1_norm(walk()) for walk in every]
-    return alpha_from_norms(norms[0], norms[1], len(plan.survey.experts), plan.stages.layer_scaling.alpha_rule)
+    plain = l1_norm(pieces.each(summed, pieces.tiles(range(len(plan.space.leaves)))))
+    whole = l1_norm(pieces.each(merged, found.tiles()))
+    return alpha_from_norms(plain, whole, len(plan.survey.experts), plan.stages.layer_scaling.alpha_rule)
 
 
 def _known(origin: torch.Tensor | None) -> torch.Tensor:

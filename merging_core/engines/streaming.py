@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -187,7 +188,7 @@ def _merged(prepared: Prepared, tile: Tile) -> torch.Tensor:
     return out
 
 
-def _pieces(plan: Plan, size: int, workers: int | None, cancelled: Cancelled | None) -> Any:
+def _pieces(plan: Plan, size: int, workers: int | None, cancelled: Cancelled | None) -> AbstractContextManager[Pieces]:
     if size < 1:
         raise ValueError("a piece has at least one element")
     return reading(plan, size, workers or min(MAX_WORKERS, cores()), cancelled)

@@ -175,6 +175,10 @@ def test_a_damaged_journal_is_read_as_far_as_it_goes_and_files_of_another_size_a
         stream.write(added)
     with drafting(tmp_path / "out", SPECS, {}, identity="work") as draft:
         assert draft.missing("a") == missing
+        draft.write("a", 0, torch.zeros(400))
+        draft.note()
+        (journal,) = tmp_path.glob(".out.partial-*/.journal")
+        assert journal.read_text().endswith("\n1 0 400\n") and "\0" not in journal.read_text()
         for name, tensor in TENSORS.items():
             draft.write(name, 0, tensor.reshape(-1))
     assert names(tmp_path) == ["out"]
