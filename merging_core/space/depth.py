@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 from merging_core.errors import Problem, SpaceError
@@ -50,10 +51,19 @@ _BEFORE = frozenset(
         "norm_pre",
         "stem",
         "conv1",
+        "encoder.conv2",  # Whisper's second, of the two before its blocks
         "ln_pre",
         "positional_embedding",
     }
 )
+_TOWERS = (
+    ("vision", "vision"),
+    ("visual", "vision"),
+    ("multi_modal_projector", "vision"),
+    ("text", "text"),
+    ("language_model", "text"),
+)
+"""What a segment of a name holds, and the stack that it tells."""
 _COUNT_KEYS = {
     "decoder": ("num_decoder_layers", "decoder_layers"),
     "encoder": ("encoder_layers",),
@@ -113,7 +123,7 @@ def depths(names: Iterable[str]) -> dict[str, Depth]:
     """Return the depth of every leaf of a model, counting the blocks of each stack by the names.
 
     Stacks (vision and text, encoder and decoder) count apart. A leaf outside the blocks belongs to the stack that its
-    name tells, or to the only one there is.
+    name tells, or to the only one there is, or to the one that has no name of its own.
 
     >>> found = depths(["wte.weight", "h.0.attn.bias", "h.1.attn.bias", "ln_f.weight"])
     >>> [(depth.index, depth.count, depth.side) for depth in found.values()]
@@ -125,7 +135,7 @@ def depths(names: Iterable[str]) -> dict[str, Depth]:
     counts: dict[str, int] = {}
     for prefix, index in blocks.values():
         counts[labels[prefix]] = max(counts.get(labels[prefix], 0), index + 1)
-    only = next(iter(counts)) if len(counts) == 1 else ""
+    only = next(iter(counts)) if len(counts) == 1 else "blocks" if "blocks" in counts else ""
     result = {}
     for name in names:
         if name in blocks:
@@ -148,13 +158,15 @@ def _block(name: str) -> tuple[tuple[str, ...], int] | None:
 
 
 def _side(name: str) -> Literal["before", "after"]:
-    return "before" if not _BEFORE.isdisjoint(name.split(".")) else "after"
+    segments = name.split(".")
+    pairs = (".".join(pair) for pair in pairwise(segments))
+    return "after" if _BEFORE.isdisjoint(segments) and _BEFORE.isdisjoint(pairs) else "before"
 
 
 def _label(segments: Iterable[str]) -> str:
     """Return the stack that segments of a name tell, or an empty string."""
     segments = list(segments)
-    for word, label in (("vision", "vision"), ("visual", "vision"), ("text", "text")):
+    for word, label in _TOWERS:
         if any(word in segment for segment in segments):
             return label
     return next((segment for segment in segments if segment in ("encoder", "decoder")), "")
@@ -176,7 +188,8 @@ def _labels(prefixes: set[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
 def _stated_count(stack: str, config: Mapping[str, Any]) -> int | None:
     if config.get("model_type") == "basin_mlp" and isinstance(config.get("hidden_sizes"), list):
         return len(config["hidden_sizes"]) + 1  # the linear layers of the zoo's own perceptrons
-    nested = {"vision": ("vision_config", "vision_cfg"), "text": ("text_config", "text_cfg")}.get(stack, ())
+    texts = ("text_config", "text_cfg")
+    nested = {"vision": ("vision_config", "vision_cfg"), "text": texts, "blocks": texts}.get(stack, ())
     for key in nested:
         if isinstance(config.get(key), Mapping):
             config = config[key]

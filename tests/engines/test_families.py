@@ -1,0 +1,111 @@
+"""Each family of models, from transformers and back: merged, saved, loaded without a word, run, and exactly right."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors import safe_open
+from transformers.utils import logging
+
+from merging_core.checkpoints import Catalog
+from merging_core.engines import make_plan, stream_merge
+from merging_core.recipes.parse import parse_recipe
+from merging_core.space.depth import Depth, depths, leaf_depth
+from tests.engines.families import FAMILIES, model_of, saved
+
+DENSITY = 0.25
+
+
+@pytest.fixture(autouse=True)
+def no_bars() -> None:
+    logging.disable_progress_bar()
+
+
+def linear64(base: Mapping[str, torch.Tensor], experts: list[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    return {name: (experts[0][name].double() + experts[1][name].double()) / 2 for name in base}
+
+
+def ties64(base: Mapping[str, torch.Tensor], experts: list[Mapping[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
+    """TIES over the whole model, λ 0.5: the DENSITY largest changes of each expert; where signs agree, their mean."""
+    changes = []
+    for expert in experts:
+        change = {name: expert[name].double() - base[name].double() for name in base}
+        sizes = torch.cat([values.abs().flatten() for values in change.values()]).sort(descending=True).values
+        least = sizes[int(DENSITY * len(sizes)) - 1]
+        changes.append({name: values * (values.abs() >= least) for name, values in change.items()})
+    total = {name: sum(change[name].sum() for change in changes) for name in base}
+    majority = torch.sign(sum(total.values()))
+    merged = {}
+    for name, values in base.items():
+        stack = torch.stack([change[name] for change in changes])
+        sign = torch.sign(stack.sum(dim=0))
+        sign = torch.where(sign == 0, majority, sign)
+        agreeing = torch.where(torch.sign(stack) == sign, stack, 0.0)
+        mean = agreeing.sum(dim=0) / (agreeing != 0).sum(dim=0).clamp(min=1)
+        merged[name] = values.double() + 0.5 * mean
+    return merged
+
+
+REFERENCES = {"linear": linear64, "ties": ties64}
+METHODS: dict[str, dict[str, Any]] = {
+    "linear": {"method": {"name": "linear"}},
+    "ties": {"method": {"name": "ties", "params": {"density": DENSITY, "scope": "model"}}, "lambda": 0.5},
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_merge_is_loaded_by_transformers_without_a_word_and_is_the_merge_in_float64_rounded_once(
+    name: str, tmp_path: Path, catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    example = FAMILIES[name]
+    models = [model_of(name, seed) for seed in range(3)]
+    refs = [saved(model, tmp_path / f"m{at}") for at, model in enumerate(models)]
+    weights = [dict(model.named_parameters()) for model in models]
+    for method, stated in METHODS.items():
+        given = {"version": 1, "base": refs[0], "models": [{"ref": ref} for ref in refs[1:]], "dtype": "bfloat16"}
+        plan = make_plan(parse_recipe({**given, **stated}), catalog)
+        out = stream_merge(plan, catalog, tmp_path / method)
+        assert not any(leaf.name in example.tied for leaf in plan.outputs), "a leaf that is another's is saved once"
+        caplog.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            loaded, report = type(models[0]).from_pretrained(out, output_loading_info=True, local_files_only=True)
+        assert not any(report.values()) and caplog.records == []
+        expected = REFERENCES[method](weights[0], weights[1:])
+        found = dict(loaded.named_parameters())
+        assert found.keys() == expected.keys()
+        for leaf, values in expected.items():
+            assert torch.equal(found[leaf], values.bfloat16()), leaf
+        with torch.inference_mode():
+            answer = loaded.float()(**example.inputs)
+        logits = answer["logits_per_image" if name == "CLIP" else "logits"]
+        assert logits.isfinite().all() and logits.numel() > 0
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_leaf_of_a_file_has_its_depth(name: str, tmp_path: Path) -> None:
+    example = FAMILIES[name]
+    saved(model_of(name, 0), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    with safe_open(tmp_path / "model.safetensors", "pt") as file:  # type: ignore[no-untyped-call]
+        names = list(file.keys())
+    found = depths(names)
+    seen: dict[str, set[int]] = {stack: set() for stack in example.stacks}
+    for leaf in names:
+        inside = [(stack, *told) for stack, told in example.stacks.items() if leaf.startswith(told[0])]
+        if inside:
+            stack, start, count = inside[0]
+            index = int(leaf.removeprefix(start).split(".")[0])
+            assert found[leaf] == Depth(stack, index, count, "inside"), leaf
+            seen[stack].add(index)
+        else:
+            side = "before" if any(part in leaf for part in example.before) else "after"
+            assert (found[leaf].index, found[leaf].side) == (None, side), leaf
+        assert leaf_depth(leaf, config).position == found[leaf].position, leaf
+    assert seen == {stack: set(range(count)) for stack, (_, count) in example.stacks.items()}
