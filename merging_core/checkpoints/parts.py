@@ -35,4 +35,4 @@ def part_of(whole: Checkpoint, ref: Ref) -> Checkpoint:
         got = ascii(repr(whole.config.get("model_type"))[:60])
         raise CheckpointError(Problem(must, got, ref.label, "leave #vision out"))
     config: dict[str, Any] = {**inner, "model_type": "clip_vision_model", "architectures": ["CLIPVisionModel"]}
-    return replace(whole, ref=ref, label=ref.label, config=config, leaves=leaves, known_content=None)
+    return replace(whole, ref=ref, label=ref.label, config=config, leaves=leaves, known_content=None, twins=())

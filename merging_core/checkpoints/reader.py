@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
@@ -27,14 +27,15 @@ from merging_core.checkpoints.files import fingerprint, open_regular
 from merging_core.checkpoints.finite import check_finite
 from merging_core.checkpoints.header import FileHeader, LeafHeader, read_header
 from merging_core.checkpoints.index import INDEX_NAME, read_shards
-from merging_core.checkpoints.natural import natural_key
 from merging_core.checkpoints.ref import Ref
+from merging_core.checkpoints.tied import Twin, told_once
 from merging_core.errors import CheckpointError, Problem, closest
 
 __all__ = ["CONFIG_NAME", "MODEL_NAME", "Checkpoint", "Reading", "open_checkpoint"]
 
 MODEL_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 _HASHED_AT_ONCE = 4 << 20
+_COMPARED_AT_ONCE = 1 << 20
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -52,12 +53,23 @@ class Checkpoint:
     config: dict[str, Any] = field(repr=False)
     """`config.json` as it was written, or empty; untrusted: never hand it to transformers as it is."""
     leaves: dict[str, LeafHeader] = field(repr=False)
-    """By name, in natural order."""
+    """By name, in natural order; a matrix that the configuration ties to another name stands here once."""
     files: dict[str, FileHeader] = field(repr=False)
     root: Path | None = field(default=None, repr=False)
     """The folder inside which symlinks may lead; None where links are refused."""
     known_content: str | None = field(default=None, repr=False)
     """The digest where somebody who can be trusted has computed it before."""
+    twins: tuple[Twin, ...] = field(default=(), repr=False)
+    """What the files hold besides: leaves that are one of `leaves` under another name."""
+
+    @property
+    def stored(self) -> dict[str, LeafHeader]:
+        """Every leaf by the name that it has in the files; what the content is computed of."""
+        if not self.twins:
+            return self.leaves
+        renamed = {twin.leaf for twin in self.twins if twin.alone}
+        own = {name: leaf for name, leaf in self.leaves.items() if name not in renamed}
+        return own | {twin.stored.name: twin.stored for twin in self.twins}
 
     @property
     def elements(self) -> int:
@@ -100,7 +112,32 @@ class Checkpoint:
     def compute_content(self) -> str:
         """Read every byte and return the content digest, whatever was known before."""
         with self.reading() as reading:
-            return content_digest(self.leaves.values(), reading.data_digest)
+            return content_digest(self.stored.values(), reading.data_digest)
+
+    def tied_by(self, config: Mapping[str, Any]) -> Checkpoint:
+        """Return the checkpoint with what this configuration ties told once; as it is where it has one of its own."""
+        if self.config or not config:
+            return self
+        leaves, twins = told_once(self.files.values(), config)
+        return replace(self, leaves=leaves, twins=twins) if twins else self
+
+    def check_twins(self) -> None:
+        """Raise CheckpointError where leaves that the configuration ties hold different numbers; reads these alone."""
+        compared = [twin for twin in self.twins if not twin.alone]
+        problems = []
+        with self.reading() as first, self.reading() as second:
+            for twin in compared:
+                size = _COMPARED_AT_ONCE
+                cuts = [(at, min(at + size, twin.stored.elements)) for at in range(0, twin.stored.elements, size)]
+                if not all(
+                    torch.equal(first.read_range(twin.leaf, *cut), second.read_range(twin.stored.name, *cut))
+                    for cut in cuts
+                ):
+                    must = f"it holds the numbers of {twin.leaf}, to which {CONFIG_NAME} ties it"
+                    fix = "write “tie_word_embeddings: false” into it if both are meant"
+                    problems.append(Problem(must, "other numbers", f"{self.label}: {twin.stored.name}", fix))
+        if problems:
+            raise CheckpointError(*problems)
 
     @cached_property
     def _computed_content(self) -> str:
@@ -156,6 +193,8 @@ class Reading:
 
     def _leaf(self, name: str) -> LeafHeader:
         leaf = self._checkpoint.leaves.get(name)
+        if leaf is None and self._checkpoint.twins:
+            leaf = self._checkpoint.stored.get(name)
         if leaf is None:
             must, known = "the leaf exists", self._checkpoint.leaves
             raise CheckpointError(Problem(must, name, self._checkpoint.label, closest(name, known)))
@@ -226,9 +265,9 @@ def open_checkpoint(
     except OSError as error:
         got = f"“{error.strerror or type(error).__name__}”"
         raise CheckpointError(Problem("the folder can be looked into", got, label)) from None
-    leaves = {leaf.name: leaf for file in files for leaf in file.leaves}
-    ordered = {name: leaves[name] for name in sorted(leaves, key=natural_key)}
-    return Checkpoint(ref, label, folder, config, ordered, {file.file: file for file in files}, root, known_content)
+    leaves, twins = told_once(files, config)
+    by_name = {file.file: file for file in files}
+    return Checkpoint(ref, label, folder, config, leaves, by_name, root, known_content, twins)
 
 
 def _headers(path: Path, root: Path | None) -> tuple[Path, tuple[FileHeader, ...]]:

@@ -6,7 +6,7 @@ is both, and raises everything that is wrong at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.cores import MAX_WORKERS, cores
+from merging_core.engines.outcomes import Outcome, outcomes
 from merging_core.engines.pricing import (
     STREAMED_PIECE,
     Passes,
@@ -42,6 +43,8 @@ __all__ = ["DTYPE_NAMES", "Opens", "Plan", "Survey", "make_plan", "price", "surv
 
 DTYPE_NAMES = (("float32", "F32"), ("bfloat16", "BF16"), ("float16", "F16"))
 """A recipe's dtypes and how safetensors spells them."""
+_NAMED = 8
+"""Leaves that a line of the table names."""
 
 
 class Opens(Protocol):
@@ -103,6 +106,11 @@ class Plan:
         specs |= {leaf.name: LeafSpec(leaf.name, leaf.dtype, leaf.shape) for leaf in self.space.copied}
         return tuple(specs[name] for name in self.survey.reference.leaves)
 
+    @cached_property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What becomes of the leaves, and why, with counts and bytes."""
+        return outcomes(self.space, self.outputs, self.survey.checkpoints)
+
     @property
     def output_bytes(self) -> int:
         """The bytes of the data of the merged checkpoint."""
@@ -161,6 +169,7 @@ class Plan:
                 {"name": leaf.name, "shape": list(leaf.shape), "from": leaf.dtype} for leaf in self.space.leaves
             ],
             "copied": [{"name": leaf.name, "dtype": leaf.dtype, "reason": leaf.reason} for leaf in self.copied],
+            "leaves": [outcome.as_json() for outcome in self.outcomes],
             "dtype": self.recipe.dtype,
             "output_bytes": self.output_bytes,
             "memory": {"live": self.live_bytes, "streaming": self.streaming_bytes},
@@ -178,9 +187,7 @@ class Plan:
             ("merge", f"{self.stages.method.title} of {len(self.survey.experts)}, λ {self.recipe.lambda_:g}"),
             *(("varies", text) for text in what_varies(self.recipe)),
             *(("model", f"{checkpoint.label}  {amount(checkpoint.nbytes)}") for checkpoint in self.survey.checkpoints),
-            ("merged", f"{len(self.space.leaves)} leaves, {self.space.size:,} elements → {self.recipe.dtype}"),
-            ("copied", f"{len(self.copied)} leaves" if self.copied else "none"),
-            *(("", f"{leaf.name}: {leaf.reason}") for leaf in self.copied[:8]),
+            *(row for outcome in self.outcomes for row in _rows(outcome)),
             ("output", amount(self.output_bytes)),
             ("memory", f"{amount(self.streaming_bytes)} streaming, {amount(self.live_bytes)} live"),
             ("passes", f"at most {self.passes.reads} over the experts ({'; '.join(self.passes.why)})"),
@@ -189,6 +196,16 @@ class Plan:
             *(("warning", text) for text in self.warnings),
         ]
         return "\n".join(f"{name:<8} {text}" for name, text in rows)
+
+
+def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """Say in a line what becomes of leaves; of those that are not merged, which they are."""
+    count = f"{len(outcome.leaves)} {'leaf' if len(outcome.leaves) == 1 else 'leaves'}"
+    size = f"{outcome.elements:,} element{'s' if outcome.elements != 1 else ''}, {amount(outcome.nbytes)}"
+    yield outcome.what, f"{count}, {size}: {outcome.reason}"
+    if outcome.what != "merged":
+        more = f" and {len(outcome.leaves) - _NAMED} more" if len(outcome.leaves) > _NAMED else ""
+        yield "", f"{', '.join(outcome.leaves[:_NAMED])}{more}"
 
 
 def make_plan(recipe: Recipe, catalog: Opens, refusals: Mapping[str, BasinError] | None = None) -> Plan:
@@ -225,6 +242,9 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
 
     base = opened(recipe.base, "base") if recipe.base is not None else None
     found = [opened(entry.ref, f"models[{index}]") for index, entry in enumerate(recipe.models)]
+    config = next((model.config for model in (base, *found) if model is not None and model.config), {})
+    base = base.tied_by(config) if base is not None else None
+    found = [model.tied_by(config) if model is not None else None for model in found]
     experts = tuple(expert for expert in found if expert is not None)
     problems += _repeated(found)
     space = None

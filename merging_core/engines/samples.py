@@ -192,7 +192,7 @@ class SampledMerges:
         content = hashlib.sha256(what.encode()).hexdigest()
         ref = f"upload:{content[:32]}"
         leaves = {name: LeafHeader(name, "F32", tuple(value.shape), "", 0) for name, value in values.items()}
-        made = _Small(parse_ref(ref), like.label, Path(), like.config, leaves, {}, None, content, values)
+        made = _Small(parse_ref(ref), like.label, Path(), like.config, leaves, {}, None, content, values=values)
         with self._lock:
             self._held.setdefault(ref, made)
             self._held.move_to_end(ref)

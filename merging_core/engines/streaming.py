@@ -102,6 +102,8 @@ def stream_leaves(
     tell = progress or _silent
     with _pieces(plan, chunk_elements, workers, cancelled) as pieces:
         pieces.check()
+        for checkpoint in plan.survey.checkpoints:
+            checkpoint.check_twins()
         prepared = prepare(pieces, lambda what: tell(0.0, what))
         place = {leaf.name: index for index, leaf in enumerate(plan.space.leaves)}
         done = 0
@@ -199,7 +201,10 @@ def _silent(share: float, what: str) -> None:
 
 
 def _check_unchanged(plan: Plan, catalog: Opens) -> None:
-    """Open every checkpoint of a plan again; raise CheckpointError naming all whose files changed since."""
+    """Open every checkpoint of a plan again; raise CheckpointError naming all whose files changed since.
+
+    Then read what their configurations tie: it must be tied.
+    """
     problems = []
     for planned in plan.survey.checkpoints:
         if catalog.open(planned.ref).files != planned.files:
@@ -207,6 +212,8 @@ def _check_unchanged(plan: Plan, catalog: Opens) -> None:
             problems.append(Problem("the files are those of the plan", "files that changed", planned.label, fix))
     if problems:
         raise CheckpointError(*problems)
+    for planned in plan.survey.checkpoints:
+        planned.check_twins()
 
 
 def _config(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:

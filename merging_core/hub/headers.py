@@ -16,9 +16,9 @@ from merging_core.checkpoints.config import CONFIG_BYTES, parse_json_object
 from merging_core.checkpoints.files import Fingerprint
 from merging_core.checkpoints.header import MAX_HEADER_BYTES, FileHeader, check_header
 from merging_core.checkpoints.index import INDEX_NAME, MAX_INDEX_BYTES, checked_shards, weight_map_of
-from merging_core.checkpoints.natural import natural_key
 from merging_core.checkpoints.reader import CONFIG_NAME, Checkpoint
 from merging_core.checkpoints.ref import Ref
+from merging_core.checkpoints.tied import told_once
 from merging_core.errors import BasinError, CheckpointError, HubError, Problem
 from merging_core.hub.files import read_part, read_small
 from merging_core.hub.listing import CARD_NAME, Listing, RemoteFile
@@ -57,10 +57,9 @@ class HubSurvey:
 
     def checkpoint(self, folder: Path) -> RemoteCheckpoint:
         """Return what a plan needs of it; its leaves cannot be read yet."""
-        leaves = {leaf.name: leaf for header in self.headers for leaf in header.leaves}
-        ordered = {name: leaves[name] for name in sorted(leaves, key=natural_key)}
+        leaves, twins = told_once(self.headers, self.config)
         files = {header.file: header for header in self.headers}
-        return RemoteCheckpoint(self.ref, self.ref.label, folder, self.config, ordered, files)
+        return RemoteCheckpoint(self.ref, self.ref.label, folder, self.config, leaves, files, twins=twins)
 
     def as_json(self) -> dict[str, Any]:
         """Return what a person or a program may want to know before a download."""

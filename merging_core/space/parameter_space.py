@@ -71,8 +71,10 @@ class ParameterSpace:
         """Read the merged leaves of a checkpoint into a new float32 vector `[N]`.
 
         Raises CheckpointError and NonFiniteError as reading does, the latter also where a float64 value is too large
-        for float32, and SpaceError where a leaf has another shape than in this space.
+        for float32, and SpaceError where a leaf has another shape than in this space. CheckpointError too where what is
+        tied differs.
         """
+        checkpoint.check_twins()
         vector = torch.empty(self.size, dtype=torch.float32, device=device)
         with checkpoint.reading() as reading:
             for leaf in self.leaves:
