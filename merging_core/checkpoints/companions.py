@@ -1,4 +1,4 @@
-"""The small files beside a model's weights that say how texts and pictures become its inputs.
+"""The small files beside a model's weights that say how texts and pictures become its inputs, and how it writes.
 
 They are never read here as anything but bytes: whoever merges passes those of the base on, as they are.
 """
@@ -13,16 +13,33 @@ from merging_core.errors import CheckpointError
 
 __all__ = ["COMPANIONS", "companions_of"]
 
-_SMALL = 8 << 20
+_SMALL, _VOCABULARY = 8 << 20, 64 << 20
 COMPANIONS = MappingProxyType(
     {
-        "tokenizer.json": 64 << 20,
+        # a tokenizer as one file, and what is said about it
+        "tokenizer.json": _VOCABULARY,
         "tokenizer_config.json": _SMALL,
         "special_tokens_map.json": _SMALL,
-        "preprocessor_config.json": _SMALL,
-        "generation_config.json": _SMALL,
+        "added_tokens.json": _SMALL,
+        # how a conversation becomes a text: beside the tokenizer, and as processors wrote it before
+        "chat_template.jinja": _SMALL,
+        "chat_template.json": _SMALL,
+        # vocabularies: of byte pairs, of word pieces, of SentencePiece, of Mistral
         "vocab.json": _SMALL,
         "merges.txt": _SMALL,
+        "vocab.txt": _SMALL,
+        "tokenizer.model": _VOCABULARY,
+        "spiece.model": _VOCABULARY,
+        "sentencepiece.bpe.model": _VOCABULARY,
+        "spm.model": _VOCABULARY,
+        "tekken.json": _VOCABULARY,
+        "normalizer.json": _SMALL,
+        # pictures, sounds, films, and all of them together
+        "preprocessor_config.json": _SMALL,
+        "video_preprocessor_config.json": _SMALL,
+        "processor_config.json": _SMALL,
+        # how a text is written
+        "generation_config.json": _SMALL,
     }
 )
 """Their names, and the bytes that each may have."""

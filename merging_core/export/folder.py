@@ -33,7 +33,7 @@ def export_checkpoint(  # noqa: PLR0913
     """Carry out a plan and write the merged checkpoint with its card as a new folder; return the folder.
 
     Beside what `stream_merge` writes there are `README.md`, the card with `results`, the files of each picture, and of
-    the base (else the first model) what says how inputs are made: tokenizer and preprocessing.
+    the base (else the first model) what says how inputs are made and texts written: `COMPANIONS`.
     Raises as `stream_merge` and `model_card` do; what stands in the way of writing is said before a byte is read.
     """
     check_target(out_dir, plan.output_bytes, overwrite=overwrite)

@@ -16,13 +16,14 @@ from merging_core.recipes import Recipe, parse_recipe, recipe_hash
 
 __all__ = ["for_the_hub"]
 
-_CARD, _RECIPE, _CONFIG = "README.md", "recipe.json", "config.json"
+_CARD, _RECIPE = "README.md", "recipe.json"
+_CONFIGS = ("config.json", "tokenizer_config.json")
 _FOLDER = re.compile(r"(?:[/~\\]|\.\.?/|[A-Za-z]:[/\\])")
 _NAMED_BY = ("_name_or_path", "name_or_path")
 
 
 def for_the_hub(texts: Mapping[str, str], repo_id: str) -> dict[str, str]:
-    """Return card, recipe and configuration of an export as they are published to `repo_id`.
+    """Return card, recipe and configurations of an export as they are published to `repo_id`.
 
     The card loads the model from there. A `file:` reference keeps the last part of its path and its pin, and the card
     tells the hash of the recipe that then stands beside it; a configuration does not name the folder it came from.
@@ -36,8 +37,9 @@ def for_the_hub(texts: Mapping[str, str], repo_id: str) -> dict[str, str]:
     sent = dict(texts)
     if _CARD in sent:
         sent[_CARD] = sent[_CARD].replace(f'"{HERE}"', json.dumps(repo_id))
-    if _CONFIG in sent:
-        sent[_CONFIG] = _without_folder(sent[_CONFIG])
+    for name in _CONFIGS:
+        if name in sent:
+            sent[name] = _without_folder(sent[name])
     told = _files_in(sent.get(_RECIPE, ""))
     if not told:
         return sent

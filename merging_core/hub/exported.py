@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from merging_core.checkpoints.companions import COMPANIONS
 from merging_core.errors import CheckpointError, HubError, Problem
 from merging_core.export.licences import hindrances, licences_in, with_licence
 from merging_core.export.travelling import for_the_hub
@@ -19,8 +20,9 @@ WEIGHTS = re.compile(r"[^/]+\.safetensors(?:\.index\.json)?")
 _CARD = "README.md"
 _RECIPE = "recipe.json"
 _CONFIG = "config.json"
+_TOKENIZER = "tokenizer_config.json"
 _NEEDED = (_CARD, _CONFIG, _RECIPE)
-_KINDS = (".safetensors", ".json", ".md", ".png", ".svg", ".csv", ".txt", ".yaml", ".jinja")
+_KINDS = (".safetensors", ".json", ".md", ".png", ".svg", ".csv", ".txt", ".yaml", ".jinja", ".model")
 _LARGEST_TEXT = 1 << 20
 
 
@@ -64,8 +66,10 @@ class Exported:
         problems = hindrances(self.licences) if licence is None else ()
         if problems:
             raise HubError(*problems)
-        texts = {_CARD: card, _RECIPE: self.recipe, _CONFIG: self.config}
         given = {_CARD: self.card, _RECIPE: self.recipe, _CONFIG: self.config}
+        if _TOKENIZER in self.files:
+            given[_TOKENIZER] = _text(self.files[_TOKENIZER], COMPANIONS[_TOKENIZER])
+        texts = {**given, _CARD: card}
         changed = {name: text for name, text in for_the_hub(texts, repo_id).items() if text != given[name]}
         return {**self.files, **{name: text.encode() for name, text in changed.items()}}
 
@@ -106,9 +110,9 @@ def _listed(folder: Path) -> dict[str, Path]:
     return entries
 
 
-def _text(path: Path) -> str:
-    if path.stat().st_size > _LARGEST_TEXT:
-        must = f"{path.name} has at most {_LARGEST_TEXT} bytes"
+def _text(path: Path, most: int = _LARGEST_TEXT) -> str:
+    if path.stat().st_size > most:
+        must = f"{path.name} has at most {most} bytes"
         raise CheckpointError(Problem(must, "more", path.name, "export the merge again"))
     try:
         return path.read_text(encoding="utf-8")

@@ -104,6 +104,17 @@ def test_an_export_arrives_whole_in_one_commit(hub: UploadHub, export: Path) -> 
     assert any(method == "PUT" for method, _ in hub.asked)
 
 
+def test_the_base_s_tokenizer_goes_too_and_names_no_folder_of_the_machine(hub: UploadHub, copy: Path) -> None:
+    beside = {"spiece.model": b"\0words", "vocab.txt": b"a\nb\n", "chat_template.jinja": b"{{ messages }}"}
+    for name, data in beside.items():
+        (copy / name).write_bytes(data)
+    (copy / "tokenizer_config.json").write_text('{"name_or_path": "/home/ann/base", "model_max_length": 512}')
+    put(hub, copy)
+    sent = hub.model("ann/merge").files
+    assert {name: sent[name] for name in beside} == beside
+    assert json.loads(sent["tokenizer_config.json"]) == {"model_max_length": 512}
+
+
 def test_a_public_repository_is_made_where_nothing_else_is_said(hub: UploadHub, copy: Path) -> None:
     put(hub, copy)
     assert hub.model("ann/merge").private is False

@@ -40,10 +40,12 @@ def test_an_export_reads_what_is_here_without_a_token_and_carries_the_base_s_com
 ) -> None:
     hub = server.fake
     base = next(iter(hub.models["ada/base"].commits.values()))
-    base |= {"preprocessor_config.json": b'{"size": 32}', "tokenizer.json": b"{}", "extra.bin": b"pickle"}
+    beside = {"preprocessor_config.json": b'{"size": 32}', "tokenizer.json": b"{}", "chat_template.jinja": b"{{ 1 }}"}
+    beside |= {"tokenizer.model": b"\0words", "vocab.txt": b"a", "generation_config.json": b"{}"}
+    base |= beside | {"extra.bin": b"pickle"}
     ada, state = opened(server, "ada/letters", tasks=())
     held = server.cache.joinpath("models", "ada", "base", server.ref("ada/base")[-40:])
-    assert {path.name for path in held.iterdir()} >= {"preprocessor_config.json", "tokenizer.json"}
+    assert {path.name for path in held.iterdir()} >= beside.keys()
     assert not (held / "extra.bin").exists()
     assert ada.call("export_plan", {"state": state})["plan"]["hash"]
     begun = ada.call("export_start", {"state": state})
@@ -51,7 +53,9 @@ def test_an_export_reads_what_is_here_without_a_token_and_carries_the_base_s_com
     job = ended(ada, begun["job"]["id"])
     assert job["state"] == "done", job["problems"]
     files = {file["name"] for file in job["files"]}
-    assert files >= {"model.safetensors", "preprocessor_config.json", "tokenizer.json", "recipe.json"}
+    assert files >= {"model.safetensors", "recipe.json", *beside}
+    for name, data in beside.items():
+        assert ada.client.get(f"/exports/{job['id']}/files/{name}").content == data
     weights = load(ada.client.get(f"/exports/{job['id']}/files/model.safetensors").content)
     recipe = parse_recipe({**state["recipe"], "base": "zoo:tiny/base", "models": [{"ref": "zoo:tiny/letters"}]})
     catalog = Catalog(load_zoo())
