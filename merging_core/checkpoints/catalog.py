@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from merging_core.checkpoints.content import PIN_DIGITS
+from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.parts import part_of
 from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
-from merging_core.checkpoints.ref import Ref, parse_ref
+from merging_core.checkpoints.ref import LEARNED, Ref, parse_ref
 from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import Zoo
 from merging_core.errors import CheckpointError, Problem
@@ -58,6 +59,8 @@ class Catalog:
     hub: HubSource | None = None
     local: LocalFolders | None = None
     uploads: UploadedCheckpoints | None = None
+    learned: LearnedTensors | None = None
+    """Where learned masks and coefficients lie."""
     largest: int | None = None
     """Bytes that one checkpoint may have; None for any."""
 
@@ -105,6 +108,11 @@ class Catalog:
                 fix = "it was uploaded to a server; use it there, or name the file itself"
                 raise CheckpointError(Problem("uploads are kept here", "upload:", "reference", fix))
             checkpoint = self.uploads.open(ref)
+        elif ref.scheme == LEARNED:
+            if self.learned is None:
+                fix = "leave tensors out of the recipe, or open it where they were learned"
+                raise CheckpointError(Problem("learned tensors are kept here", f"{LEARNED}:", "reference", fix))
+            checkpoint = self.learned.open(ref)
         else:
             if not self.allow_files:
                 fix = "pick a checkpoint of the zoo, or use the command line"

@@ -8,19 +8,22 @@ from pathlib import PurePath
 
 from merging_core.errors import CheckpointError, Problem, closest
 
-__all__ = ["SCHEMES", "Ref", "parse_ref", "ref_of_url"]
+__all__ = ["LEARNED", "SCHEMES", "Ref", "parse_ref", "ref_of_url"]
 
 SCHEMES = ("zoo", "hub", "local", "upload", "file")
 """The schemes that can be opened."""
+LEARNED = "learned"
+"""The scheme of learned masks and coefficients, which are no model: a content digest of 64 hex digits."""
 
 _VISION = "#vision"
 _LATER = {"recipe": "merges of merges"}
-_LONGEST = {"zoo": 128, "hub": 160, "local": 256, "upload": 80, "file": 4096}
+_LONGEST = {"zoo": 128, "hub": 160, "local": 256, "upload": 80, "file": 4096, LEARNED: 64}
 _LONGEST_SHOWN = 80
 _ZOO_PATH = re.compile(r"[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9_-]+)*(?:/[a-z0-9][a-z0-9_-]*(?:\.[a-z0-9_-]+)*){0,3}")
 _LOCAL_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,94}"
 _LOCAL_PATH = re.compile(rf"{_LOCAL_NAME}(?:/{_LOCAL_NAME}){{0,2}}")
 _UPLOAD_PATH = re.compile(r"[0-9a-f]{32}(?:/[A-Za-z0-9_][A-Za-z0-9_.+-]{0,39})?")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _PIN = re.compile(r"[0-9a-f]{16}(?:[0-9a-f]{48})?")
 _HUB_NAME = r"(?!.*(?:--|\.\.))[A-Za-z0-9_](?:[A-Za-z0-9_.-]{0,94}[A-Za-z0-9_])?"
 _HUB_PATH = re.compile(rf"({_HUB_NAME})/({_HUB_NAME})(?<!\.git)")
@@ -83,6 +86,8 @@ class Ref:
         if self.scheme == "upload":
             digits, _, name = self.path.partition("/")
             return f"upload:{name or digits[:_SHORT_UPLOAD]}"
+        if self.scheme == LEARNED:
+            return f"{LEARNED}:{self.path[:_SHORT_UPLOAD]}"
         shown = PurePath(self.path).name or self.path if self.scheme == "file" else self.path
         return f"{self.scheme}:{shown}" + self._ending
 
@@ -194,7 +199,7 @@ def _problems(scheme: str, path: str, pin: str | None) -> list[Problem]:
     if scheme in _LATER:
         must = f"references start with {_listed(SCHEMES)}"
         return [Problem(must, f"{scheme}:", where, f"{_LATER[scheme]} are not available yet")]
-    if scheme not in SCHEMES:
+    if scheme not in (*SCHEMES, LEARNED):
         must = f"references start with {_listed(SCHEMES)}"
         return [Problem(must, _shown(scheme), where, closest(scheme[:_LONGEST_SHOWN], SCHEMES))]
     longest = _LONGEST[scheme]
@@ -212,6 +217,9 @@ def _problems(scheme: str, path: str, pin: str | None) -> list[Problem]:
     elif scheme == "upload" and not _UPLOAD_PATH.fullmatch(path):
         must = "an upload is named by 32 hex digits, and “/” and a name where it has one"
         problems.append(Problem(must, _shown(path), where, "choose it again under Choose models"))
+    elif scheme == LEARNED and not _DIGEST.fullmatch(path):
+        must = "learned tensors are named by the 64 hex digits of their content"
+        problems.append(Problem(must, _shown(path), where, "copy the reference from the recipe that came with them"))
     elif scheme == "hub" and (problem := _hub_problem(path)) is not None:
         problems.append(problem)
     elif scheme == "file" and _PIN.fullmatch(path.rpartition("@")[2]) and "@" in path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,7 @@ def drafting(  # noqa: PLR0913
     overwrite: bool = False,
     shard_bytes: int | None = None,
     identity: str = "",
+    copies: Mapping[str, Path] | None = None,
 ) -> Iterator[Draft]:
     """Give a draft to fill; when the block ends well, the checkpoint is in its place, and else nothing is.
 
@@ -80,11 +82,11 @@ def drafting(  # noqa: PLR0913
     `model.safetensors`, or, where their data have more than `shard_bytes`, several files with an index. An empty
     `config` writes no `config.json`. With `overwrite` a folder that holds a checkpoint, and no folders, is replaced as
     a whole. `identity` names everything that decides about the bytes; a draft of the same identity, whose process was
-    killed, is gone on with.
+    killed, is gone on with. `copies` are files to copy, by the name that they get.
     Raises PlanError before anything is written when the target is taken or the disk too small, and CheckpointError when
     something is not what the headers say. After any failure the target is what it was.
     """
-    _check_names(headers, extra or {})
+    _check_names(headers, (*(extra or {}), *(copies or {})))
     parts = shards(headers, shard_bytes)
     starts = [header_bytes(shard.leaves, {"format": "pt", **(metadata or {})}) for shard in parts]
     for shard, start in zip(parts, starts, strict=True):
@@ -95,12 +97,15 @@ def drafting(  # noqa: PLR0913
     if len(parts) > 1:
         texts[INDEX_NAME] = index_text(parts).encode()
     size = sum(map(len, starts)) + sum(shard.nbytes for shard in parts) + sum(map(len, texts.values()))
+    size += sum(source.stat().st_size for source in (copies or {}).values())
     with growing(folder, size, identity=identity, overwrite=overwrite) as place:
         draft = Draft(place, parts, starts)
         yield draft
         draft.finish()
         for name, text in texts.items():
             _write_text(place.path / name, text)
+        for name, source in (copies or {}).items():
+            _copy(source, place.path / name)
 
 
 def _write_text(path: Path, text: bytes) -> None:
@@ -110,7 +115,14 @@ def _write_text(path: Path, text: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _check_names(headers: Sequence[LeafSpec], extra: Mapping[str, str | bytes]) -> None:
+def _copy(source: Path, path: Path) -> None:
+    with source.open("rb") as original, path.open("wb") as file:
+        shutil.copyfileobj(original, file, 1 << 22)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _check_names(headers: Sequence[LeafSpec], extra: Iterable[str]) -> None:
     names = [leaf.name for leaf in headers]
     if len(set(names)) != len(names):
         raise CheckpointError(Problem("each leaf comes once", "a name twice", MODEL_NAME))

@@ -26,7 +26,7 @@ def plan(recipe: RecipeFile, as_json: AsJson = False) -> None:
     from merging_core.recipes.resolving import references, resolve
 
     asked = load_recipe(recipe)
-    catalog = open_bench().catalog
+    catalog = open_bench(recipe).catalog
     found = resolve(asked, catalog.pin, catalog.open)
     made = make_plan(found.recipe, catalog, found.refusals)
     missing = catalog.missing_bytes(references(found.recipe))
@@ -55,7 +55,7 @@ def merge(
     start = time.perf_counter()
     asked = load_recipe(recipe)
     limit = parse_size(shard_size) if shard_size is not None else None
-    catalog = open_bench().catalog
+    catalog = open_bench(recipe).catalog
     made = make_plan(readable_recipe(asked, catalog), catalog)
     with ProgressLine() as progress:
         folder = export_checkpoint(made, catalog, out_dir, shard_bytes=limit, progress=progress)

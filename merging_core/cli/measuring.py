@@ -44,7 +44,7 @@ def evaluate(
 
     identity: dict[str, Any]
     recipe = None if is_reference(target) else load_recipe(target)
-    bench = open_bench()
+    bench = open_bench(target)
     if recipe is None:
         target = readable(target, bench.catalog)
         checkpoint = bench.catalog.open(target)
@@ -102,7 +102,7 @@ def interpolate(
     from merging_core.evaluation.evaluator import Evaluator
     from merging_core.evaluation.paths import trace
 
-    bench = open_bench()
+    bench = open_bench(a, b)
     (start, reference), (end, _) = bench.end(a), bench.end(b)
     chosen = bench.family(reference, family)
     tasks = bench.tasks(chosen, task or ())

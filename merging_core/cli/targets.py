@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.dtypes import is_floating
+from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.checkpoints.zoo import Zoo, ZooFamily, load_zoo
 from merging_core.cli.downloads import readable, readable_recipe
 from merging_core.cli.environment import folders_of_environment, hub_of_environment
@@ -97,10 +99,14 @@ class Bench:
         return scores
 
 
-def open_bench() -> Bench:
-    """Read the zoo's manifest; files of this machine and checkpoints of the Hub may be opened too."""
-    zoo = load_zoo()
-    return Bench(zoo, Catalog(zoo, allow_files=True, hub=hub_of_environment(), local=folders_of_environment()))
+def open_bench(*recipes: str | Path) -> Bench:
+    """Read the zoo's manifest; files of this machine and checkpoints of the Hub may be opened too.
+
+    Learned tensors are looked for beside the files of `recipes`; references among them are passed over.
+    """
+    beside = tuple(Path(text).parent for text in recipes if not is_reference(str(text)))
+    zoo, hub, local = load_zoo(), hub_of_environment(), folders_of_environment()
+    return Bench(zoo, Catalog(zoo, allow_files=True, hub=hub, local=local, learned=LearnedTensors(beside)))
 
 
 def is_reference(text: str) -> bool:

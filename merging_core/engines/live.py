@@ -174,6 +174,17 @@ class LiveEngine:
         """
         self._until_combined(self.plan(recipe), {}, cancelled)
 
+    def parts(self, recipe: Recipe) -> tuple[Plan, torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Return the plan of a recipe, θ₀, and each τ̂ₜ after its mask, flat; shared, not to be written to.
+
+        Raises as `merge` does, and PlanError where a recipe has no base.
+        """
+        plan = self.plan(recipe)
+        if plan.survey.base is None:
+            raise PlanError(Problem("task vectors have a base", "a recipe without one", "base", "name a base"))
+        vectors, keys = self._inputs(plan)
+        return plan, self._residents.weights(plan.survey.base, plan.space), self._masked(plan, vectors, keys)[0]
+
     def along_lambda(self, recipe: Recipe, lambda_: float) -> Merged:
         """Carry out a recipe at another λ: one multiplication and one addition once its stages are cached."""
         return self.merge(replace(recipe, lambda_=float(lambda_)))
@@ -245,6 +256,8 @@ class LiveEngine:
 
         def combine() -> torch.Tensor:
             made = self._combined(plan, masked, masked_keys, cancelled)
+            if surveyed.learned is not None and surveyed.learned.masked:
+                made.mul_(self._residents.learned_mask(surveyed.learned, space))
             self._paces[found.method.name] = (time.perf_counter() - begun) / plan.merge_seconds
             return made
 

@@ -15,6 +15,7 @@ from merging_core.checkpoints.reader import Checkpoint, Reading
 from merging_core.cores import single_threaded_pool
 from merging_core.engines.ahead import ahead
 from merging_core.engines.kernel import cuts, subtract_
+from merging_core.engines.learned import MASK
 from merging_core.engines.plan import Plan
 from merging_core.errors import CancelledError, Problem
 from merging_core.space.parameter_space import SpaceLeaf
@@ -109,6 +110,15 @@ class Pieces:
     def task_vector(self, model: int, tile: Tile, origin: torch.Tensor) -> torch.Tensor:
         """Return τₜ in a piece, whatever the domain; the caller's own."""
         return subtract_(self._read(self.plan.survey.experts[model], tile), origin)
+
+    def learned_mask(self, tile: Tile) -> torch.Tensor | None:
+        """Return the learned mask in a piece; None where the leaf has none."""
+        learned, leaf = self.plan.survey.learned, self.plan.space.leaves[tile.leaf]
+        if learned is None or leaf.name not in learned.masked:
+            return None
+        self.check()
+        read = self._reading(learned.checkpoint).read_range(MASK + leaf.name, tile.start, tile.stop)
+        return read.to(torch.float32)
 
     def _read(self, checkpoint: Checkpoint, tile: Tile) -> torch.Tensor:
         self.check()

@@ -18,6 +18,7 @@ from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.cores import MAX_WORKERS, cores
+from merging_core.engines.learned import Learned, learned_problems, read_learned
 from merging_core.engines.outcomes import Outcome, outcomes
 from merging_core.engines.pricing import (
     STREAMED_PIECE,
@@ -60,6 +61,8 @@ class Survey:
     base: Checkpoint | None
     experts: tuple[Checkpoint, ...]
     space: ParameterSpace
+    learned: Learned | None = None
+    """The recipe's learned tensors, where it has some."""
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -177,6 +180,7 @@ class Plan:
             "estimated_seconds": round(self.estimated_seconds, 3),
             "assumption": self.passes.assumption,
             "varies": list(what_varies(self.recipe)),
+            "learned": self.survey.learned.words if self.survey.learned is not None else None,
             "warnings": list(self.warnings),
         }
 
@@ -186,6 +190,7 @@ class Plan:
         rows = [
             ("merge", f"{self.stages.method.title} of {len(self.survey.experts)}, λ {self.recipe.lambda_:g}"),
             *(("varies", text) for text in what_varies(self.recipe)),
+            *([("learned", self.survey.learned.words)] if self.survey.learned is not None else []),
             *(("model", f"{checkpoint.label}  {amount(checkpoint.nbytes)}") for checkpoint in self.survey.checkpoints),
             *(row for outcome in self.outcomes for row in _rows(outcome)),
             ("output", amount(self.output_bytes)),
@@ -254,16 +259,22 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
         except BasinError as error:
             errors.append(error)
             problems.extend(error.problems)
+    learned = None
+    if recipe.tensors is not None:
+        tensors = opened(recipe.tensors, "tensors")
+        if tensors is not None and space is not None and not problems:
+            learned = read_learned(tensors, space, len(experts))
     if problems or space is None:
         raise _one_error(errors, problems)
-    return Survey(base, experts, space)
+    return Survey(base, experts, space, learned)
 
 
 def price(recipe: Recipe, surveyed: Survey) -> Plan:
     """Say what a recipe costs on checkpoints that are opened already; raise PlanError if this machine cannot do it."""
     found = stages(recipe)
     space = surveyed.space
-    settings = settings_of(found, space.leaves)
+    learned = surveyed.learned
+    settings = settings_of(found, space.leaves, learned.coefficients if learned is not None else ())
     output = item_size(dict(DTYPE_NAMES)[recipe.dtype])
     streaming = streaming_memory(found, settings, space, surveyed.experts, output, STREAMED_PIECE)
     plan = Plan(
@@ -272,12 +283,13 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
         settings=settings,
         survey=surveyed,
         passes=passes_of(found, settings, space, surveyed.base is not None),
-        live_bytes=live_memory(found, settings, space, len(surveyed.experts), surveyed.base is not None),
+        live_bytes=live_memory(found, settings, space, len(surveyed.experts), surveyed.base is not None)
+        + (4 * space.size if learned is not None and learned.masked else 0),
         streaming_bytes=streaming,
         warnings=(*_warnings(recipe, surveyed), *idle_filters(recipe, space.leaves)),
     )
     memory = available_memory()
-    problems = leaf_problems(found, settings, space.leaves)
+    problems = leaf_problems(found, settings, space.leaves) + learned_problems(learned, found.method)
     if space.size == 0:
         problems.append(Problem("some leaf has elements", "none", surveyed.reference.label))
     if memory is not None and streaming > memory:

@@ -62,7 +62,8 @@ class Prepared:
     def combined(self, tile: Tile, origin: torch.Tensor | None) -> torch.Tensor:
         """Return what the method makes of a piece; of a leaf that it sees whole, the piece is all of it."""
         with self.pieces.alone if tile.stop - tile.start > max(LARGE_LEAF, self.pieces.size) else nullcontext():
-            return self._combined(tile, origin)
+            combined, mask = self._combined(tile, origin), self.pieces.learned_mask(tile)
+            return combined if mask is None else combined.mul_(mask)
 
     def _combined(self, tile: Tile, origin: torch.Tensor | None) -> torch.Tensor:
         info, terms, context = self.pieces.plan.stages.method, self.terms[tile.leaf], self.contexts[tile.leaf]

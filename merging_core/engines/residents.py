@@ -16,6 +16,7 @@ from merging_core.checkpoints.files import Fingerprint
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.engines.kernel import subtract_
+from merging_core.engines.learned import Learned, mask_flat_of
 from merging_core.engines.plan import Opens, Survey, survey
 from merging_core.engines.residency import Residency
 from merging_core.errors import BasinError
@@ -70,7 +71,8 @@ class Residents:
 
     def survey(self, recipe: Recipe) -> Survey:
         """Return the open checkpoints of a recipe and their space; raises as planning does."""
-        refs = [ref for ref in (recipe.base, *(entry.ref for entry in recipe.models)) if ref is not None]
+        named = (recipe.base, *(entry.ref for entry in recipe.models), recipe.tensors)
+        refs = [ref for ref in named if ref is not None]
         opened: dict[str, Checkpoint] = {}
         failed: dict[str, BasinError] = {}
         for ref in refs:
@@ -102,6 +104,11 @@ class Residents:
             return subtract_(space.flat(expert, self.device), origin)
 
         return self.store.get(self.task_vector_key(base, expert, space), build)
+
+    def learned_mask(self, learned: Learned, space: ParameterSpace) -> torch.Tensor:
+        """Return the flat learned mask `[N]`."""
+        key = ("learned mask", learned.mask_content, space.size)
+        return self.store.get(key, lambda: mask_flat_of(learned, space, self.device))
 
     def copied(self, surveyed: Survey) -> dict[str, torch.Tensor]:
         """Return the leaves that are taken over as they are."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 import torch
 
 from merging_core.engines.coefficients import lambda_of, weight_tensor
+from merging_core.engines.learned import multiplied
 from merging_core.masks.info import MaskSpec
 from merging_core.methods.contract import Terms
+from merging_core.methods.varying import one_number
 from merging_core.recipes.stages import Stages
 from merging_core.space.parameter_space import SpaceLeaf
 
@@ -72,8 +74,24 @@ class Settings:
         return self.of_each(lambda_of)
 
 
-def settings_of(stages: Stages, leaves: Sequence[SpaceLeaf]) -> Settings:
-    """Return the stages of each leaf."""
+def settings_of(
+    stages: Stages, leaves: Sequence[SpaceLeaf], coefficients: Sequence[tuple[float, ...]] = ()
+) -> Settings:
+    """Return the stages of each leaf; learned coefficients, for each leaf one per model, multiply the weights."""
+    if not coefficients:
+        return _settings_of(stages, leaves)
+    known: dict[tuple[int, tuple[float, ...]], Stages] = {}
+    found = []
+    for own, row in zip(_settings_of(stages, leaves).leaves, coefficients, strict=True):
+        key = (id(own), row)
+        if key not in known:
+            weights = multiplied([one_number(weight) for weight in own.weights], row)
+            known[key] = replace(own, weights=weights)
+        found.append(known[key])
+    return Settings(tuple(found), True)
+
+
+def _settings_of(stages: Stages, leaves: Sequence[SpaceLeaf]) -> Settings:
     varying = stages.varying
     if not varying:
         return Settings((stages,) * len(leaves), False)

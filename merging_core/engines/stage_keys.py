@@ -42,7 +42,9 @@ def mask_keys(plan: Plan, keys: Sequence[Hashable]) -> tuple[Hashable, ...]:
 def combined_key(plan: Plan, keys: Sequence[Hashable]) -> Hashable:
     """Return the key of the combination of vectors with these keys."""
     terms = plan.settings.runs(lambda stages: (stages.weights, stages.params))
-    return ("combined", tuple(keys), plan.stages.method.name, _compact(terms))
+    mask = plan.survey.learned.mask_content if plan.survey.learned is not None else None
+    learned = () if mask is None else (mask,)
+    return ("combined", tuple(keys), plan.stages.method.name, _compact(terms), *learned)
 
 
 def _compact(runs: tuple[Same[Value], ...]) -> Value | tuple[Same[Value], ...]:

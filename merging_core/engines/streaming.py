@@ -23,6 +23,7 @@ from merging_core.checkpoints.draft import Draft
 from merging_core.checkpoints.dtypes import item_size
 from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.header import LeafSpec
+from merging_core.checkpoints.learned import BESIDE_NAME
 from merging_core.checkpoints.writer import drafting
 from merging_core.cores import MAX_WORKERS, cores
 from merging_core.engines.kernel import cuts, finish_, non_finite
@@ -60,8 +61,9 @@ def stream_merge(  # noqa: PLR0913
 
     It holds `model.safetensors` (with the recipe's hash in its metadata), or several files of at most `shard_bytes` and
     their index; the base's `config.json` with the `dtype` of the result; `recipe.json`, the recipe with every reference
-    pinned; and `extra` files by name. The folder appears whole or not at all. What a killed process has written of the
-    same merge, into a hidden neighbour, is not computed again.
+    pinned, and `recipe.tensors`, what was learned, where it has some; and `extra` files by name. The folder appears
+    whole or not at all. What a killed process has written of the same merge, into a hidden neighbour, is not computed
+    again.
     `chunk_elements` (at least 1) is how many elements of each model are read at once, and `workers` how many threads
     there are, as many as cores by default; neither changes a bit.
 
@@ -81,6 +83,7 @@ def stream_merge(  # noqa: PLR0913
         overwrite=overwrite,
         shard_bytes=shard_bytes,
         identity=f"{__version__} {plan.hash} {shard_bytes}",
+        copies=_learned_file(plan),
     )
     with drafted as draft, _pieces(plan, chunk_elements, workers, cancelled) as pieces:
         _Writing(plan, draft, pieces, progress or _silent).run()
@@ -206,7 +209,8 @@ def _check_unchanged(plan: Plan, catalog: Opens) -> None:
     Then read what their configurations tie: it must be tied.
     """
     problems = []
-    for planned in plan.survey.checkpoints:
+    learned = plan.survey.learned
+    for planned in (*plan.survey.checkpoints, *([learned.checkpoint] if learned is not None else [])):
         if catalog.open(planned.ref).files != planned.files:
             fix = "plan the merge again"
             problems.append(Problem("the files are those of the plan", "files that changed", planned.label, fix))
@@ -214,6 +218,12 @@ def _check_unchanged(plan: Plan, catalog: Opens) -> None:
         raise CheckpointError(*problems)
     for planned in plan.survey.checkpoints:
         planned.check_twins()
+
+
+def _learned_file(plan: Plan) -> dict[str, Path]:
+    """Return the file of a plan's learned tensors by the name that it gets beside the recipe."""
+    learned = plan.survey.learned
+    return {} if learned is None else {BESIDE_NAME: learned.checkpoint.folder / next(iter(learned.checkpoint.files))}
 
 
 def _config(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from merging_core.evaluation.multilayer_perceptron import PerceptronShape
 from merging_core.evaluation.transformers_models import TransformersModel
 from merging_core.evaluation.vision_transformer import CLIP, VIT, Layout, TransformerShape
 
-__all__ = ["Architecture", "Asked", "Weights", "architecture", "fitting"]
+__all__ = ["Architecture", "Asked", "Weights", "architecture", "fitting", "names_in"]
 
 Weights = Mapping[str, torch.Tensor]
 Shapes = Mapping[str, tuple[int, ...]]
@@ -96,15 +96,11 @@ def fitting(found: Architecture, weights: Weights, device: torch.device) -> dict
     versions of transformers did (`vision_model.…`), transformers itself says which is which. Leaves that are not needed
     are passed over. Raises EvaluationError with every leaf that is missing, not floating, or of another shape.
     """
-    spelled: Mapping[str, str] = {}
-    if found.spelling is not None and not found.leaves.keys() <= weights.keys():
-        spelled = found.spelling(
-            {name: tuple(leaf.shape) for name, leaf in weights.items() if leaf.is_floating_point()}
-        )
+    spelled = names_in(found, weights)
     bound: dict[str, torch.Tensor] = {}
     problems: list[Problem] = []
     for name, shape in found.leaves.items():
-        leaf = weights.get(spelled.get(name, name))
+        leaf = weights.get(spelled[name])
         if leaf is None:
             problems.append(Problem(f"{found.name} has this leaf", "no such leaf", name))
         elif tuple(leaf.shape) != shape:
@@ -118,6 +114,16 @@ def fitting(found: Architecture, weights: Weights, device: torch.device) -> dict
         rest = [Problem("all leaves fit", f"{more} more that do not", found.name)] if more > 0 else []
         raise EvaluationError(*problems[:_LISTED], *rest)
     return bound
+
+
+def names_in(found: Architecture, weights: Weights) -> dict[str, str]:
+    """Return, for each leaf that `found` needs, how these weights spell it; its own name where they do not say."""
+    spelled: Mapping[str, str] = {}
+    if found.spelling is not None and not found.leaves.keys() <= weights.keys():
+        spelled = found.spelling(
+            {name: tuple(leaf.shape) for name, leaf in weights.items() if leaf.is_floating_point()}
+        )
+    return {name: spelled.get(name, name) for name in found.leaves}
 
 
 def _of_transformers(config: Mapping[str, Any], asked: str, classes: int | None) -> Architecture:

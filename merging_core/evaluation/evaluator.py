@@ -22,7 +22,7 @@ from merging_core.evaluation.metrics import correct, losses
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report, make_score
 from merging_core.evaluation.tasks import AnyTask
 
-__all__ = ["BATCH", "Answers", "Evaluator", "Part", "parts_of", "scores"]
+__all__ = ["BATCH", "Answers", "Evaluator", "Part", "need_of", "parts_of", "scores"]
 
 BATCH = 48
 """Images a batch on a CPU, about: on two busy cores 32 to 64 took alike, 96 a little longer."""
@@ -222,7 +222,7 @@ class Evaluator:
         asked: dict[tuple[Asked, int | None], Architecture] = {}
         problems: list[Problem] = []
         for task in {id(part.task): part.task for part in parts}.values():
-            need = _need(task)
+            need = need_of(task)
             if need not in asked:
                 asked[need] = self._architecture(config, *need)
             problems += task.misfits(asked[need])
@@ -235,10 +235,10 @@ class Evaluator:
             decks.append(deck)
             leaves = task.head.leaves if isinstance(task.head, OwnHead) else {}
             key = (
-                _need(task), id(leaves) if leaves else None, deck.inputs.shape[1:], deck.inputs.dtype,
+                need_of(task), id(leaves) if leaves else None, deck.inputs.shape[1:], deck.inputs.dtype,
                 None if deck.ready else id(task),
             )  # fmt: skip
-            groups.setdefault(key, _Group(asked[_need(task)], leaves, [])).places.append(place)
+            groups.setdefault(key, _Group(asked[need_of(task)], leaves, [])).places.append(place)
         return list(groups.values()), decks
 
     def _classified(self, part: Part, deck: _Deck, output: torch.Tensor, projected: bool) -> Answers:
@@ -342,7 +342,7 @@ def _deck(task: AnyTask, split: str, device: torch.device) -> _Deck:
     return _Deck(inputs.to(device), labels[order].to(device), order.numpy(), task.head.to(device), ready)
 
 
-def _need(task: AnyTask) -> tuple[Asked, int | None]:
+def need_of(task: AnyTask) -> tuple[Asked, int | None]:
     """Return what a model must be built to do: features need no number of classes."""
     return task.asks, None if task.asks in ("pictures", "next tokens") else len(task.classes)
 

@@ -47,7 +47,8 @@ def with_model_params(recipe: Recipe, index: int, **params: ParameterValue) -> R
 def with_models(recipe: Recipe, refs: Sequence[str]) -> Recipe:
     """Merge these models; those that were in the recipe keep their weight and parameters.
 
-    A layer scaling that does not take that many gives way to `constant`.
+    A layer scaling that does not take that many gives way to `constant`; learned tensors, which are of the models in
+    their order, are dropped when these change.
     """
     return _checked(_with_models(recipe, refs))
 
@@ -56,8 +57,9 @@ def with_method(recipe: Recipe, name: str, refs: Sequence[str] | None = None) ->
     """Choose a method, with its default parameters and its default λ; what does not apply beside it is dropped.
 
     A free mask is dropped beside a method that brings its own or has no task vectors; so are parameters of single
-    models that nothing reads any more. Weights that the method does not take become those that it does: 1 beside a
-    method without weights, 0 instead of a negative one. `refs`: merge these models instead, as `with_models` does.
+    models that nothing reads any more, and learned tensors, which belong to the method they were learned with. Weights
+    that the method does not take become those that it does: 1 beside a method without weights, 0 instead of a negative
+    one. `refs`: merge these models instead, as `with_models` does.
     """
     info = method(name)
     if refs is not None:
@@ -69,6 +71,7 @@ def with_method(recipe: Recipe, name: str, refs: Sequence[str] | None = None) ->
         lambda_=info.default_lambda,
         mask=free,
         models=_kept(recipe, info, free),
+        tensors=None,
     )
     if info.domain == "weight" and recipe.layer_scaling.applies_to == "each":
         params = recipe.layer_scaling.params.changed(applies_to="merged")
@@ -115,7 +118,8 @@ def _with_models(recipe: Recipe, refs: Sequence[str]) -> Recipe:
     fewest, most = scaling(recipe.layer_scaling.kind).models
     if not fewest <= len(entries) <= (len(entries) if most is None else most):
         recipe = replace(recipe, layer_scaling=LayerScalingSpec())
-    return replace(recipe, models=entries)
+    same = [entry.ref for entry in recipe.models] == [entry.ref for entry in entries]
+    return replace(recipe, models=entries, tensors=recipe.tensors if same else None)
 
 
 def _taken(weights: tuple[Number, ...], info: MethodInfo, params: Parameters) -> tuple[Number, ...]:

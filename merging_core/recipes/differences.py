@@ -95,6 +95,9 @@ def _rest(a: Recipe, b: Recipe) -> list[str]:
     drawn = any(method(one.method.name).stochastic or mask(one.mask.kind).stochastic for one in (a, b))
     if drawn and a.seed != b.seed:
         phrases.append(f"seed {a.seed} → {b.seed}")
+    if a.tensors != b.tensors:
+        both = a.tensors is not None and b.tensors is not None
+        phrases.append("other learned tensors" if both else f"learned tensors {'added' if b.tensors else 'left out'}")
     if a.dtype != b.dtype:
         phrases.append(f"stored as {b.dtype} instead of {a.dtype}")
     return phrases

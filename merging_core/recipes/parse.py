@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar, cast
 
-from merging_core.checkpoints.ref import parse_ref
+from merging_core.checkpoints.ref import LEARNED, parse_ref
 from merging_core.errors import CheckpointError, Problem, RecipeError, closest
 from merging_core.masks.info import MaskInfo, MaskSpec
 from merging_core.masks.registry import mask, masks
@@ -39,7 +39,7 @@ from merging_core.scaling.registry import scaling, scalings
 
 __all__ = ["parse_recipe"]
 
-_KEYS = ("version", "base", "models", "mask", "method", "layer_scaling", "lambda", "dtype", "seed")
+_KEYS = ("version", "base", "models", "mask", "method", "layer_scaling", "lambda", "dtype", "seed", "tensors")
 _SMALLEST_WEIGHT = 1e-12
 _LISTED = 40
 """Problems that are told one by one; the rest are counted."""
@@ -71,6 +71,7 @@ def parse_recipe(given: object) -> Recipe:
     scale = _number(mapping.get("lambda", default_lambda), lambda_parameter(default_lambda), "lambda", problems)
     dtype = _value(mapping, DTYPE, problems)
     seed = _value(mapping, SEED, problems)
+    tensors = _tensors(mapping["tensors"], problems) if mapping.get("tensors") is not None else None
     if method_info and mask_info and scaling_info:
         # Rules about what goes together hold for what could be read; whatever could not is a problem already.
         recipe = Recipe(
@@ -82,6 +83,7 @@ def parse_recipe(given: object) -> Recipe:
             layer_scaling=scaling_spec,
             dtype=str(dtype),
             seed=int(cast(int, seed)),
+            tensors=tensors,
         )
         problems += rules(
             recipe, method_info, mask_info, scaling_info, len(entries), base_is_given=mapping.get("base") is not None
@@ -106,10 +108,27 @@ def _key_problems(mapping: Mapping[str, object]) -> list[Problem]:
 
 def _reference(given: object, where: str, problems: list[Problem]) -> str | None:
     try:
-        return str(parse_ref(given))
+        ref = parse_ref(given)
     except CheckpointError as error:
         problems += [replace(problem, where=where) for problem in error.problems]
         return None
+    if ref.scheme == LEARNED:
+        problems.append(Problem("a model is a checkpoint", "learned tensors", where, "write them as tensors"))
+    return str(ref)
+
+
+def _tensors(given: object, problems: list[Problem]) -> str | None:
+    try:
+        ref = parse_ref(given)
+    except CheckpointError as error:
+        problems += [replace(problem, where="tensors") for problem in error.problems]
+        return None
+    if ref.scheme != LEARNED:
+        must, fix = "tensors are learned ones, named by content", "write learned: and the 64 digits of their content"
+        problems.append(Problem(must, shown(str(ref)), "tensors", fix))
+    elif ref.pin is not None:
+        problems.append(Problem("tensors are named by content alone", "a pin too", "tensors", "leave the pin out"))
+    return str(ref)
 
 
 def _value(mapping: Mapping[str, object], info: ParameterInfo, problems: list[Problem]) -> ParameterValue:

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 VERSION = 1
-RESERVED = ("slices", "tokenizer", "tensors", "before", "after")
+RESERVED = ("slices", "tokenizer", "before", "after")
 """Names that later versions will use."""
 
 WEIGHT = ParameterInfo(
@@ -117,6 +117,8 @@ class Recipe:
     dtype: str = "float32"
     seed: int = 0
     version: int = VERSION
+    tensors: str | None = None
+    """Learned masks and coefficients, by content: `learned:` and 64 hex digits."""
 
     def as_json(self) -> dict[str, object]:
         """Return the recipe as JSON values, in the order in which people read it; `parse_recipe` reads it back."""
@@ -130,4 +132,5 @@ class Recipe:
             "lambda": varying_as_json(self.lambda_),
             "dtype": self.dtype,
             "seed": self.seed,
+            **({"tensors": self.tensors} if self.tensors is not None else {}),
         }

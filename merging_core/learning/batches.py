@@ -1,0 +1,214 @@
+"""Batches of every task, and the gradient of the objective by the merged weights.
+
+A batch is a function of (seed, task, number): an epoch's order comes from a generator that is seeded by these names, so
+that a run which goes on draws what it would have drawn. On a CPU, tasks are worked on side by side, one core each, and
+their gradients are added in the order of the tasks: the same bits for any number of threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from merging_core.cores import MAX_WORKERS, cores, single_threaded_pool
+from merging_core.errors import EvaluationError, Problem
+from merging_core.evaluation.architectures import Architecture, architecture, fitting, names_in
+from merging_core.evaluation.evaluator import need_of
+from merging_core.evaluation.heads import OwnHead
+from merging_core.evaluation.tasks import AnyTask, known_split
+from merging_core.learning.objectives import Objective, objective_loss
+
+__all__ = ["Gradient", "TaskBatches", "rows_of_batch"]
+
+ROWS = 48
+"""Rows that are worked on at once on a CPU, about, as the evaluator does."""
+ACCELERATOR_ROWS = 256
+Weights = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """The objective of each task on its batch, and its gradient by each merged leaf."""
+
+    losses: tuple[float, ...]
+    leaves: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The examples of one task."""
+
+    task: AnyTask
+    inputs: torch.Tensor
+    labels: torch.Tensor | None
+    found: Architecture
+    names: dict[str, str]
+    """What the model calls a leaf → what the file calls it."""
+    own: dict[str, torch.Tensor]
+
+
+class TaskBatches:
+    """The tasks of one run; `weights` say the names and shapes of the leaves.
+
+    Raises EvaluationError with every task that cannot be learned from.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        config: Mapping[str, Any],
+        weights: Weights,
+        tasks: Sequence[AnyTask],
+        split: str,
+        objective: Objective,
+        size: int,
+        seed: int,
+    ) -> None:
+        self.objective = objective
+        self._size, self._seed = size, seed
+        self._device = next(iter(weights.values())).device
+        self._sources = tuple(_sources(config, weights, tasks, split, objective, self._device))
+        on_cpu = self._device.type == "cpu"
+        self._chunks = _chunks(self._sources, size, ROWS if on_cpu else ACCELERATOR_ROWS)
+        workers = min(MAX_WORKERS, cores(), len(self._chunks))
+        self._pool = single_threaded_pool(workers, "basin-learning") if on_cpu else None
+        self._workers = workers
+
+    def close(self) -> None:
+        """Let go of the worker threads."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def gradient(self, weights: Weights, number: int) -> Iterator[Gradient | None]:
+        """Yield None after each part of the work, then the gradient on batch `number` of every task."""
+        leaves = {name: leaf.detach().requires_grad_() for name, leaf in weights.items()}
+        losses: list[float] = []
+        total: dict[str, torch.Tensor] = {}
+
+        def work(chunk: tuple[_Source, ...]) -> tuple[list[float], list[torch.Tensor | None]]:
+            return self._worked(chunk, leaves, number)
+
+        for own, gradients in _in_order(self._pool, self._workers, work, self._chunks):
+            losses += own
+            for name, gradient in zip(leaves, gradients, strict=True):
+                if gradient is not None:
+                    total[name] = total[name].add_(gradient) if name in total else gradient
+            yield None
+        yield Gradient(tuple(losses), total)
+
+    def _worked(
+        self, chunk: tuple[_Source, ...], leaves: Weights, number: int
+    ) -> tuple[list[float], list[torch.Tensor | None]]:
+        with torch.enable_grad():
+            first = chunk[0]
+            bound = {name: first.own.get(spelt, leaves.get(spelt)) for name, spelt in first.names.items()}
+            places = [
+                rows_of_batch(len(source.inputs), self._size, number, self._seed, source.task.name)
+                for source in chunk
+            ]  # fmt: skip
+            rows = [source.inputs[place.to(self._device)] for source, place in zip(chunk, places, strict=True)]
+            ready = torch.cat([source.task.prepared(part) for source, part in zip(chunk, rows, strict=True)])
+            output = first.found.forward({name: leaf for name, leaf in bound.items() if leaf is not None}, ready)
+            losses = []
+            for source, part, place in zip(
+                chunk, output.split_with_sizes([len(row) for row in rows]), places, strict=True
+            ):
+                head = source.task.head.to(self._device).meeting(source.found.projected)
+                labels = None if source.labels is None else source.labels[place.to(self._device)]
+                losses.append(objective_loss(self.objective, head.logits(part), labels))
+            gradients = torch.autograd.grad(torch.stack(losses).sum(), list(leaves.values()), allow_unused=True)
+        return [loss.item() for loss in losses], list(gradients)
+
+
+def rows_of_batch(examples: int, size: int, number: int, seed: int, name: str) -> torch.Tensor:
+    """Return which examples batch `number` holds: [size], each epoch in an order of its own.
+
+    >>> sorted(torch.cat([rows_of_batch(4, 2, number, 0, "digits") for number in (0, 1)]).tolist())
+    [0, 1, 2, 3]
+    """
+    first, last = number * size, (number + 1) * size
+    epochs = range(first // examples, (last - 1) // examples + 1)
+    orders = []
+    for epoch in epochs:
+        digest = hashlib.sha256(f"basin.batches.1\n{seed}\n{name}\n{epoch}".encode()).digest()
+        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        orders.append(torch.randperm(examples, generator=generator))
+    start = first - epochs.start * examples
+    return torch.cat(orders)[start : start + size]
+
+
+def _sources(  # noqa: PLR0913
+    config: Mapping[str, Any],
+    weights: Weights,
+    tasks: Sequence[AnyTask],
+    split: str,
+    objective: Objective,
+    device: torch.device,
+) -> Iterator[_Source]:
+    problems = [] if tasks else [Problem("there is a task to learn from", "none", "tasks")]
+    ready = []
+    for task in tasks:
+        if task.metric != "accuracy":
+            must, fix = "a task that is learned from has classes", "choose tasks of classification"
+            problems.append(Problem(must, "language modelling", task.name, fix))
+            continue
+        found = architecture(config, *need_of(task))
+        problems += task.misfits(found)
+        known_split(task, split)
+        labels = None
+        if objective == "cross_entropy":
+            order = torch.tensor(task.splits[split].order, dtype=torch.int64)
+            labels = task.labels(split)[order].to(device)
+        ready.append((task, found, labels))
+    if problems:
+        raise EvaluationError(*problems)
+    for task, found, labels in ready:
+        own = dict(task.head.leaves) if isinstance(task.head, OwnHead) else {}
+        known = {**weights, **own}
+        fitting(found, known, device)
+        moved = {name: leaf.to(device=device, dtype=torch.float32) for name, leaf in own.items()}
+        yield _Source(task, task.inputs(split).to(device), labels, found, names_in(found, known), moved)
+
+
+def _chunks(sources: Sequence[_Source], size: int, rows: int) -> tuple[tuple[_Source, ...], ...]:
+    """Put neighbouring tasks together that one model answers together, up to so many rows."""
+    chunks: list[list[_Source]] = []
+    for source in sources:
+        last = chunks[-1] if chunks else []
+        if last and (len(last) + 1) * size <= rows and _alike(last[0], source):
+            last.append(source)
+        else:
+            chunks.append([source])
+    return tuple(tuple(chunk) for chunk in chunks)
+
+
+def _alike(left: _Source, right: _Source) -> bool:
+    same = need_of(left.task) == need_of(right.task) and not left.own and not right.own
+    return same and left.inputs.shape[1:] == right.inputs.shape[1:] and left.inputs.dtype == right.inputs.dtype
+
+
+def _in_order(
+    pool: ThreadPoolExecutor | None,
+    workers: int,
+    work: Callable[[tuple[_Source, ...]], tuple[list[float], list[torch.Tensor | None]]],
+    chunks: Sequence[tuple[_Source, ...]],
+) -> Iterator[tuple[list[float], list[torch.Tensor | None]]]:
+    if pool is None:
+        yield from map(work, chunks)
+        return
+    waiting: deque[Future[tuple[list[float], list[torch.Tensor | None]]]] = deque()
+    try:
+        for chunk in chunks:
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+            waiting.append(pool.submit(work, chunk))
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,163 @@
+"""What a method of learning says about itself: what is learned, how it makes weights, and in which phases.
+
+The one loop (`session`) does the rest: batches, gradients, optimisers, checks, events, state. A method is a frozen
+`LearnMethod`; adding one touches its own file and the registry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import torch
+
+from merging_core.learning.objectives import Objective
+from merging_core.methods.info import Description, Parameters
+from merging_core.space.parameter_space import ParameterSpace
+
+__all__ = ["Draw", "Ground", "Learnable", "LearnMethod", "Optimiser", "Phase", "Shown", "Update", "Values"]
+
+Values = dict[str, torch.Tensor]
+"""What is learned, by name: float32 on the device."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """What is resident while a method learns: shared, never written to.
+
+    `base` θ₀ and each of `vectors` τ̂ₜ are flat, [N], in the space's order.
+    """
+
+    space: ParameterSpace
+    base: torch.Tensor
+    vectors: tuple[torch.Tensor, ...]
+    params: Parameters
+    """Of the method, complete and checked."""
+    seed: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where everything lies."""
+        return self.base.device
+
+
+@dataclass(frozen=True)
+class Draw:
+    """For which moment weights are made: chance is a function of (seed, step, update), so nothing must be stored.
+
+    `settled`: as the finished recipe has them, rather than as a step of training draws them.
+    """
+
+    step: int
+    update: int = 0
+    phase: int = 0
+    share: float = 0.0
+    """How much of the phase is over, in [0, 1]."""
+    settled: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What of a method's values the page draws."""
+
+    coefficients: tuple[tuple[float, ...], ...] = ()
+    """For each expert one number, or one for each leaf in the space's order; nothing where none are learned."""
+    density: tuple[float, ...] = ()
+    """For each leaf the mean of its mask before rescaling, in the space's order; nothing where there is none."""
+
+
+class Learnable(Protocol):
+    """The values of one method on one ground, and what becomes of them."""
+
+    def start(self) -> Values:
+        """The values at step 0."""
+
+    def merged(self, values: Mapping[str, torch.Tensor], draw: Draw) -> dict[str, torch.Tensor]:
+        """The merged weights, leaf name → tensor of its shape, differentiable in the values."""
+
+    def tensors(self, values: Mapping[str, torch.Tensor], draw: Draw) -> dict[str, torch.Tensor]:
+        """What a recipe holds of the values, by the names of `engines.learned`: `merged` when settled, as tensors."""
+
+    def shown(self, values: Mapping[str, torch.Tensor], draw: Draw) -> Shown:
+        """What the page draws."""
+
+    def restart(self, values: Mapping[str, torch.Tensor], name: str) -> torch.Tensor:
+        """One of the values as it was at the start."""
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How a gradient becomes a step. `cosine`: the rate falls to 0 over the phase along half a cosine."""
+
+    kind: Literal["adam", "adamw", "sgd"] = "adam"
+    rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.999)
+    decay: float = 0.0
+    cosine: bool = False
+
+    def rate_at(self, share: float) -> float:
+        """Return the rate when `share` of the phase is over.
+
+        >>> Optimiser(rate=2.0, cosine=True).rate_at(0.5)
+        1.0
+        """
+        import math
+
+        return self.rate * 0.5 * (1.0 + math.cos(math.pi * share)) if self.cosine else self.rate
+
+
+@dataclass(frozen=True)
+class Update:
+    """One gradient and one step of one value; a step of training is one update or several, each on a new batch."""
+
+    value: str
+    optimiser: Optimiser
+    restart: bool = False
+    """Whether the value begins where it began before its gradient is taken."""
+    clamp: tuple[float, float] | None = None
+    """Within which bounds the value is kept after each step."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps of one kind."""
+
+    name: str
+    title: str
+    steps: int
+    updates: tuple[Update, ...]
+    restarts: tuple[str, ...] = ()
+    """Values that begin the phase where they began."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnMethod(Description):
+    """A method of learning. `phases(params, steps)` splits the steps that were asked for."""
+
+    group: str
+    objective: Objective
+    splits: tuple[str, ...]
+    """Where its examples may come from; the first is the default."""
+    learns: tuple[Literal["coefficients", "mask"], ...]
+    default_lambda: float
+    """λ of the recipe that it makes; what is learned stands beside it."""
+    default_steps: int
+    batch: int = 16
+    make: Callable[[Ground], Learnable] = field(repr=False)
+    phases: Callable[[Parameters, int], tuple[Phase, ...]] = field(repr=False)
+    vectors: Callable[[Parameters], Mapping[str, object]] = field(repr=False, default=lambda params: {})
+    """What of the recipe decides about the vectors: its method and mask; task arithmetic without a mask by default."""
+
+    def as_json(self) -> dict[str, object]:
+        """Return what a page needs to offer it."""
+        return {
+            **self.describe(),
+            "group": self.group,
+            "objective": self.objective,
+            "splits": list(self.splits),
+            "learns": list(self.learns),
+            "lambda": self.default_lambda,
+            "steps": self.default_steps,
+            "batch": self.batch,
+        }

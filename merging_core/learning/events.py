@@ -1,0 +1,118 @@
+"""What a run says while it goes on: frozen records, each of which `as_json` turns into plain values for a page."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+from merging_core.evaluation.report import Report
+from merging_core.learning.contract import Shown
+from merging_core.recipes.recipe import Recipe
+
+__all__ = ["Checked", "Event", "Finished", "Paused", "Progress"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far it is: after each step, or within one that takes long, at least twice a second."""
+
+    step: int
+    """Steps that are done."""
+    steps: int
+    phase: str
+    loss: float | None
+    """The total over all tasks of the last step; None before the first."""
+    losses: tuple[float, ...]
+    """Of each task."""
+    shown: Shown
+    seconds_left: float | None
+    kind: ClassVar = "progress"
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values; numbers are rounded to what a chart can show."""
+        return {
+            "kind": self.kind,
+            "step": self.step,
+            "steps": self.steps,
+            "phase": self.phase,
+            "loss": _number(self.loss),
+            "losses": [_number(loss) for loss in self.losses],
+            "coefficients": [[_number(value) for value in row] for row in self.shown.coefficients],
+            "density": [_number(value) for value in self.shown.density],
+            "seconds_left": _number(self.seconds_left),
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Checked:
+    """What the weights at a step say on validation."""
+
+    step: int
+    report: Report
+    best: bool
+    """Whether this is the best check so far by the chosen criterion."""
+    kind: ClassVar = "checked"
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values, without single examples."""
+        return {"kind": self.kind, "step": self.step, "best": self.best, **self.report.as_json()}
+
+
+@dataclass(frozen=True)
+class Paused:
+    """The run stands still, and goes on when it is told to."""
+
+    step: int
+    kind: ClassVar = "paused"
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return {"kind": self.kind, "step": self.step}
+
+
+@dataclass(frozen=True, eq=False)
+class Finished:
+    """What became of it. `before` and `after` are on all of validation, of the start and of what is kept."""
+
+    step: int
+    """Steps that were done."""
+    kept_step: int
+    """After how many steps the weights were as the recipe has them."""
+    recipe: Recipe
+    hash: str
+    before: Report
+    after: Report
+    split: str
+    transductive: bool
+    seen: bool
+    """Whether the validation examples were learned from, so that the numbers are too good."""
+    stopped: bool
+    """Whether it was told to stop before its last step."""
+    seconds: float
+    """Of training and checks, also before a stop."""
+    kind: ClassVar = "finished"
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return {
+            "kind": self.kind,
+            "step": self.step,
+            "kept_step": self.kept_step,
+            "recipe": self.recipe.as_json(),
+            "hash": self.hash,
+            "before": self.before.as_json(),
+            "after": self.after.as_json(),
+            "split": self.split,
+            "transductive": self.transductive,
+            "seen": self.seen,
+            "stopped": self.stopped,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+Event = Progress | Checked | Paused | Finished
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.5g}")

@@ -1,0 +1,25 @@
+"""The methods of learning, in the order in which a page offers them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from merging_core.learning.adamerging import ADAMERGING, ATLAS
+from merging_core.learning.contract import LearnMethod
+
+__all__ = ["learn_method", "learn_methods"]
+
+
+@cache
+def learn_methods() -> tuple[LearnMethod, ...]:
+    """Return every method."""
+    return (ADAMERGING, ATLAS)
+
+
+def learn_method(name: str) -> LearnMethod:
+    """Return the method of a name; raises KeyError for one that is not known.
+
+    >>> learn_method("adamerging").objective
+    'entropy'
+    """
+    return {info.name: info for info in learn_methods()}[name]

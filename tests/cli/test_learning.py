@@ -1,0 +1,66 @@
+"""`learn`: what it writes, and that it goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from merging_core.learning import Session
+from tests.cli.conftest import Run, Write
+
+SPEC: dict[str, Any] = {
+    "version": 1,
+    "method": {"name": "adamerging", "params": {"per": "task", "rate": 0.05}},
+    "base": "zoo:basins/start",
+    "models": ["zoo:basins/left", "zoo:basins/right"],
+    "steps": 4,
+    "batch": 4,
+    "check": {"every": 2},
+    "keep": "last",
+}
+
+
+def test_a_run_that_ctrl_c_stopped_goes_on_to_the_same_recipe(
+    run: Run, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = write("spec.yaml", SPEC)
+    whole = run("learn", spec, "--out", str(tmp_path / "whole"), "--json")
+    assert whole.status == 0, whole.err
+    train, done = Session._train, 0
+
+    def interrupted(self: Session) -> Any:
+        nonlocal done
+        done += 1
+        if done == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return train(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Session, "_train", interrupted)
+        stopped = run("learn", spec, "--out", str(tmp_path / "parts"))
+    assert stopped.status == 130
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == ["events.jsonl", "state.safetensors"]
+    assert run("learn", spec, "--out", str(tmp_path / "parts")).status == 2
+    rest = run("learn", spec, "--out", str(tmp_path / "parts"), "--resume", "--json")
+    assert rest.document["hash"] == whole.document["hash"]
+    events = [json.loads(line) for line in (tmp_path / "parts" / "events.jsonl").read_text().splitlines()]
+    assert [event["step"] for event in events if event["kind"] == "checked"] == [0, 2, 4]
+
+    merged = run("merge", str(tmp_path / "parts" / "recipe.json"), str(tmp_path / "merged"), "--json")
+    assert merged.document["hash"] == whole.document["hash"]
+    again = run("plan", str(tmp_path / "merged" / "recipe.json"), "--json")
+    assert again.document["hash"] == whole.document["hash"]
+    assert again.document["learned"] == "a coefficient for each expert"
+
+
+def test_a_run_says_what_it_learned_from_and_what_came_of_it(run: Run, write: Write, tmp_path: Path) -> None:
+    answer = run("learn", write("spec.json", {**SPEC, "split": "test", "steps": 1}), "--out", str(tmp_path / "out"))
+    assert answer.status == 0, answer.err
+    assert "transductive" in answer.out
+    assert "difference, paired" in answer.out
+    assert answer.out.count("validation preview") == 2
