@@ -1,13 +1,14 @@
-"""What becomes of each leaf in a merge, and why: merged, taken over as it is, or told once because it is tied."""
+"""What becomes of each leaf in a merge, and why: merged, taken over, told once because it is tied, or left out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
+from merging_core.space.averaged import why_not
 from merging_core.space.parameter_space import ParameterSpace
 
 __all__ = ["Outcome", "outcomes"]
@@ -17,12 +18,12 @@ __all__ = ["Outcome", "outcomes"]
 class Outcome:
     """Leaves to which the same happens for the same reason."""
 
-    what: Literal["merged", "copied", "tied"]
+    what: Literal["merged", "copied", "tied", "left out"]
     reason: str
     leaves: tuple[str, ...]
     elements: int
     nbytes: int
-    """Bytes of the output; what is tied is written as another leaf and takes none."""
+    """Bytes of the output; what is tied is written as another leaf and takes none, nor does what is left out."""
 
     def as_json(self) -> dict[str, Any]:
         """Return it for programs."""
@@ -61,7 +62,7 @@ def outcomes(
         )
         for (what, reason), leaves in grouped.items()
     ]
-    return (*found, *_tied(checkpoints))
+    return (*found, *_tied(checkpoints), *_left_out(written, checkpoints))
 
 
 def _tied(checkpoints: Sequence[Checkpoint]) -> Iterable[Outcome]:
@@ -75,3 +76,15 @@ def _tied(checkpoints: Sequence[Checkpoint]) -> Iterable[Outcome]:
     for (name, leaf, alone), labels in models.items():
         held = f"in {', '.join(dict.fromkeys(labels))} it is {'the only copy' if alone else 'a copy'} of {leaf}"
         yield Outcome("tied", f"{held}, to which the configuration ties it; written once", (name,), elements[name], 0)
+
+
+def _left_out(written: Collection[str], checkpoints: Sequence[Checkpoint]) -> Iterable[Outcome]:
+    """Say what some model holds and the output does not: nothing that could be merged."""
+    for checkpoint in checkpoints:
+        grouped: dict[str, list[LeafSpec]] = {}
+        for leaf in checkpoint.leaves.values():
+            if leaf.name not in written:
+                grouped.setdefault(why_not(leaf), []).append(leaf)
+        for reason, leaves in grouped.items():
+            names, elements = tuple(leaf.name for leaf in leaves), sum(leaf.elements for leaf in leaves)
+            yield Outcome("left out", f"only in {checkpoint.label}; {reason}", names, elements, 0)

@@ -1,8 +1,8 @@
 """The parameter space: the leaves that base and experts share, laid out in one flat vector; the policy for the rest.
 
 Floating leaves are merged; they lie in the flat vector in natural order without gaps. Integer and boolean leaves
-(position indices, masks, counters) have no meaning when averaged: they are copied from the base, or from the first
-model where there is no base.
+(position indices, masks, counters) and constants of the architecture have no meaning when averaged: they are copied
+from the base, or from the first model where there is no base, and the other models need not have them.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from merging_core.checkpoints.header import LeafHeader, LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.errors import Problem, SpaceError
 from merging_core.space.architecture import architecture_problems
+from merging_core.space.averaged import is_averaged, why_not
 from merging_core.space.depth import Depth, depths
 
 __all__ = ["CopiedLeaf", "DepthSegment", "ParameterSpace", "SpaceLeaf", "build_space"]
@@ -115,7 +116,7 @@ class ParameterSpace:
 def build_space(base: Checkpoint | None, experts: Sequence[Checkpoint]) -> ParameterSpace:
     """Build the space that the base (or, without one, the first expert) and all experts share, from headers alone.
 
-    Every model has the same leaves with the same shapes; a leaf is floating in all of them or in none (F16, BF16 and
+    Every model has the same weights with the same shapes; a leaf is floating in all of them or in none (F16, BF16 and
     F32 may meet); configurations agree on the architecture. Raises SpaceError with every problem found, naming the
     model and the leaf; after eight of one kind in one model the rest are counted.
     """
@@ -137,7 +138,7 @@ def _own_problems(model: Checkpoint) -> list[Problem]:
     if model.config.get("quantization_config"):
         fix = "merge the original weights and quantise the result"
         problems.append(Problem("weights are not quantised", "a quantization_config", f"{model.label}: config", fix))
-    if not any(is_floating(leaf.dtype) for leaf in model.leaves.values()):
+    if not any(is_averaged(leaf) for leaf in model.leaves.values()):
         problems.append(Problem("some leaf is floating", "none", model.label))
     return problems
 
@@ -146,20 +147,20 @@ def _leaf_problems(reference: Checkpoint, model: Checkpoint) -> list[Problem]:
     ours, theirs = reference.leaves, model.leaves
     missing = [
         Problem(f"the leaf is there, as in {reference.label}", "no such leaf", f"{model.label}: {name}")
-        for name in ours
-        if name not in theirs
+        for name, leaf in ours.items()
+        if name not in theirs and is_averaged(leaf)
     ]
     extra = [
         Problem(f"every leaf is in {reference.label} too", "an extra leaf", f"{model.label}: {name}")
-        for name in theirs
-        if name not in ours
+        for name, leaf in theirs.items()
+        if name not in ours and is_averaged(leaf)
     ]
     shapes, kinds = [], []
     for name in ours.keys() & theirs.keys():
         a, b = ours[name], theirs[name]
-        if a.shape != b.shape:
+        if a.shape != b.shape and not any(is_floating(leaf.dtype) and not is_averaged(leaf) for leaf in (a, b)):
             shapes.append(_differs(f"the shape is {list(a.shape)}", f"{list(b.shape)}", reference, model, name))
-        if is_floating(a.dtype) != is_floating(b.dtype):
+        if is_averaged(a) != is_averaged(b):
             kinds.append(_differs(f"the dtype is {_kind(a)}", _kind(b), reference, model, name))
     place = {name: at for at, name in enumerate(ours)}
     for found in (shapes, kinds):
@@ -193,10 +194,10 @@ def _laid_out(reference: Checkpoint, source: str) -> ParameterSpace:
     leaves, copied = [], []
     end = 0
     for leaf in reference.leaves.values():
-        if is_floating(leaf.dtype):
+        if is_averaged(leaf):
             start, end = end, end + leaf.elements
             leaves.append(SpaceLeaf(leaf.name, leaf.dtype, leaf.shape, start, end, found[leaf.name]))
         else:
-            reason = f"{leaf.dtype} is not averaged; taken from {source}"
+            reason = f"{why_not(leaf)}; taken from {source}"
             copied.append(CopiedLeaf(leaf.name, leaf.dtype, leaf.shape, reference.label, reason))
     return ParameterSpace(tuple(leaves), tuple(copied), end)

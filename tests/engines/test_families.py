@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from transformers.utils import logging
 
 from merging_core.checkpoints import Catalog
@@ -109,3 +110,36 @@ def test_every_leaf_of_a_file_has_its_depth(name: str, tmp_path: Path) -> None:
             assert (found[leaf].index, found[leaf].side) == (None, side), leaf
         assert leaf_depth(leaf, config).position == found[leaf].position, leaf
     assert seen == {stack: set(range(count)) for stack, (_, count) in example.stacks.items()}
+
+
+# What files of old versions hold and newer ones leave out: made again from the configuration.
+OLD = {
+    "Llama": {
+        f"model.layers.{at}.self_attn.rotary_emb.inv_freq": torch.tensor([1.0, 0.01]) for at in range(2)
+    },
+    "GPT-2": {f"transformer.h.{at}.attn.bias": torch.ones(1, 1, 16, 16).tril() for at in range(2)},
+    "BERT": {"bert.embeddings.position_ids": torch.arange(16)[None]},
+    "CLIP": {"text_model.embeddings.position_ids": torch.arange(8)[None]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OLD)
+@pytest.mark.parametrize("old", ["base", "expert"])
+def test_tables_that_old_files_hold_are_taken_over_or_left_out_and_never_missed(
+    old: str, name: str, tmp_path: Path, catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = [model_of(name, seed) for seed in range(2)]
+    refs = [saved(model, tmp_path / f"m{at}") for at, model in enumerate(models)]
+    file = tmp_path / ("m0" if old == "base" else "m1") / "model.safetensors"
+    save_file(load_file(file) | OLD[name], file, {"format": "pt"})
+    given = {"version": 1, "base": refs[0], "models": [{"ref": refs[1]}], "method": {"name": "ties"}}
+    plan = make_plan(parse_recipe(given), catalog)
+    (apart,) = (outcome for outcome in plan.outcomes if outcome.what != "merged")
+    assert (apart.what, set(apart.leaves)) == ("copied" if old == "base" else "left out", OLD[name].keys())
+    out = stream_merge(plan, catalog, tmp_path / "out")
+    written = load_file(out / "model.safetensors")
+    assert written.keys() == load_file(tmp_path / "m0" / "model.safetensors").keys()
+    assert all(torch.equal(written[leaf], values) for leaf, values in OLD[name].items() if leaf in written)
+    caplog.clear()
+    _, report = type(models[0]).from_pretrained(out, output_loading_info=True, local_files_only=True)
+    assert not any(report.values()) and caplog.records == []

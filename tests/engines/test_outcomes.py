@@ -18,7 +18,8 @@ def planned(tmp_path: Path, catalog: Catalog) -> Plan:
     embedding = torch.zeros(3, 2)
     own = {"model.layers.0.w": torch.zeros(4), "position_ids": torch.arange(5), "mask": torch.tensor([True])}
     base = own | {"model.embed_tokens.weight": embedding, "lm_head.weight": embedding.clone()}
-    expert = own | {"model.embed_tokens.weight": embedding.bfloat16()}
+    expert = own | {"model.embed_tokens.weight": embedding.bfloat16(), "seen": torch.zeros(2, dtype=torch.uint8)}
+    del expert["position_ids"]
     refs = [write(tmp_path / "base", base, TIED), write(tmp_path / "expert", expert, TIED)]
     given = {"version": 1, "base": refs[0], "models": [{"ref": refs[1]}], "method": {"name": "linear"}}
     return make_plan(parse_recipe({**given, "dtype": "bfloat16"}), catalog)
@@ -37,6 +38,7 @@ def test_a_plan_says_what_becomes_of_every_leaf_and_why(tmp_path: Path, catalog:
             "in file:base it is a copy of model.embed_tokens.weight, to which the configuration ties it; written once",
             ["lm_head.weight"], 6, 0,
         ),
+        ("left out", "only in file:expert; U8 is not averaged", ["seen"], 2, 0),
     ]  # fmt: skip
     assert sum(outcome.nbytes for outcome in plan.outcomes) == plan.output_bytes
 

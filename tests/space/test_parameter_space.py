@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,26 @@ def test_integers_and_booleans_are_copied_from_the_base_with_the_reason(tmp_path
     ]
     assert build_space(None, [expert, base]).copied[0].source == "digits"
     assert "the first model" in build_space(None, [expert, base]).copied[0].reason
+
+
+def test_what_is_not_averaged_need_not_be_in_every_model_and_constants_are_not(tmp_path: Path) -> None:
+    weights = {"h.0.attn.c_attn.weight": torch.zeros(4, 2), "h.1.attn.bias": torch.zeros(4)}
+    constants = {
+        "h.0.attn.bias": torch.ones(1, 1, 4, 4),
+        "h.0.attn.masked_bias": torch.tensor(-1e4),
+        "h.0.rotary_emb.inv_freq": torch.ones(2),
+        "position_ids": torch.arange(4),
+    }
+    old, new = model(tmp_path, "old", weights | constants), model(tmp_path, "new", weights)
+    space = build_space(old, [new])
+    assert [leaf.name for leaf in space.leaves] == list(weights)
+    assert [leaf.name for leaf in space.copied] == list(constants)
+    assert space.copied[0].reason == "a constant of the architecture, no weight; taken from the base"
+    assert build_space(new, [old]).copied == ()
+    longer = model(tmp_path, "longer", weights | {"h.0.attn.bias": torch.ones(1, 1, 8, 8) > 0})
+    assert build_space(old, [longer]).size == 12
+    with pytest.raises(SpaceError, match="new: some leaf is floating, but none came"):
+        build_space(old, [replace(new, leaves={"h.0.attn.bias": old.leaves["h.0.attn.bias"]})])
 
 
 def test_the_flat_vector_holds_the_leaves_and_views_give_them_back(tmp_path: Path) -> None:
