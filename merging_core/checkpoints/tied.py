@@ -62,6 +62,8 @@ class Twin:
     leaf: str
     alone: bool
     """Whether the file holds the matrix under this name only, so that it is what is read."""
+    named: bool = False
+    """Whether nothing ties the two: only the name in the file is another."""
 
 
 def told_once(files: Iterable[FileHeader], config: Mapping[str, Any]) -> tuple[dict[str, LeafHeader], tuple[Twin, ...]]:

@@ -71,6 +71,8 @@ def _tied(checkpoints: Sequence[Checkpoint]) -> Iterable[Outcome]:
     elements: dict[str, int] = {}
     for checkpoint in checkpoints:
         for twin in checkpoint.twins:
+            if twin.named:
+                continue
             models.setdefault((twin.stored.name, twin.leaf, twin.alone), []).append(checkpoint.label)
             elements[twin.stored.name] = twin.stored.elements
     for (name, leaf, alone), labels in models.items():

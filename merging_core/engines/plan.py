@@ -38,6 +38,7 @@ from merging_core.methods.varying import numbers_of
 from merging_core.recipes.canonical import canonical, recipe_hash
 from merging_core.recipes.recipe import Recipe
 from merging_core.recipes.stages import Stages, stages
+from merging_core.space.naming import named_like
 from merging_core.space.parameter_space import CopiedLeaf, ParameterSpace, build_space
 
 __all__ = ["DTYPE_NAMES", "Opens", "Plan", "Survey", "make_plan", "price", "survey"]
@@ -250,6 +251,8 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
     config = next((model.config for model in (base, *found) if model is not None and model.config), {})
     base = base.tied_by(config) if base is not None else None
     found = [model.tied_by(config) if model is not None else None for model in found]
+    reference = next((model for model in (base, *found) if model is not None), None)
+    found = [named_like(reference, model) if model is not None and reference is not None else None for model in found]
     experts = tuple(expert for expert in found if expert is not None)
     problems += _repeated(found)
     space = None
@@ -358,6 +361,11 @@ def _warnings(recipe: Recipe, surveyed: Survey) -> tuple[str, ...]:
     ]
     if idle:
         texts.append(f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} weight 0 and no say in the merge")
+    for model in surveyed.checkpoints:
+        named = next((twin for twin in model.twins if twin.named), None)
+        if named is not None:
+            of = surveyed.reference.label
+            texts.append(f"{model.label} calls {named.leaf} {named.stored.name}, and all else so; named as in {of}")
     contents: dict[str, str] = {}
     for model in surveyed.checkpoints:
         if model.known_content is None:

@@ -40,6 +40,8 @@ def why_not(leaf: LeafSpec) -> str:
 
 def _is_constant(leaf: LeafSpec) -> bool:
     name, shape = leaf.name, leaf.shape
+    if not name.endswith(("bias", "inv_freq")):
+        return False
     if _TRIANGLE.fullmatch(name):
         return len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]
     return bool(_FREQUENCIES.fullmatch(name) and len(shape) == 1) or bool(

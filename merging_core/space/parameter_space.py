@@ -20,6 +20,7 @@ from merging_core.errors import Problem, SpaceError
 from merging_core.space.architecture import architecture_problems
 from merging_core.space.averaged import is_averaged, why_not
 from merging_core.space.depth import Depth, depths
+from merging_core.space.naming import named_like
 
 __all__ = ["CopiedLeaf", "DepthSegment", "ParameterSpace", "SpaceLeaf", "build_space"]
 
@@ -116,9 +117,9 @@ class ParameterSpace:
 def build_space(base: Checkpoint | None, experts: Sequence[Checkpoint]) -> ParameterSpace:
     """Build the space that the base (or, without one, the first expert) and all experts share, from headers alone.
 
-    Every model has the same weights with the same shapes; a leaf is floating in all of them or in none (F16, BF16 and
-    F32 may meet); configurations agree on the architecture. Raises SpaceError with every problem found, naming the
-    model and the leaf; after eight of one kind in one model the rest are counted.
+    Every model has the same weights with the same shapes, a module in front of all names aside; a leaf is floating in
+    all of them or in none (F16, BF16 and F32 may meet); configurations agree on the architecture. Raises SpaceError
+    with every problem found, naming the model and the leaf; after eight of one kind in one model the rest are counted.
     """
     models = [base, *experts] if base is not None else list(experts)
     if not models:
@@ -127,7 +128,7 @@ def build_space(base: Checkpoint | None, experts: Sequence[Checkpoint]) -> Param
     problems = [problem for model in models for problem in _own_problems(model)]
     for model in models[1:]:
         problems.extend(architecture_problems(reference.config, model.config, model.label, reference.label))
-        problems.extend(_leaf_problems(reference, model))
+        problems.extend(_leaf_problems(reference, named_like(reference, model)))
     if problems:
         raise SpaceError(*problems)
     return _laid_out(reference, "the base" if base is not None else "the first model")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import logging
 
 from merging_core.checkpoints import Catalog
-from merging_core.engines import make_plan, stream_merge
+from merging_core.engines import LiveEngine, make_plan, stream_merge
 from merging_core.recipes.parse import parse_recipe
 from merging_core.space.depth import Depth, depths, leaf_depth
 from tests.engines.families import FAMILIES, model_of, saved
@@ -143,3 +143,27 @@ def test_tables_that_old_files_hold_are_taken_over_or_left_out_and_never_missed(
     caplog.clear()
     _, report = type(models[0]).from_pretrained(out, output_loading_info=True, local_files_only=True)
     assert not any(report.values()) and caplog.records == []
+
+
+def test_the_first_gpt2_is_a_base_for_models_that_were_fine_tuned_from_it(tmp_path: Path, catalog: Catalog) -> None:
+    models = [model_of("GPT-2", seed) for seed in range(2)]
+    base, expert = (saved(model, tmp_path / f"m{at}") for at, model in enumerate(models))
+    file = tmp_path / "m0" / "model.safetensors"
+    bare = {name.removeprefix("transformer."): values for name, values in load_file(file).items()}
+    save_file(bare | {"h.0.attn.bias": torch.ones(1, 1, 16, 16).tril()}, file, {"format": "pt"})
+    given = {"version": 1, "base": base, "models": [{"ref": expert}], "method": {"name": "linear"}}
+    recipe = parse_recipe(given)
+    plan = make_plan(recipe, catalog)
+    said = "file:m1 calls h.0.attn.c_attn.bias transformer.h.0.attn.c_attn.bias, and all else so; named as in file:m0"
+    assert plan.warnings == (said,)
+    out = stream_merge(plan, catalog, tmp_path / "out")
+    loaded, report = type(models[0]).from_pretrained(out, output_loading_info=True, local_files_only=True)
+    assert not any(report.values())
+    live = LiveEngine(catalog, "cpu")
+    weights = live.merge(recipe).weights
+    half = live.between(base, expert, 0.5)
+    parameters = [dict(model.named_parameters()) for model in models]
+    for name, values in loaded.named_parameters():
+        bare_name = name.removeprefix("transformer.")
+        assert torch.equal(values, parameters[1][name]) and torch.equal(values, weights[bare_name])
+        assert torch.equal(half[bare_name], (parameters[0][name] + parameters[1][name]) / 2)

@@ -276,3 +276,21 @@ def test_two_revisions_of_one_model_can_be_merged(fake: FakeHub, visit: Visit) -
     catalog = Catalog(load_zoo(), hub=visit())
     recipe = resolve(parse_recipe({**RECIPE, "models": models}), catalog.pin).recipe
     assert [expert.ref.commit for expert in make_plan(recipe, catalog).survey.experts] == [first, second]
+
+
+def test_tied_leaves_are_told_once_before_a_download_as_after_it(fake: FakeHub, visit: Visit) -> None:
+    embedding = torch.arange(6.0).view(3, 2)
+    twice = {
+        "model.embed_tokens.weight": embedding,
+        "lm_head.weight": embedding.clone(),
+        "model.norm.weight": torch.ones(2),
+    }
+    config = json.dumps({"model_type": "gemma"}).encode()
+    fake.add("ada/twice", {"model.safetensors": save(twice), "config.json": config})
+    there = visit().open("hub:ada/twice")
+    assert list(there.leaves) == ["model.embed_tokens.weight", "model.norm.weight"]
+    hub = visit()
+    hub.download(there.ref)
+    here = hub.open(there.ref)
+    assert here.leaves == there.leaves and here.twins == there.twins and len(here.twins) == 1
+    here.check_twins()
