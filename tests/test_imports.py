@@ -19,7 +19,7 @@ CORE_FLOORS = (
     {"methods", "masks", "scaling"},
     {"recipes"},
     {"engines", "evaluation"},
-    {"search", "learning"},
+    {"search", "analysis", "learning"},
     {"export", "hub"},
     {"cli"},
     {"__main__"},

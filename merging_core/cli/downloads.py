@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from merging_core.checkpoints import Catalog
+from collections.abc import Sequence
+
+from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.ref import parse_ref
 from merging_core.cli.progress import ProgressLine
 from merging_core.engines import make_plan
+from merging_core.errors import BasinError
 from merging_core.recipes import Recipe
 from merging_core.recipes.resolving import references, resolve
 
-__all__ = ["readable", "readable_recipe"]
+__all__ = ["opened", "readable", "readable_recipe"]
 
 
 def readable(text: str, catalog: Catalog) -> str:
@@ -20,6 +23,25 @@ def readable(text: str, catalog: Catalog) -> str:
     with ProgressLine() as progress:
         catalog.fetch([pinned], progress)
     return pinned
+
+
+def opened(texts: Sequence[str], catalog: Catalog) -> list[Checkpoint]:
+    """Open several references, with everything of the Hub here; nothing is downloaded before all headers are known.
+
+    Raises CheckpointError or HubError with every problem of all of them.
+    """
+    pins, errors = list[str](), list[BasinError]()
+    for text in texts:
+        try:
+            pins.append(str(catalog.pin(text)) if parse_ref(text).scheme == "hub" else text)
+            catalog.open(pins[-1])
+        except BasinError as error:
+            errors.append(error)
+    if errors:
+        raise type(errors[0])(*dict.fromkeys(problem for error in errors for problem in error.problems))
+    with ProgressLine() as progress:
+        catalog.fetch(pins, progress)
+    return [catalog.open(pin) for pin in pins]
 
 
 def readable_recipe(recipe: Recipe, catalog: Catalog) -> Recipe:

@@ -28,6 +28,9 @@ YAML file.
 - `plan` and `hub show` read headers of the Hub and download nothing; the others download what is missing, check it by
   sha256 and keep it below `BASIN_CACHE` (by default the system's folder for caches). A branch or tag is resolved once,
   to a commit. Requests carry the token in `HF_TOKEN`, or none; `HF_ENDPOINT` names another Hub.
+- `diff` compares leaves of the same name and shape, in float64, and names the others. Relative means ‖A − B‖ ÷ ‖A‖; a
+  leaf that is zero has no cosine. Sign conflict: of the elements that differ from the base in both, how many moved in
+  opposite directions. It reads piece by piece, so a model need not fit into memory.
 - A checkpoint from outside the zoo is scored on the tasks of the family that has the same leaves, or of `--family`.
 """
 

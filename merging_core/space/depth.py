@@ -94,6 +94,15 @@ class Depth:
             return 0.0 if self.side == "before" else 1.0
         return self.index / (self.count - 1) if self.count > 1 else 1.0
 
+    @property
+    def order(self) -> tuple[str, int, int]:
+        """What depths are sorted by: stack by stack, before the blocks, block by block, after them.
+
+        >>> Depth("", None, 2, "before").order < Depth("", 1, 2, "inside").order < Depth("", None, 2, "after").order
+        True
+        """
+        return self.stack, ("before", "inside", "after").index(self.side), self.index or 0
+
 
 def leaf_depth(name: str, config: Mapping[str, Any]) -> Depth:
     """Return the depth of one leaf, with the number of blocks that the configuration states.

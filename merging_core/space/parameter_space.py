@@ -109,8 +109,7 @@ class ParameterSpace:
                 spans[-1] = (spans[-1][0], leaf.stop)
             else:
                 spans.append((leaf.start, leaf.stop))
-        order = {"before": 0, "inside": 1, "after": 2}
-        ordered = sorted(grouped, key=lambda depth: (depth.stack, order[depth.side], depth.index or 0))
+        ordered = sorted(grouped, key=lambda depth: depth.order)
         return tuple(DepthSegment(depth, tuple(grouped[depth])) for depth in ordered)
 
 
