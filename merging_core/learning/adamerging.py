@@ -13,7 +13,18 @@ from merging_core.learning.contract import Draw, Ground, Learnable, LearnMethod,
 from merging_core.learning.leaves import merged_leaf
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 
-__all__ = ["ADAMERGING", "ATLAS", "Coefficients", "coefficient_rows", "coefficient_tensors"]
+__all__ = [
+    "ADAMERGING",
+    "ATLAS",
+    "INITIAL",
+    "PER",
+    "RATE",
+    "Coefficients",
+    "coefficient_rows",
+    "coefficient_tensors",
+    "coefficients_shown",
+    "leaf_views",
+]
 
 PER = ParameterInfo(
     "per",

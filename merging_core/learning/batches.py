@@ -28,7 +28,7 @@ __all__ = ["Gradient", "TaskBatches", "rows_of_batch"]
 
 ROWS = 48
 """Rows that are worked on at once on a CPU, about, as the evaluator does."""
-ACCELERATOR_ROWS = 256
+ACCELERATOR_ROWS = 64
 Weights = Mapping[str, torch.Tensor]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from merging_core.learning.adamerging import ADAMERGING, ATLAS
+from merging_core.learning.concrete import CONCRETE_ADAMERGING, CONCRETE_TASK_ARITHMETIC
 from merging_core.learning.contract import LearnMethod
 
 __all__ = ["learn_method", "learn_methods"]
@@ -13,7 +14,7 @@ __all__ = ["learn_method", "learn_methods"]
 @cache
 def learn_methods() -> tuple[LearnMethod, ...]:
     """Return every method."""
-    return (ADAMERGING, ATLAS)
+    return (ADAMERGING, ATLAS, CONCRETE_TASK_ARITHMETIC, CONCRETE_ADAMERGING)
 
 
 def learn_method(name: str) -> LearnMethod:

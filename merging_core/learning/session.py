@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from itertools import accumulate
 from types import TracebackType
 from typing import Literal
 
@@ -21,6 +22,7 @@ import torch
 
 from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.engines.live import LiveEngine
+from merging_core.engines.pricing import amount, available_memory
 from merging_core.errors import PlanError, Problem
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.report import Report
@@ -28,6 +30,7 @@ from merging_core.evaluation.tasks import AnyTask
 from merging_core.learning.batches import Gradient, TaskBatches
 from merging_core.learning.contract import Draw, Ground, Phase, Shown, Update, Values
 from merging_core.learning.events import Checked, Event, Finished, Paused, Progress
+from merging_core.learning.memory import peak_bytes
 from merging_core.learning.optimising import Optimisers
 from merging_core.learning.spec import LearnSpec
 from merging_core.learning.state import Best, State
@@ -47,7 +50,7 @@ class Session:
     `store` takes the learned tensors at the end; the engine's catalog must find them there. With `state` it goes on
     from where an earlier session stood.
     Raises as planning and reading do, EvaluationError where a task cannot be learned from, PlanError where the state
-    is of another specification or of other models.
+    is of another specification or of other models, or the run does not fit the memory of its device.
     """
 
     def __init__(  # noqa: PLR0913
@@ -61,6 +64,7 @@ class Session:
     ) -> None:
         self.spec = spec
         self._engine, self._evaluator, self._tasks, self._store = engine, evaluator, tuple(tasks), store
+        _check_memory(engine.plan(spec.recipe()).space.size, spec, engine.device)
         plan, base, vectors = engine.parts(spec.recipe())
         self._ground = Ground(plan.space, base, vectors, spec.params, spec.seed)
         self._config = plan.survey.reference.config
@@ -69,6 +73,7 @@ class Session:
             _check_state(state, spec, self._models)
         self._learnable = spec.info.make(self._ground)
         self._phases = spec.info.phases(spec.params, spec.steps)
+        self._ends = list(accumulate(phase.steps for phase in self._phases))
         weights = plan.space.views(base)
         self._batches = TaskBatches(
             self._config, weights, tasks, spec.split, spec.info.objective, spec.batch, spec.seed
@@ -148,7 +153,7 @@ class Session:
     def weights(self, values: Values | None = None) -> dict[str, torch.Tensor]:
         """Return the merged weights as a recipe would have them, of the values now or of others."""
         with torch.no_grad():
-            return self._learnable.merged(self._values if values is None else values, self._settled())
+            return self._learnable.merged(self._values if values is None else values, self._settled(self._step))
 
     def _train(self) -> Iterator[None]:
         """Do one step, yielding now and then."""
@@ -208,13 +213,19 @@ class Session:
             done -= phase.steps
         return self._phases[-1], done
 
-    def _settled(self) -> Draw:
-        phase, within = self._phase()
-        return Draw(self._step, 0, self._phases.index(phase), within / max(1, phase.steps), settled=True)
+    def _settled(self, step: int) -> Draw:
+        """Return the moment after so many steps, which belongs to the phase of the last of them."""
+        done = max(0, step - 1)
+        place = next(
+            (place for place in range(len(self._phases)) if done < self._ends[place]), len(self._phases) - 1
+        )  # fmt: skip
+        phase = self._phases[place]
+        within = step - (self._ends[place] - phase.steps)
+        return Draw(step, 0, place, within / max(1, phase.steps), settled=True)
 
     def _progress(self, left: float | None) -> Progress:
         with torch.no_grad():
-            shown: Shown = self._learnable.shown(self._values, self._settled())
+            shown: Shown = self._learnable.shown(self._values, self._settled(self._step))
         total = math.fsum(self._losses) if self._losses else None
         return Progress(self._step, self.steps, self._phase()[0].title, total, self._losses, shown, left)
 
@@ -253,7 +264,7 @@ class Session:
         kept = self._values if last or self._best is None else self._best.values
         step = self._step if last or self._best is None else self._best.step
         with torch.no_grad():
-            tensors = self._learnable.tensors(kept, self._settled())
+            tensors = self._learnable.tensors(kept, self._settled(step))
             before = self._learnable.merged(self._learnable.start(), Draw(0, settled=True))
         recipe = self.spec.recipe(str(self._store.keep(tensors)))
         merged = self._engine.merge(recipe)
@@ -270,6 +281,15 @@ class Session:
             stopped=stopped,
             seconds=self._seconds,
         )
+
+
+def _check_memory(size: int, spec: LearnSpec, device: torch.device) -> None:
+    """Raise PlanError where the vectors of a run, without activations, do not fit the device."""
+    memory = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else available_memory()
+    needed = peak_bytes(spec.info, size, len(spec.models))
+    if memory is not None and needed > memory:
+        must = f"a run of learning fits the {amount(memory)} of memory of its device"
+        raise PlanError(Problem(must, amount(needed), "memory", "use fewer experts, or a larger machine"))
 
 
 def _check_state(state: State, spec: LearnSpec, models: tuple[str, ...]) -> None:

@@ -192,3 +192,11 @@ def test_a_run_without_tasks_is_refused_in_a_sentence(small: World) -> None:
 def test_a_file_that_is_no_state_is_refused_in_a_sentence(small: World) -> None:
     with pytest.raises(BasinError, match="state of a run"):
         State.load(Path(small.base.removeprefix("file:")) / "model.safetensors")
+
+
+def test_a_run_that_does_not_fit_is_refused_before_anything_is_read(
+    small: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("merging_core.learning.session.available_memory", lambda: 1000)
+    with pytest.raises(PlanError, match="fits the 1.0 kB of memory"):
+        small.session(small.spec())
