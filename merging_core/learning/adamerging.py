@@ -12,6 +12,7 @@ from merging_core.engines.learned import COEFFICIENTS
 from merging_core.learning.contract import Draw, Ground, Learnable, LearnMethod, Optimiser, Phase, Shown, Update, Values
 from merging_core.learning.leaves import merged_leaf
 from merging_core.methods.info import ParameterInfo, Parameters, Source
+from merging_core.methods.ties import agreeing_parts, majority_sign, sign_balance
 
 __all__ = [
     "ADAMERGING",
@@ -59,6 +60,14 @@ VECTORS = ParameterInfo(
     "plain",
     "Whether all of each task vector is merged, or only its largest elements (AdaMerging++).",
     choices=("plain", "trimmed"),
+)
+ELECT = ParameterInfo(
+    "elect",
+    "Elect signs",
+    "switch",
+    True,
+    "Whether an element is left out, too, where its sign is not that of the experts' sum, as TIES has it.",
+    only_when=("vectors", "trimmed"),
 )
 DENSITY = ParameterInfo(
     "density",
@@ -146,11 +155,29 @@ def _phases(params: Parameters, steps: int, optimiser: Optimiser) -> tuple[Phase
 def _vectors(params: Parameters) -> Mapping[str, object]:
     if params.get("vectors") != "trimmed":
         return {}
-    return {"mask": {"kind": "magnitude", "density": params.number("density"), "scope": "model"}}
+    density = {"density": params.number("density"), "scope": "model"}
+    if params["elect"]:
+        return {"method": {"name": "ties", "params": {**density, "combine": "sum", "vote": "equal"}}}
+    return {"mask": {"kind": "magnitude", **density}}
 
 
 def _make(ground: Ground) -> Learnable:
-    return Coefficients(ground)
+    return Coefficients(replace(ground, vectors=_elected(ground)) if ground.params.get("elect") else ground)
+
+
+def _elected(ground: Ground) -> tuple[torch.Tensor, ...]:
+    """Return the task vectors without what has not the elected sign, as TIES merges them when every vote is equal."""
+    votes = torch.ones(len(ground.vectors), device=ground.device)
+    balance = torch.zeros((), dtype=torch.int64, device=ground.device)
+    parts = [torch.stack(vectors) for _, vectors in leaf_views(ground)]
+    for part in parts:
+        balance = balance + sign_balance(part, votes, Parameters())
+    majority = majority_sign(balance)
+    found = tuple(torch.empty_like(vector) for vector in ground.vectors)
+    for leaf, part in zip(ground.space.leaves, parts, strict=True):
+        for vector, kept in zip(found, agreeing_parts(part, majority), strict=True):
+            vector[leaf.start : leaf.stop] = kept
+    return found
 
 
 ADAMERGING = LearnMethod(
@@ -173,7 +200,7 @@ ADAMERGING = LearnMethod(
     learns=("coefficients",),
     default_lambda=1.0,
     default_steps=500,
-    parameters=(PER, INITIAL, RATE, CLAMP, VECTORS, DENSITY),
+    parameters=(PER, INITIAL, RATE, CLAMP, VECTORS, DENSITY, ELECT),
     make=_make,
     phases=partial(_phases, optimiser=Optimiser("adam")),
     vectors=_vectors,

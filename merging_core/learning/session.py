@@ -286,7 +286,7 @@ class Session:
 def _check_memory(size: int, spec: LearnSpec, device: torch.device) -> None:
     """Raise PlanError where the vectors of a run, without activations, do not fit the device."""
     memory = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else available_memory()
-    needed = peak_bytes(spec.info, size, len(spec.models))
+    needed = peak_bytes(spec.info, size, len(spec.models), spec.params)
     if memory is not None and needed > memory:
         must = f"a run of learning fits the {amount(memory)} of memory of its device"
         raise PlanError(Problem(must, amount(needed), "memory", "use fewer experts, or a larger machine"))

@@ -11,7 +11,16 @@ from merging_core.methods.contract import CombineContext, MethodInfo, Statistic
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 from merging_core.methods.sums import weighted_sum
 
-__all__ = ["COMBINE", "DARE_TIES", "MAJORITY", "TIES", "majority_sign", "sign_balance", "sign_consensus"]
+__all__ = [
+    "COMBINE",
+    "DARE_TIES",
+    "MAJORITY",
+    "TIES",
+    "agreeing_parts",
+    "majority_sign",
+    "sign_balance",
+    "sign_consensus",
+]
 
 
 def sign_balance(vectors: torch.Tensor, weights: torch.Tensor, params: Parameters) -> torch.Tensor:
@@ -22,7 +31,7 @@ def sign_balance(vectors: torch.Tensor, weights: torch.Tensor, params: Parameter
     >>> sign_balance(torch.tensor([[1.0, -2.0, 3.0, 0.0]]), torch.ones(1), Parameters()).item()
     1
     """
-    signs = weighted_sum(vectors, weights).sgn_()
+    signs = weighted_sum(vectors, _votes(weights, params)).sgn_()
     # Sums of signs are integers: float32 holds them exactly up to 2²⁴ elements, and adds them several times faster.
     exact = torch.float32 if signs.numel() <= 1 << 24 else torch.float64
     return signs.sum(dtype=exact).to(torch.int64)
@@ -47,7 +56,8 @@ def sign_consensus(vectors: torch.Tensor, weights: torch.Tensor, context: Combin
 
     Shapes: vectors [T, n] float32 (task vectors after the mask), weights [T] float32, any sign → [n].
     `context.statistics["majority_sign"]` is 0-dim; without it, ties go to +. `context.params["combine"]`: `mean`
-    (default) or `sum`.
+    (default) or `sum`. With `context.params["vote"]` at `equal`, the sign is that of Σ τ̂ₜ, and
+    A = {t: sign(τ̂ₜ) = γ}: weights say only how much of what agreed is taken.
 
     Source: Yadav et al. (2023), arXiv 2306.01708, algorithm 1, elect and disjoint merge. The paper has no weights:
     here they vote, and the mean divides by the agreeing weights, so that a weight of 0 is the same as the model's
@@ -57,6 +67,15 @@ def sign_consensus(vectors: torch.Tensor, weights: torch.Tensor, context: Combin
     >>> sign_consensus(vectors, torch.ones(2), CombineContext()).tolist()
     [2.0, 2.0, 0.0]
     """
+    votes = _votes(weights, context.params)
+    if votes is not weights:
+        majority = context.statistics.get("majority_sign")
+        agreeing = agreeing_parts(vectors, majority)
+        merged = weighted_sum(agreeing, weights)
+        if context.params.get("combine", "mean") == "mean":
+            divisor = weighted_sum((agreeing != 0.0).to(weights.dtype), weights.abs())
+            merged = merged / torch.where(divisor == 0.0, torch.ones_like(divisor), divisor)
+        return merged.add_(0.0)
     total = weighted_sum(vectors, weights)
     # Comparisons are written as numbers 0 and 1 into `flags`: booleans would have to be turned into numbers again.
     flags = torch.empty_like(total)
@@ -79,6 +98,23 @@ def sign_consensus(vectors: torch.Tensor, weights: torch.Tensor, context: Combin
     return agreed.mul_(elected).add_(0.0)
 
 
+def agreeing_parts(vectors: torch.Tensor, majority: torch.Tensor | None = None) -> torch.Tensor:
+    """Return each vector where its sign is that of the sum of all, and zero elsewhere.
+
+    Shapes: vectors [T, n] → [T, n]; `majority` 0-dim is the sign where the sum is an exact zero, + without it.
+
+    >>> agreeing_parts(torch.tensor([[3.0, -1.0], [1.0, 2.0]])).tolist()
+    [[3.0, 0.0], [1.0, 2.0]]
+    """
+    total = weighted_sum(vectors, torch.ones(vectors.shape[0], dtype=vectors.dtype, device=vectors.device))
+    elected = torch.where(total == 0.0, total.new_ones(()) if majority is None else majority, total.sgn())
+    return torch.where(vectors.sgn() == elected, vectors, torch.zeros_like(vectors))
+
+
+def _votes(weights: torch.Tensor, params: Parameters) -> torch.Tensor:
+    return torch.ones_like(weights) if params.get("vote") == "equal" else weights
+
+
 MAJORITY = Statistic("majority_sign", sign_balance, majority_sign)
 
 COMBINE = ParameterInfo(
@@ -88,6 +124,16 @@ COMBINE = ParameterInfo(
     "mean",
     "Whether the agreeing changes are averaged, as in the paper, or added.",
     choices=("mean", "sum"),
+)
+
+VOTE = ParameterInfo(
+    "vote",
+    "Votes",
+    "choice",
+    "weighted",
+    "Whether the weights vote on signs too, or every expert has one vote and weights only what agreed (AdaMerging++).",
+    choices=("weighted", "equal"),
+    later=True,
 )
 
 TIES = MethodInfo(
@@ -101,7 +147,8 @@ TIES = MethodInfo(
         "TIES-Merging: Resolving Interference When Merging Models",
         "https://arxiv.org/abs/2306.01708",
         "algorithm 1",
-        "weights vote and divide the mean; λ is 1.0 by default, as is usual with the mean (about 0.3 suits the sum)",
+        "weights vote and divide the mean, unless `vote` is equal; λ is 1.0 by default, as is usual with the mean "
+        "(about 0.3 suits the sum)",
     ),
     domain="task_vector",
     group="sign consensus",
@@ -113,6 +160,7 @@ TIES = MethodInfo(
         density_parameter(0.2, "The fraction of each task vector's elements that is kept: the largest ones."),
         scope_parameter("model"),
         COMBINE,
+        VOTE,
     ),
     searched=(("density", (0.1, 0.2, 0.35, 0.5)),),
 )

@@ -244,7 +244,8 @@ def stock64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any
 
 
 def consensus64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any]) -> Leaves:
-    total = sum64(masked, weights, params)
+    equal = params.get("vote") == "equal"
+    total = sum64(masked, [1.0] * len(weights) if equal else weights, params)
     # Sums that cancel in float32 but not in float64 would vote differently; the test data has exact ties only.
     balance = sum(int((v > 0).sum()) - int((v < 0).sum()) for v in total.values())
     merged = {}
@@ -253,7 +254,7 @@ def consensus64(masked: list[Leaves], weights: list[float], params: Mapping[str,
         top, bottom = np.zeros_like(values), np.zeros_like(values)
         for weight, vector in zip(weights, masked, strict=True):
             voice = weight * vector[name]
-            agrees = np.sign(voice) == sign
+            agrees = np.sign(vector[name] if equal else voice) == sign
             top += np.where(agrees, voice, 0.0)
             bottom += np.where(agrees, abs(weight), 0.0)
         mean = params["combine"] == "mean"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -101,10 +101,13 @@ def test_a_state_belongs_to_its_specification_and_its_models(small: World) -> No
         small.session(small.spec(), state)
 
 
+@pytest.mark.parametrize(
+    "params", [{}, {"vectors": "trimmed"}, {"vectors": "trimmed", "elect": False, "per": "task"}], ids=str
+)
 def test_a_finished_run_is_a_recipe_that_both_engines_carry_out_with_the_bits_that_were_trained(
-    small: World, tmp_path: Path
+    small: World, tmp_path: Path, params: dict[str, Any]
 ) -> None:
-    with small.session(small.spec(params={"rate": 0.05})) as session:
+    with small.session(small.spec(params={"rate": 0.05, **params})) as session:
         *_, last = session.events()
         trained = session.weights()
     assert isinstance(last, Finished)
@@ -115,6 +118,19 @@ def test_a_finished_run_is_a_recipe_that_both_engines_carry_out_with_the_bits_th
     assert_same_bits(dict(stream_leaves(plan)), live)
     folder = stream_merge(plan, small.catalog, tmp_path / "merged")
     assert {path.name for path in folder.iterdir()} >= {"recipe.json", "recipe.tensors", "model.safetensors"}
+
+
+def test_trimmed_vectors_keep_their_largest_elements_of_the_elected_sign(small: World) -> None:
+    with small.session(small.spec(params={"vectors": "trimmed", "density": 0.5})) as session:
+        vectors = torch.stack(session._learnable._ground.vectors)  # type: ignore[attr-defined]
+    base, *experts = (small.catalog.open(ref) for ref in (small.base, *small.experts))
+    raw = torch.stack(
+        [torch.cat([(one.read(name) - base.read(name)).reshape(-1) for name in base.leaves]) for one in experts]
+    )
+    least = raw.abs().sort(dim=1, descending=True).values[:, raw.shape[1] // 2 - 1]
+    trimmed = torch.where(raw.abs() >= least[:, None], raw, torch.zeros_like(raw))
+    agrees = trimmed.sign() == trimmed.sum(0).sign()
+    assert torch.equal(vectors, torch.where(agrees, trimmed, torch.zeros_like(trimmed)))
 
 
 def test_events_say_what_happens_and_are_plain_values(small: World) -> None:

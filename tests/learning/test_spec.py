@@ -57,7 +57,7 @@ def test_all_problems_come_at_once() -> None:
 
 
 def test_trimmed_vectors_are_a_mask_of_the_recipe() -> None:
-    params = {"vectors": "trimmed", "density": 0.3}
+    params = {"vectors": "trimmed", "density": 0.3, "elect": False}
     recipe = parse_spec({**GIVEN, "method": {"name": "adamerging", "params": params}}).recipe()
     assert recipe.mask.as_json() == {"kind": "magnitude", "density": 0.3, "scope": "model"}
     assert recipe.lambda_ == 1.0

@@ -86,6 +86,17 @@ def test_it_agrees_with_float64_on_random_vectors(combine: str, seed: int) -> No
     np.testing.assert_allclose(found.numpy(), reference(vectors, weights, combine), atol=3e-6)
 
 
+@pytest.mark.parametrize("combine", ["mean", "sum"])
+def test_golden_equal_votes_elect_the_sign_and_weights_scale_what_agreed(combine: str) -> None:
+    vectors = torch.tensor([[3.0, -1.0, 2.0], [-1.0, -1.0, 1.0], [-1.0, 4.0, 0.0]])
+    weights = torch.tensor([0.5, -2.0, 1.0])
+    found = merged(vectors, weights, Parameters(combine=combine, vote="equal"))
+    sums = [1.5, 4.0, -1.0]
+    shares = [0.5, 1.0, 2.5]
+    expected = sums if combine == "sum" else [total / share for total, share in zip(sums, shares, strict=True)]
+    assert found.tolist() == pytest.approx(expected)
+
+
 def test_one_model_alone_is_its_own_consensus() -> None:
     vector = torch.tensor([[0.5, -0.25, 0.0, 3.0]])
     assert merged(vector, torch.ones(1), MEAN).tolist() == vector[0].tolist()
