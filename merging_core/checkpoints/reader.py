@@ -18,6 +18,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 
 from merging_core.checkpoints.config import read_json_object
@@ -131,10 +132,8 @@ class Checkpoint:
             for twin in compared:
                 size = _COMPARED_AT_ONCE
                 cuts = [(at, min(at + size, twin.stored.elements)) for at in range(0, twin.stored.elements, size)]
-                if not all(
-                    torch.equal(first.read_range(twin.leaf, *cut), second.read_range(twin.stored.name, *cut))
-                    for cut in cuts
-                ):
+                parts = ((first.bits(twin.leaf, *cut), second.bits(twin.stored.name, *cut)) for cut in cuts)
+                if not all(numpy.array_equal(one.numpy(), other.numpy()) for one, other in parts):
                     must = f"it holds the numbers of {twin.leaf}, to which {CONFIG_NAME} ties it"
                     fix = "write “tie_word_embeddings: false” into it if both are meant"
                     problems.append(Problem(must, "other numbers", f"{self.label}: {twin.stored.name}", fix))
@@ -175,6 +174,13 @@ class Reading:
             must = f"a range lies inside the {leaf.elements} elements"
             raise CheckpointError(Problem(must, f"{start} to {stop}", f"{self._checkpoint.label}: {name}"))
         return self._read(leaf, start, stop, check=check)
+
+    def bits(self, name: str, start: int, stop: int) -> torch.Tensor:
+        """Return the elements `start ≤ i < stop` as they are stored: bytes `[(stop − start) · size of one]`.
+
+        Raises CheckpointError as `read_range` does.
+        """
+        return self.read_range(name, start, stop, check=False).view(torch.uint8)
 
     def data_digest(self, name: str) -> bytes:
         """Return the sha256 of a leaf's stored bytes; raises CheckpointError when the file changed."""

@@ -45,6 +45,10 @@ _GROUPS: tuple[tuple[str, ...], ...] = (
     ("electra.embeddings.word_embeddings.weight", "generator_lm_head.weight"),
     ("distilbert.embeddings.word_embeddings.weight", "vocab_projector.weight"),
     ("model.embeddings.tok_embeddings.weight", "decoder.weight"),
+    ("biogpt.embed_tokens.weight", "output_projection.weight"),
+    ("funnel.embeddings.word_embeddings.weight", "lm_head.weight"),
+    ("transformer.w.weight", "lm_head.weight"),
+    ("transformer.word_embedding.weight", "lm_loss.weight"),
     ("cls.predictions.bias", "cls.predictions.decoder.bias"),
     ("predictions.bias", "predictions.decoder.bias"),
     ("lm_head.bias", "lm_head.decoder.bias"),
@@ -105,10 +109,10 @@ def _stands_alone(group: tuple[str, ...], leaves: Mapping[str, LeafHeader], meta
     of that shape could be the matrix.
     """
     names = [name for name in group if name in leaves]
-    if not names or metadata.get(group[0]) in names:
-        return bool(names)
+    if not names or names[0] in metadata.values():
+        return bool(names) and metadata.get(group[0]) in names
     others = [other for other in _GROUPS if names[0] in other]
-    if any(other[0] in leaves or metadata.get(other[0]) in names for other in others):
+    if any(other[0] in leaves for other in others):
         return False
     if any(name not in group and leaf.shape == leaves[names[0]].shape for name, leaf in leaves.items()):
         return False

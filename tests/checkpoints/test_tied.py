@@ -93,6 +93,8 @@ def test_a_matrix_that_stands_only_under_the_head_s_name_has_the_embedding_s(tmp
     assert list(gpt2.leaves) == ["transformer.h.0.w", "transformer.wte.weight"]
     noted = opened(tmp_path / "noted", alone, TIED, {"model.shared.weight": HEAD})
     assert list(noted.leaves) == [BLOCK, "model.shared.weight"], "the file says itself what it left out"
+    unknown = opened(tmp_path / "unknown", alone, TIED, {"model.words.weight": HEAD})
+    assert list(unknown.leaves) == [HEAD, BLOCK]
 
 
 def test_a_head_beside_an_embedding_of_an_unknown_name_is_left_as_it_is(tmp_path: Path) -> None:
