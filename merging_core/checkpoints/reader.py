@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -32,12 +32,16 @@ from merging_core.checkpoints.ref import Ref
 from merging_core.checkpoints.tied import Twin, told_once
 from merging_core.errors import CheckpointError, Problem, closest
 
-__all__ = ["CONFIG_NAME", "MODEL_NAME", "Checkpoint", "Reading", "open_checkpoint"]
+__all__ = ["CONFIG_NAME", "MODEL_NAME", "Checkpoint", "Reading", "Room", "open_checkpoint"]
 
 MODEL_NAME, CONFIG_NAME = "model.safetensors", "config.json"
 _HASHED_AT_ONCE = 4 << 20
 _COMPARED_AT_ONCE = 1 << 20
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+Room = Callable[[int], torch.Tensor | None]
+"""Gives so many bytes, as a tensor of uint8, or nothing."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,17 +167,20 @@ class Reading:
         leaf = self._leaf(name)
         return self._read(leaf, 0, leaf.elements).view(leaf.shape)
 
-    def read_range(self, name: str, start: int, stop: int, *, check: bool = True) -> torch.Tensor:
+    def read_range(
+        self, name: str, start: int, stop: int, *, check: bool = True, room: Room | None = None
+    ) -> torch.Tensor:
         """Return the elements `start ≤ i < stop` of a leaf in row-major order, as a 1-D tensor in its stored dtype.
 
-        Without `check` whoever reads knows that they are finite, having read them before from the same file.
+        Without `check` whoever reads knows that they are finite, having read them before from the same file. `room` is
+        asked for bytes to read into; where it gives none, the memory is the caller's own.
         Raises as `read` does, and CheckpointError when the range is not inside the leaf.
         """
         leaf = self._leaf(name)
         if not 0 <= start <= stop <= leaf.elements:
             must = f"a range lies inside the {leaf.elements} elements"
             raise CheckpointError(Problem(must, f"{start} to {stop}", f"{self._checkpoint.label}: {name}"))
-        return self._read(leaf, start, stop, check=check)
+        return self._read(leaf, start, stop, check=check, room=room)
 
     def bits(self, name: str, start: int, stop: int) -> torch.Tensor:
         """Return the elements `start ≤ i < stop` as they are stored: bytes `[(stop − start) · size of one]`.
@@ -208,9 +215,13 @@ class Reading:
             raise CheckpointError(Problem(must, name, self._checkpoint.label, closest(name, known)))
         return leaf
 
-    def _read(self, leaf: LeafHeader, start: int, stop: int, *, check: bool = True) -> torch.Tensor:
+    def _read(
+        self, leaf: LeafHeader, start: int, stop: int, *, check: bool = True, room: Room | None = None
+    ) -> torch.Tensor:
         dtype = torch_dtype(leaf.dtype)
-        buffer = torch.empty((stop - start) * dtype.itemsize, dtype=torch.uint8)
+        size = (stop - start) * dtype.itemsize
+        given = room(size) if room is not None else None
+        buffer = torch.empty(size, dtype=torch.uint8) if given is None else given
         self._fill(buffer.numpy().data, leaf, leaf.offset + start * dtype.itemsize)
         tensor = buffer.ne(0) if dtype is torch.bool else buffer.view(dtype)
         if check:

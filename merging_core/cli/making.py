@@ -41,6 +41,12 @@ def merge(
         str | None,
         typer.Option(help="Spread the weights over files of at most this size, such as 2GB; one file by default."),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="What computes: cpu, cuda, mps, or auto: CUDA where it is there and the plan says that it pays."
+        ),
+    ] = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Merge, and write the checkpoint with its card: all or nothing."""
@@ -48,6 +54,7 @@ def merge(
     from merging_core.cli.downloads import readable_recipe
     from merging_core.cli.targets import open_bench
     from merging_core.engines import make_plan
+    from merging_core.engines.devices import lane_for
     from merging_core.engines.pricing import amount
     from merging_core.export import export_checkpoint
     from merging_core.recipes import load_recipe
@@ -57,8 +64,9 @@ def merge(
     limit = parse_size(shard_size) if shard_size is not None else None
     catalog = open_bench(recipe).catalog
     made = make_plan(readable_recipe(asked, catalog), catalog)
+    lane = lane_for(made, device)
     with ProgressLine() as progress:
-        folder = export_checkpoint(made, catalog, out_dir, shard_bytes=limit, progress=progress)
+        folder = export_checkpoint(made, catalog, out_dir, shard_bytes=limit, progress=progress, lane=lane)
     took = time.perf_counter() - start
     document = {
         "folder": str(folder),
@@ -67,6 +75,7 @@ def merge(
         "leaves": len(made.outputs),
         "bytes": made.output_bytes,
         "files": sorted(path.name for path in folder.iterdir()),
+        "device": lane.device.type,
         "seconds": round(took, 3),
     }
     sentence = f"{folder}: {len(made.outputs)} leaves, {amount(made.output_bytes)}, in {took:.1f} s\nhash {made.hash}"

@@ -33,6 +33,7 @@ from merging_core.methods.sums import weighted_sum
 from merging_core.space.reductions import BLOCK
 
 __all__ = [
+    "ACCELERATOR_BLOCKS",
     "all_finite",
     "combine_flat",
     "finish_flat",
@@ -46,7 +47,8 @@ __all__ = [
 _ACCELERATOR_PIECE = 1 << 24
 _WORKER_PIECE = 1 << 17
 """For a worker, which has one core anyhow: large pieces, since threads of Python take turns between operations."""
-_ACCELERATOR_BLOCKS = 16
+ACCELERATOR_BLOCKS = 16
+"""Blocks of a leaf that an accelerator sums together."""
 
 
 def piece_size(device: torch.device) -> int:
@@ -78,7 +80,7 @@ def gather_flat(
     """
     if not info.leaf_statistics:
         return ()
-    at_once = 1 if vectors[0].device.type == "cpu" else _ACCELERATOR_BLOCKS
+    at_once = 1 if vectors[0].device.type == "cpu" else ACCELERATOR_BLOCKS
 
     def pieces(start: int, stop: int) -> Iterator[torch.Tensor]:
         for at, end in cuts(stop - start, BLOCK * at_once):

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import TypeVar
 
 import torch
 
@@ -15,6 +16,7 @@ from merging_core.checkpoints.reader import Checkpoint, Reading
 from merging_core.cores import single_threaded_pool
 from merging_core.engines.ahead import ahead
 from merging_core.engines.kernel import cuts, subtract_
+from merging_core.engines.lanes import CORES, Lane, Tile
 from merging_core.engines.learned import MASK
 from merging_core.engines.plan import Plan
 from merging_core.errors import CancelledError, Problem
@@ -31,24 +33,17 @@ Item = TypeVar("Item")
 Found = TypeVar("Found")
 
 
-class Tile(NamedTuple):
-    """Elements start … stop − 1 of the leaf at a place of the space."""
-
-    leaf: int
-    start: int
-    stop: int
-
-
 class Pieces:
     """Reads pieces of the models of a plan as float32; safe to use from several threads.
 
-    `size`: elements of each model that are read at once. `workers`: how many threads read and compute.
+    `size`: elements of each model that are read at once. `workers`: how many threads read and compute. `lane`: on what.
     """
 
-    def __init__(self, plan: Plan, size: int, workers: int, cancelled: Cancelled | None) -> None:
+    def __init__(self, plan: Plan, size: int, workers: int, cancelled: Cancelled | None, lane: Lane = CORES) -> None:
         self.plan = plan
         self.size = size
         self.workers = workers
+        self.lane = lane
         self._cancelled = cancelled
         self._own = threading.local()
         self.alone = threading.Lock()
@@ -72,7 +67,8 @@ class Pieces:
 
         def work(item: Item) -> Found:
             self._own.works = True
-            return function(item)
+            with self.lane.working():
+                return function(item)
 
         pool = None if getattr(self._own, "works", False) else self._pool
         return ahead(pool, 2 * self.workers, work if pool is not None else function, items)
@@ -117,8 +113,8 @@ class Pieces:
         if learned is None or leaf.name not in learned.masked:
             return None
         self.check()
-        read = self._reading(learned.checkpoint).read_range(MASK + leaf.name, tile.start, tile.stop)
-        return read.to(torch.float32)
+        read = partial(self._reading(learned.checkpoint).read_range, MASK + leaf.name, tile.start, tile.stop)
+        return self.lane.take(read, check=True).to(torch.float32)
 
     def _read(self, checkpoint: Checkpoint, tile: Tile) -> torch.Tensor:
         self.check()
@@ -126,7 +122,8 @@ class Pieces:
         known = self._known(checkpoint, tile)
         first, last = tile.start // self.size, -(-tile.stop // self.size)
         checked = all(known[first:last])
-        piece = self._reading(checkpoint).read_range(leaf.name, tile.start, tile.stop, check=not checked)
+        read = partial(self._reading(checkpoint).read_range, leaf.name, tile.start, tile.stop)
+        piece = self.lane.take(read, check=not checked)
         narrow = piece if piece.dtype is torch.float32 else piece.to(torch.float32)
         if piece.dtype is torch.float64:
             check_finite(narrow, f"{checkpoint.label}: {leaf.name} in float32")
@@ -163,9 +160,9 @@ class Pieces:
 
 
 @contextmanager
-def reading(plan: Plan, size: int, workers: int, cancelled: Cancelled | None) -> Iterator[Pieces]:
+def reading(plan: Plan, size: int, workers: int, cancelled: Cancelled | None, lane: Lane = CORES) -> Iterator[Pieces]:
     """Give the pieces of a plan's models, with workers that are gone at the end."""
-    pieces = Pieces(plan, size, workers, cancelled)
+    pieces = Pieces(plan, size, workers, cancelled, lane)
     try:
         pieces.open()
         yield pieces

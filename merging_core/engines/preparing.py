@@ -14,6 +14,7 @@ from functools import partial
 import torch
 
 from merging_core.engines.coefficients import after_combine, before_mask
+from merging_core.engines.flat import ACCELERATOR_BLOCKS
 from merging_core.engines.kernel import combine_piece, combine_whole
 from merging_core.engines.masking import PreparedMask, prepare_mask
 from merging_core.engines.pieces import Pieces, Tile
@@ -79,17 +80,21 @@ class Prepared:
         for place in range(len(self.pieces.plan.space.leaves)):
             yield from self.tiles_of(place)
 
+    def undivided(self, place: int) -> bool:
+        """Say whether a leaf is seen whole, or ranked."""
+        return place in self.whole or any(masked.standings is not None for masked in self.masks)
+
     def tiles_of(self, place: int) -> Iterator[Tile]:
         """Cut a leaf into pieces; one that is seen whole, or ranked, is one piece."""
         leaf = self.pieces.plan.space.leaves[place]
-        undivided = place in self.whole or any(masked.standings is not None for masked in self.masks)
-        return iter([Tile(place, 0, leaf.elements)]) if undivided and leaf.elements else self.pieces.tiles([place])
+        whole = self.undivided(place) and leaf.elements
+        return iter([Tile(place, 0, leaf.elements)]) if whole else self.pieces.tiles([place])
 
 
 def prepare(pieces: Pieces, tell: Tell) -> Prepared:
     """Walk the models as often as the recipe needs; `tell(what)` says what for. Raises as reading does."""
     plan = pieces.plan
-    terms = terms_of(plan.settings)
+    terms = terms_of(plan.settings, pieces.lane.device)
     whole = frozenset(whole_leaves(plan.stages.method, plan.stages.params, plan.space.leaves))
     found = Prepared(pieces, _masks(pieces, tell), terms, (), whole)
     if plan.stages.method.statistics or plan.stages.method.rank_statistics or plan.stages.method.leaf_statistics:
@@ -138,7 +143,8 @@ def _contexts(found: Prepared) -> tuple[CombineContext, ...]:
     def of_leaf(place: int) -> dict[str, torch.Tensor]:
         if place in found.whole:
             return {}
-        return gather_leaf(method, (_stack(found, tile) for tile in found.pieces.tiles([place])))
+        pieces = (_stack(found, tile) for tile in found.pieces.tiles([place]))
+        return gather_leaf(method, pieces, 1 if found.pieces.lane.device.type == "cpu" else ACCELERATOR_BLOCKS)
 
     sums = list(found.pieces.each(of_leaf, places)) if method.leaf_statistics else [{}] * len(places)
     return contexts_of_leaves(method, common, sums, found.terms)

@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from merging_core.checkpoints.header import LeafHeader
-from merging_core.checkpoints.reader import Checkpoint, Reading
+from merging_core.checkpoints.reader import Checkpoint, Reading, Room
 from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.engines.live import LiveEngine
 from merging_core.engines.residency import Residency
@@ -224,7 +224,9 @@ class _Held(Reading):
     def read(self, name: str) -> torch.Tensor:
         return self._values[name]
 
-    def read_range(self, name: str, start: int, stop: int, *, check: bool = True) -> torch.Tensor:
+    def read_range(
+        self, name: str, start: int, stop: int, *, check: bool = True, room: Room | None = None
+    ) -> torch.Tensor:
         return self._values[name].reshape(-1)[start:stop]
 
 

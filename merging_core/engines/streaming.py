@@ -13,6 +13,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ from merging_core.checkpoints.learned import BESIDE_NAME
 from merging_core.checkpoints.writer import drafting
 from merging_core.cores import MAX_WORKERS, cores
 from merging_core.engines.kernel import cuts, finish_, non_finite
-from merging_core.engines.pieces import Cancelled, Pieces, Tile, reading
+from merging_core.engines.lanes import CORES, LEAST_PART, Lane, Tile, in_parts, with_less
+from merging_core.engines.pieces import Cancelled, Pieces, reading
 from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.preparing import Prepared, prepare
 from merging_core.engines.pricing import STREAMED_PIECE
@@ -56,6 +58,7 @@ def stream_merge(  # noqa: PLR0913
     overwrite: bool = False,
     shard_bytes: int | None = None,
     extra: Mapping[str, str | bytes] | None = None,
+    lane: Lane = CORES,
 ) -> Path:
     """Carry out a plan and write the merged checkpoint as a new folder; return the folder.
 
@@ -65,7 +68,8 @@ def stream_merge(  # noqa: PLR0913
     whole or not at all. What a killed process has written of the same merge, into a hidden neighbour, is not computed
     again.
     `chunk_elements` (at least 1) is how many elements of each model are read at once, and `workers` how many threads
-    there are, as many as cores by default; neither changes a bit.
+    there are, as many as cores by default; neither changes a bit. `lane` is what computes, if not the cores of the CPU:
+    where its memory does not suffice pieces become smaller, and the CPU does what it cannot (`devices.lane_for`).
 
     Raises CancelledError when `cancelled()` becomes true, CheckpointError when an input changed since the plan,
     NonFiniteError when a leaf that is read is not finite, PlanError when a merged number does not fit the recipe's
@@ -85,8 +89,13 @@ def stream_merge(  # noqa: PLR0913
         identity=f"{__version__} {plan.hash} {shard_bytes}",
         copies=_learned_file(plan),
     )
-    with drafted as draft, _pieces(plan, chunk_elements, workers, cancelled) as pieces:
-        _Writing(plan, draft, pieces, progress or _silent).run()
+    with drafted as draft:
+
+        def run(lane: Lane, size: int) -> None:
+            with _pieces(plan, size, workers, cancelled, lane) as pieces:
+                _Writing(plan, draft, pieces, progress or _silent).run()
+
+        with_less(lane, lane.piece or chunk_elements, STREAMED_PIECE, run)
     return draft.folder
 
 
@@ -97,17 +106,19 @@ def stream_leaves(
     cancelled: Cancelled | None = None,
     chunk_elements: int = STREAMED_PIECE,
     workers: int | None = None,
+    lane: Lane = CORES,
 ) -> Iterator[tuple[str, torch.Tensor]]:
     """Yield every leaf of the merged checkpoint in natural order, each computed when it is asked for.
 
     Raises as `stream_merge` does, while it is walked.
     """
     tell = progress or _silent
-    with _pieces(plan, chunk_elements, workers, cancelled) as pieces:
+    with _pieces(plan, chunk_elements, workers, cancelled, lane) as pieces:
         pieces.check()
         for checkpoint in plan.survey.checkpoints:
             checkpoint.check_twins()
-        prepared = prepare(pieces, lambda what: tell(0.0, what))
+        with lane.working():
+            prepared = prepare(pieces, lambda what: tell(0.0, what))
         place = {leaf.name: index for index, leaf in enumerate(plan.space.leaves)}
         done = 0
         for spec in plan.outputs:
@@ -115,7 +126,8 @@ def stream_leaves(
             if index is None:
                 yield spec.name, plan.survey.reference.read(spec.name)
                 continue
-            parts = list(pieces.each(lambda tile: _merged(prepared, tile), prepared.tiles_of(index)))
+            tiles = pieces.each(lambda tile: list(_merged(prepared, tile)), prepared.tiles_of(index))
+            parts = [made for parts in tiles for _, made in parts]
             leaf = plan.space.leaves[index]
             done += leaf.elements
             tell(min(1.0, done / plan.space.size), leaf.name)
@@ -149,16 +161,19 @@ class _Writing:
         names = [leaf.name for leaf in self._plan.space.leaves]
         if not any(self._draft.missing(name) for name in names):
             return
-        prepared = prepare(self._pieces, lambda what: self._progress(min(1.0, done / self._total), what))
+        with self._pieces.lane.working():
+            prepared = prepare(self._pieces, lambda what: self._progress(min(1.0, done / self._total), what))
         tiles = (tile for tile in prepared.tiles() if self._is_missing(names[tile.leaf], tile))
         for tile, count in self._pieces.each(lambda tile: self._merge(prepared, tile), tiles):
             done += count
             self._progress(min(1.0, done / self._total), names[tile.leaf])
 
     def _merge(self, prepared: Prepared, tile: Tile) -> tuple[Tile, int]:
-        merged = _merged(prepared, tile)
-        self._draft.write(self._plan.space.leaves[tile.leaf].name, tile.start, merged)
-        return tile, merged.numel() * merged.element_size()
+        count = 0
+        for part, merged in _merged(prepared, tile):
+            self._draft.write(self._plan.space.leaves[tile.leaf].name, part.start, merged)
+            count += merged.numel() * merged.element_size()
+        return tile, count
 
     def _copied(self) -> Iterator[tuple[str, int, int]]:
         """Cut the leaves that are taken over as they are."""
@@ -178,25 +193,34 @@ class _Writing:
         return any(start < tile.stop and tile.start < stop for start, stop in self._draft.missing(name))
 
 
-def _merged(prepared: Prepared, tile: Tile) -> torch.Tensor:
+def _merged(prepared: Prepared, tile: Tile) -> Iterator[tuple[Tile, torch.Tensor]]:
+    """Yield a piece of the merged weights, in parts where its lane has no memory for all of it."""
+    size = tile.stop - tile.start
+    least = size if prepared.undivided(tile.leaf) else LEAST_PART
+    return in_parts(prepared.pieces.lane, tile, least, partial(_merged_part, prepared))
+
+
+def _merged_part(prepared: Prepared, tile: Tile) -> torch.Tensor:
     """Return a piece of the merged weights in the recipe's dtype. Raises PlanError where a number does not fit it."""
     plan, pieces = prepared.pieces.plan, prepared.pieces
     origin = pieces.origin(tile)
     combined = prepared.combined(tile, origin)
     coefficient, domain = prepared.coefficients[tile.leaf], plan.stages.method.domain
     merged = finish_(torch.empty_like(combined), combined, origin, coefficient, domain)
-    low, high = (end.item() for end in torch.aminmax(merged))
-    out = merged.to(getattr(torch, plan.recipe.dtype))
+    out, ends = pieces.lane.give(merged.to(getattr(torch, plan.recipe.dtype)), torch.stack(torch.aminmax(merged)))
+    low, high = ends.tolist()
     if not max(-low, high) < _LARGEST[plan.recipe.dtype]:
         error = non_finite([(plan.space.leaves[tile.leaf].name, out)], plan.recipe.dtype)
         raise error or PlanError(Problem("every merged number is finite", "one that is not", "merge"))
     return out
 
 
-def _pieces(plan: Plan, size: int, workers: int | None, cancelled: Cancelled | None) -> AbstractContextManager[Pieces]:
+def _pieces(
+    plan: Plan, size: int, workers: int | None, cancelled: Cancelled | None, lane: Lane
+) -> AbstractContextManager[Pieces]:
     if size < 1:
         raise ValueError("a piece has at least one element")
-    return reading(plan, size, workers or min(MAX_WORKERS, cores()), cancelled)
+    return reading(plan, size, workers or lane.workers or min(MAX_WORKERS, cores()), cancelled, lane)
 
 
 def _silent(share: float, what: str) -> None:

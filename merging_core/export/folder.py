@@ -8,6 +8,7 @@ from pathlib import Path
 from merging_core.checkpoints.companions import companions_of
 from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.shards import shards
+from merging_core.engines.lanes import CORES, Lane
 from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.streaming import Cancelled, Progress, stream_merge
 from merging_core.export.card import Picture, model_card
@@ -29,6 +30,7 @@ def export_checkpoint(  # noqa: PLR0913
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
     overwrite: bool = False,
+    lane: Lane = CORES,
 ) -> Path:
     """Carry out a plan and write the merged checkpoint with its card as a new folder; return the folder.
 
@@ -51,4 +53,5 @@ def export_checkpoint(  # noqa: PLR0913
         overwrite=overwrite,
         shard_bytes=shard_bytes,
         extra=extra,
+        lane=lane,
     )
