@@ -21,7 +21,17 @@ version: 1
 base: zoo:tiny/base
 models: [{ref: "zoo:tiny/digits"}, {ref: "zoo:tiny/digits"}]
 method: {name: ties, params: {density: 1.5}}
-"""
+""",
+    "mergekit.yaml": """\
+merge_method: ties
+base_model: ada/base
+models:
+  - model: ada/digits
+    parameters: {wieght: 0.5}
+  - model: ada/letters
+    parameters: {weight: true}
+tokenizer_source: union
+""",
 }
 """What the examples find in the folder beside assets."""
 

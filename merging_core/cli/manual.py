@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 
 from typer.main import get_command
 
@@ -39,15 +40,23 @@ def markdown() -> str:
     """Return the page as Markdown."""
     line = build()
     names = [command.name for command in line.registered_commands if command.name is not None]
+    for group in line.registered_groups:
+        below = group.typer_instance.registered_commands if group.typer_instance is not None else []
+        names += [f"{group.name} {command.name}" for command in below]
     return "\n".join([_INTRODUCTION, *(f"## {name}\n\n```text\n{_help(name)}\n```\n" for name in names)])
 
 
 def _help(name: str) -> str:
-    group = get_command(build())
-    with group.make_context(PROGRAM, [name], terminal_width=100, max_content_width=100) as outer:
-        command = group.get_command(outer, name)  # type: ignore[attr-defined]
-        with command.make_context(name, [], parent=outer, resilient_parsing=True) as context:
-            return str(command.get_help(context)).rstrip()
+    with ExitStack() as open_contexts:
+        command, context = get_command(build()), None
+        for word in (PROGRAM, *name.split()):
+            if context is not None:
+                command = command.get_command(context, word)  # type: ignore[attr-defined]
+            made = command.make_context(
+                word, [], parent=context, resilient_parsing=True, terminal_width=100, max_content_width=100
+            )
+            context = open_contexts.enter_context(made)
+        return str(command.get_help(context)).rstrip()
 
 
 if __name__ == "__main__":

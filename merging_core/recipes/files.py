@@ -11,10 +11,10 @@ import yaml
 from merging_core.errors import Problem, RecipeError, legible
 from merging_core.methods.info import shown
 from merging_core.recipes.parse import parse_recipe
-from merging_core.recipes.plain_yaml import load_plain_yaml
+from merging_core.recipes.plain_yaml import TreePath, load_lines, load_plain_yaml
 from merging_core.recipes.recipe import Recipe
 
-__all__ = ["LARGEST_FILE", "load_recipe", "read_tree", "recipe_to_yaml"]
+__all__ = ["LARGEST_FILE", "load_recipe", "read_file", "read_lines", "read_tree", "recipe_to_yaml"]
 
 LARGEST_FILE = 64 * 1024
 """Bytes. A recipe of a hundred models has about 8 000."""
@@ -28,6 +28,14 @@ def load_recipe(path: str | Path) -> Recipe:
     twice, uses aliases or tags, or nests too deep; and with every problem of the recipe in it.
     """
     path = Path(path)
+    return parse_recipe(read_tree(read_file(path), "json" if path.suffix.lower() == ".json" else "yaml"))
+
+
+def read_file(path: Path) -> bytes:
+    """Return what a recipe's file holds, or its first bytes: one more than it may have.
+
+    Raises RecipeError if it cannot be read.
+    """
     shown_path = legible(str(path))
     try:
         if not path.is_file():
@@ -37,7 +45,7 @@ def load_recipe(path: str | Path) -> Recipe:
     except OSError as error:
         reason = f"“{error.strerror or type(error).__name__}”"
         raise RecipeError(Problem("a recipe can be read", reason, shown_path, "check path and permissions")) from error
-    return parse_recipe(read_tree(data, "json" if path.suffix.lower() == ".json" else "yaml"))
+    return data
 
 
 def read_tree(data: bytes, form: Literal["json", "yaml"]) -> object:
@@ -48,6 +56,20 @@ def read_tree(data: bytes, form: Literal["json", "yaml"]) -> object:
     >>> read_tree(b"lambda: 1e3", "yaml"), read_tree(b'{"lambda": 1e3}', "json")
     ({'lambda': 1000.0}, {'lambda': 1000.0})
     """
+    text = _text(data)
+    return _json(text) if form == "json" else load_plain_yaml(text, _DEEPEST)
+
+
+def read_lines(data: bytes) -> tuple[object, dict[TreePath, int]]:
+    """Return the plain values in YAML text, and the line on which each stands.
+
+    Raises RecipeError as `load_recipe` does.
+    """
+    return load_lines(_text(data), _DEEPEST)
+
+
+def _text(data: bytes) -> str:
+    """Return what a recipe's file holds as text; raises RecipeError if it is too large or not UTF-8."""
     if len(data) > LARGEST_FILE:
         raise RecipeError(
             Problem(f"a recipe has at most {LARGEST_FILE} bytes", "more", "recipe", "is this another kind of file?")
@@ -58,7 +80,7 @@ def read_tree(data: bytes, form: Literal["json", "yaml"]) -> object:
         raise RecipeError(
             Problem("a recipe is UTF-8 text", f"byte {error.start}", "recipe", "save it as UTF-8")
         ) from error
-    return _json(text) if form == "json" else load_plain_yaml(text, _DEEPEST)
+    return text
 
 
 def recipe_to_yaml(recipe: Recipe) -> str:

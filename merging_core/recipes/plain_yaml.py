@@ -8,14 +8,19 @@ win), merge keys and deep nesting.
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import TypeVar
 
 import yaml
 
 from merging_core.errors import Problem, RecipeError
 from merging_core.methods.info import shown
 
-__all__ = ["load_plain_yaml"]
+__all__ = ["TreePath", "load_lines", "load_plain_yaml"]
+
+TreePath = tuple[str | int, ...]
+"""Where a value stands in a tree: keys of mappings and places in lists, outermost first."""
+_Answer = TypeVar("_Answer")
 
 _NULL = re.compile(r"(?:~|null|Null|NULL|)\Z")
 _BOOL = re.compile(r"(?:true|True|TRUE|false|False|FALSE)\Z")
@@ -39,10 +44,46 @@ def load_plain_yaml(text: str, deepest: int) -> object:
     >>> load_plain_yaml("{a: no, b: 1e3, c: 1:30, d: [1, true, null]}", 16)
     {'a': 'no', 'b': 1000.0, 'c': '1:30', 'd': [1, True, None]}
     """
+    return _loaded(text, deepest, lambda loader: loader.get_single_data())
+
+
+def load_lines(text: str, deepest: int) -> tuple[object, dict[TreePath, int]]:
+    """Return the value of a YAML document, and the line on which each value in it stands, with its key if it has one.
+
+    Lines count from 1; the whole document is `()`. Raises RecipeError as `load_plain_yaml` does.
+
+    >>> load_lines("a: 1\\nb:\\n- {c: 2}", 16)[1]
+    {(): 1, ('a',): 1, ('b',): 2, ('b', 0): 3, ('b', 0, 'c'): 3}
+    """
+
+    def read(loader: _PlainLoader) -> tuple[object, dict[TreePath, int]]:
+        node = loader.get_single_node()
+        lines: dict[TreePath, int] = {(): 1}
+        if node is None:
+            return None, lines
+        tree: object = loader.construct_document(node)
+        _mark(node, (), lines)
+        return tree, lines
+
+    return _loaded(text, deepest, read)
+
+
+def _mark(node: yaml.Node, path: TreePath, lines: dict[TreePath, int]) -> None:
+    children: list[tuple[str | int, yaml.Node, yaml.Node]] = []
+    if isinstance(node, yaml.MappingNode):
+        children = [(str(key.value), key, value) for key, value in node.value]
+    elif isinstance(node, yaml.SequenceNode):
+        children = [(place, item, item) for place, item in enumerate(node.value)]
+    for name, marked, value in children:
+        lines[(*path, name)] = marked.start_mark.line + 1
+        _mark(value, (*path, name), lines)
+
+
+def _loaded(text: str, deepest: int, read: Callable[[_PlainLoader], _Answer]) -> _Answer:
     try:
         loader = _PlainLoader(text, deepest)
         try:
-            return loader.get_single_data()
+            return read(loader)
         finally:
             loader.dispose()
     except yaml.MarkedYAMLError as error:

@@ -1,0 +1,55 @@
+"""Recipes of other tools: `recipe import` and `recipe export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from merging_core.cli.options import AsJson
+from merging_core.cli.output import answer
+
+__all__ = ["recipe_commands"]
+
+MergekitFile = Annotated[Path, typer.Argument(metavar="FILE", help="A mergekit recipe: a YAML file.")]
+RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: a JSON or YAML file.")]
+Dtype = Annotated[
+    str | None,
+    typer.Option(help="What the merge is stored in where the recipe names no dtype; float32 by default."),
+]
+
+
+def recipe_commands() -> typer.Typer:
+    """Return the commands below `recipe`."""
+    commands = typer.Typer(help="Read mergekit's recipes, and write them.", rich_markup_mode=None)
+    commands.command("import")(import_recipe)
+    commands.command("export")(export_recipe)
+    return commands
+
+
+def import_recipe(
+    file: MergekitFile,
+    base_folder: Annotated[
+        Path, typer.Option(help="Where relative paths of models begin; the present folder by default.")
+    ] = Path(),
+    dtype: Dtype = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print a mergekit recipe as a recipe of ours that means the same, or say with its lines what cannot be read."""
+    from merging_core.recipes.files import read_file, recipe_to_yaml
+    from merging_core.recipes.mergekit import import_mergekit
+
+    found = import_mergekit(read_file(file), base_folder, dtype)
+    comments = "".join(f"# {note}.\n" for note in found.notes)
+    document = {"recipe": found.recipe.as_json(), "notes": list(found.notes)}
+    answer((comments + recipe_to_yaml(found.recipe)).rstrip("\n"), document, as_json=as_json)
+
+
+def export_recipe(recipe: RecipeFile, as_json: AsJson = False) -> None:
+    """Print a recipe of ours as a mergekit recipe, or say what mergekit has no words for."""
+    from merging_core.recipes import load_recipe
+    from merging_core.recipes.mergekit import export_mergekit
+
+    found = export_mergekit(load_recipe(recipe))
+    answer(found.text.rstrip("\n"), {"mergekit": found.text, "notes": list(found.notes)}, as_json=as_json)
