@@ -1,8 +1,8 @@
-// The recipe as YAML, JSON, Python and a command line, in tabs; each is copied with one press.
+// The recipe as YAML, JSON, Python, a command line and for mergekit, in tabs; each is copied with one press.
 
 import { freshId, h } from "./dom.js";
 
-const FORMS = [["yaml", "YAML"], ["json", "JSON"], ["python", "Python"], ["command", "Command line"]];
+const FORMS = [["yaml", "YAML"], ["json", "JSON"], ["python", "Python"], ["command", "Command line"], ["mergekit", "mergekit"]];
 
 export function createForms() {
   const id = freshId("form");

@@ -81,7 +81,7 @@ class Planner:
         return plan
 
     def shown(self, plan: Plan, shard_bytes: int | None) -> dict[str, Any]:
-        """Return a plan as the page shows it, with the recipe in its four forms."""
+        """Return a plan as the page shows it, with the recipe in its forms."""
         parts = shards(plan.outputs, shard_bytes)
         return {
             "words": in_words(plan.recipe),

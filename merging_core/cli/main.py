@@ -18,7 +18,7 @@ PROGRAM = "python -m merging_core"
 
 def build() -> typer.Typer:
     """Return the command line with all its commands."""
-    from merging_core.cli import comparing, hub, learning, listing, making, measuring, publishing, recipes
+    from merging_core.cli import comparing, differing, hub, learning, listing, making, measuring, publishing, recipes
 
     line = typer.Typer(
         help="See a merge before you make it: plan, merge, evaluate and interpolate checkpoints.",

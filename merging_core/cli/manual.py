@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
+from typing import Any
 
 from typer.main import get_command
 
@@ -35,6 +36,8 @@ YAML file.
 - A checkpoint from outside the zoo is scored on the tasks of the family that has the same leaves, or of `--family`.
 """
 
+_WIDTHS: dict[str, Any] = {"terminal_width": 100, "max_content_width": 100}
+
 
 def markdown() -> str:
     """Return the page as Markdown."""
@@ -47,15 +50,12 @@ def markdown() -> str:
 
 
 def _help(name: str) -> str:
-    with ExitStack() as open_contexts:
-        command, context = get_command(build()), None
-        for word in (PROGRAM, *name.split()):
-            if context is not None:
-                command = command.get_command(context, word)  # type: ignore[attr-defined]
-            made = command.make_context(
-                word, [], parent=context, resilient_parsing=True, terminal_width=100, max_content_width=100
-            )
-            context = open_contexts.enter_context(made)
+    with ExitStack() as contexts:
+        command = get_command(build())
+        context = contexts.enter_context(command.make_context(PROGRAM, [], resilient_parsing=True, **_WIDTHS))
+        for word in name.split():
+            command = command.get_command(context, word)  # type: ignore[attr-defined]
+            context = contexts.enter_context(command.make_context(word, [], parent=context, resilient_parsing=True))
         return str(command.get_help(context)).rstrip()
 
 

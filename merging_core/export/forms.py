@@ -1,13 +1,15 @@
-"""One recipe in four forms, each ready to run: YAML, JSON, Python and a command line."""
+"""One recipe in its forms, each ready to run: YAML, JSON, Python, a command line, and a recipe for mergekit."""
 
 from __future__ import annotations
 
 import json
 import pprint
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
+from merging_core.errors import RecipeError
 from merging_core.recipes import Recipe, recipe_to_yaml
+from merging_core.recipes.mergekit import export_mergekit
 
 __all__ = ["Forms", "command_line", "forms", "pinned"]
 
@@ -16,17 +18,19 @@ _END = "END_OF_RECIPE"
 
 @dataclass(frozen=True)
 class Forms:
-    """The same recipe four times."""
+    """The same recipe in each form."""
 
     yaml: str
     json: str
     python: str
     command: str
     """For a POSIX shell, in the folder where Basin lies."""
+    mergekit: str
+    """For mergekit; comments alone, which say why, where it has no words for the merge."""
 
     def as_json(self) -> dict[str, str]:
         """Return the texts by name."""
-        return {"yaml": self.yaml, "json": self.json, "python": self.python, "command": self.command}
+        return asdict(self)
 
 
 def forms(recipe: Recipe, shard_bytes: int | None = None) -> Forms:
@@ -40,7 +44,8 @@ def forms(recipe: Recipe, shard_bytes: int | None = None) -> Forms:
     yaml = recipe_to_yaml(recipe)
     command = f"cat > recipe.yaml <<'{_END}'\n{yaml}{_END}\n{command_line('recipe.yaml', shard_bytes)}\n"
     tree = recipe.as_json()
-    return Forms(yaml, json.dumps(tree, indent=2, ensure_ascii=False) + "\n", _python(tree, shard_bytes), command)
+    text = json.dumps(tree, indent=2, ensure_ascii=False) + "\n"
+    return Forms(yaml, text, _python(tree, shard_bytes), command, _mergekit(recipe))
 
 
 def command_line(recipe_file: str, shard_bytes: int | None = None) -> str:
@@ -57,6 +62,14 @@ def pinned(recipe: Recipe, pins: Mapping[str, str]) -> Recipe:
     """Return a recipe whose references say what they must contain; `pins` as a plan has them."""
     models = tuple(replace(entry, ref=pins[entry.ref]) for entry in recipe.models)
     return replace(recipe, base=pins[recipe.base] if recipe.base is not None else None, models=models)
+
+
+def _mergekit(recipe: Recipe) -> str:
+    try:
+        return export_mergekit(recipe).text
+    except RecipeError as error:
+        sentences = "".join(f"# {problem}\n" for problem in error.problems)
+        return f"# mergekit has no words for this merge.\n{sentences}"
 
 
 def _python(tree: Mapping[str, object], shard_bytes: int | None) -> str:

@@ -78,6 +78,15 @@ def test_python_opens_files_only_where_the_recipe_names_some() -> None:
     assert "Catalog(load_zoo(), allow_files=True)" in forms(files).python
 
 
+def test_mergekit_gets_its_own_words_or_the_reason_why_it_has_none() -> None:
+    method = {"name": "dare_ties", "params": {"density": 0.5, "rescale": "norm"}}
+    assert forms(recipe(method=method)).mergekit.splitlines()[3] == "merge_method: dare_ties"
+    assert forms(recipe()).mergekit.splitlines() == [
+        "# mergekit has no words for this merge.",
+        "# method.params.rescale: mergekit keeps Σ|τ| of a leaf, but probability came; set rescale to norm.",
+    ]
+
+
 def test_words_tell_weights_overrides_scaling_and_seed() -> None:
     scaling = {"kind": "lines", "alpha": 0.5, "beta": 1.0}
     words = in_words(recipe(seed=3, layer_scaling=scaling, dtype="bfloat16"))

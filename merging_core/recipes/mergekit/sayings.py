@@ -13,6 +13,12 @@ from merging_core.recipes.recipe import Recipe
 
 __all__ = ["SAYINGS", "Said"]
 
+_KNOWN = frozenset(
+    "normalize combine rescale scope density gamma epsilon epsilon_is granularity iterations tolerance outlier select "
+    "weigh_by merged r alpha counted mean_of t angle".split()
+)
+"""The parameters of methods that are said below, or refused where they cannot be."""
+
 
 class Said:
     """What is said so far, and what cannot be said."""
@@ -40,6 +46,12 @@ class Said:
         """Weights cannot be said: all are 1, or what they are does not matter as long as they are equal."""
         if any(entry.weight != 1.0 for entry in self.recipe.models):
             self.wrong("has no weights in this method", "others than 1", "models", "give each model the weight 1")
+
+    def unknown(self) -> None:
+        """Refuse what the method was asked for beyond the parameters that are known here."""
+        for info in method(self.recipe.method.name).parameters:
+            if info.name not in _KNOWN and self.params.get(info.name, info.default) != info.default:
+                self.chosen(info.name, str(info.default), f"knows nothing of {info.name}")
 
     def each(self, name: str, common: Parameters) -> None:
         """Say a number that models may have of their own."""

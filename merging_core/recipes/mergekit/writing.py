@@ -17,6 +17,10 @@ from merging_core.recipes.recipe import Recipe
 __all__ = ["Exported", "export_mergekit"]
 
 
+_SAID = ("version", "base", "models", "mask", "method", "layer_scaling", "lambda", "dtype", "seed")
+"""The parts of a recipe that are said, or refused where they cannot be."""
+
+
 @dataclass(frozen=True)
 class Exported:
     """The text of a mergekit recipe; its first lines are comments that say what to know about it."""
@@ -41,6 +45,10 @@ def export_mergekit(recipe: Recipe) -> Exported:
     if say is None:
         title = method(recipe.method.name).title
         raise RecipeError(Problem("mergekit knows the method", title, "method.name", "it has none like it"))
+    for key in recipe.as_json():
+        if key not in _SAID:
+            said.wrong("has no such part of a recipe", key, key, f"leave {key} out")
+    said.unknown()
     say(said)
     tree = _tree(recipe, said)
     if said.problems:

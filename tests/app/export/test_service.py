@@ -65,7 +65,7 @@ def test_a_plan_says_what_will_be_before_anything_is_done(ann: Browser) -> None:
     assert sum(part["bytes"] for part in plan["files"]) == plan["bytes"]
     assert all(part["bytes"] <= 1_000_000 for part in plan["files"]) and len(plan["files"]) > 3
     assert plan["seconds"] > 0 and plan["test"] is False
-    assert set(plan["forms"]) == {"yaml", "json", "python", "command"}
+    assert set(plan["forms"]) == {"yaml", "json", "python", "command", "mergekit"}
     assert json.loads(plan["forms"]["json"])["base"] == direct.pins["zoo:tiny/base"]
     assert ann.call("job_list", {"kind": "export"})["jobs"] == []
 

@@ -68,6 +68,10 @@ def test_checkpoints_that_mergekit_cannot_open_are_told_in_a_comment() -> None:
     [
         ({"name": "ties"}, "method.params.scope: mergekit trims within each leaf, but model came; set scope to leaf."),
         (
+            {"method": {"name": "ties", "params": {"scope": "leaf", "vote": "equal"}}},
+            "method.params.vote: mergekit knows nothing of vote, but equal came; set vote to weighted.",
+        ),
+        (
             {"name": "dare_linear"},
             "method.params.rescale: mergekit keeps Σ|τ| of a leaf, but probability came; set rescale to norm.",
         ),
@@ -78,6 +82,7 @@ def test_checkpoints_that_mergekit_cannot_open_are_told_in_a_comment() -> None:
         ),
         ({"name": "sce", "lambda": 0.5}, "lambda: mergekit has no λ and no layer scaling in this method"),
         ({"name": "tsv_m"}, "method.name: mergekit knows the method, but TSV-M came; it has none like it."),
+        ({"tensors": f"learned:{COMMIT}{COMMIT[:24]}"}, "tensors: mergekit has no such part of a recipe, but tensors"),
         ({"base": "hub:ada/clip#vision"}, "mergekit opens whole models"),
         ({"base": "file:/models/a+b"}, "mergekit reads “@” and “+” in a path as its own signs"),
     ],
