@@ -18,6 +18,7 @@ from app.endpoints.service import Endpoints
 from app.export.downloads import download_routes
 from app.export.service import Exports
 from app.gallery.examples import FOLDER, read_examples
+from app.gallery.opening import RecipeDesk
 from app.gallery.service import Gallery
 from app.hub.admission import Admission
 from app.hub.service import HubDesk
@@ -210,8 +211,9 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         parts.append(TaskDesk(models, hub, places, workbench.families, network, jobs).functions())
         if hub is not None:
             parts.append(Presets(read_presets(PRESETS), models.shelf, hub, network).functions())
-    rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
     admission = Admission(hub, network)
+    parts.append(RecipeDesk(workbench, admission).functions())
+    rooms = shelf.functions | {name: function for part in parts for name, function in part.items()}
     with basin:
         functions = {**studio.functions(), **rooms}
         studio_view.build({name: admission.before(one) for name, one in functions.items()}, files, callers)

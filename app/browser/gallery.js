@@ -4,11 +4,13 @@ import { taskBars } from "./bars.js";
 import { fill, h } from "./dom.js";
 import { count, percent, plusMinus } from "./format.js";
 import { createPopover } from "./popover.js";
+import { createRecipeOpen } from "./recipe-open.js";
 import { attempt } from "./server.js";
 
 export function createGallery({ server, notice, open }) {
   const grid = h("ul", { class: "examples" });
-  const { element, panel } = createPopover({ title: "Examples", className: "gallery", act: "examples", says: "recipes to begin from", onOpen: load }, grid,
+  const { element, panel } = createPopover({ title: "Examples", className: "gallery", act: "examples", says: "recipes to begin from", onOpen: load },
+    createRecipeOpen({ server, notice, open: (state) => { panel.hidePopover(); open(state); } }), grid,
     h("p", { class: "source" }, "Bars: accuracy per task on the validation split, measured by this server, with 95 % intervals; the tick is the base. Undo brings your merge back."));
   let rows = null;
   let measuring = false;

@@ -238,3 +238,24 @@ def test_paper_has_charts_numbers_and_the_recipe_but_no_controls(page: Page) -> 
     assert '"linear"' in prints()
     expect(page.locator(".paper-only")).to_be_hidden()
     assert page.locator(".rail").is_visible()
+
+
+def test_a_recipe_of_mergekit_is_pasted_mended_opened_and_said_again(page: Page) -> None:
+    recipe = """merge_method: task_arithmetic
+base_model: zoo:tiny/base
+models:
+- model: zoo:tiny/digits
+  parameters: {wieght: 0.5}
+dtype: float32"""
+    page.get_by_role("button", name="Examples", exact=True).click()
+    page.get_by_text("A recipe of your own").click()
+    page.locator(".recipe-open textarea").fill(recipe)
+    page.get_by_role("button", name="Open recipe").click()
+    expect(page.locator(".recipe-said")).to_contain_text("line 5: models[0].parameters.wieght")
+    page.locator(".recipe-open textarea").fill(recipe.replace("wieght", "weight"))
+    page.get_by_role("button", name="Open recipe").click()
+    expect(page.locator(".gallery")).to_be_hidden()
+    settled(page)
+    page.get_by_role("button", name="Export", exact=True).click()
+    page.get_by_role("tab", name="mergekit").click()
+    expect(page.locator(".export-form pre")).to_contain_text("weight: 0.5")

@@ -14,8 +14,9 @@ from merging_core.recipes.recipe import Recipe
 __all__ = ["SAYINGS", "Said"]
 
 _KNOWN = frozenset(
-    "normalize combine rescale scope density gamma epsilon epsilon_is granularity iterations tolerance outlier select "
-    "weigh_by merged r alpha counted mean_of t angle".split()
+    {"normalize", "combine", "rescale", "scope", "density", "gamma", "epsilon", "epsilon_is", "granularity"}
+    | {"iterations", "tolerance", "outlier", "select", "weigh_by", "merged", "r", "alpha", "counted", "mean_of"}
+    | {"t", "angle"}
 )
 """The parameters of methods that are said below, or refused where they cannot be."""
 
