@@ -21,6 +21,7 @@ from merging_core.engines.layer_stats import label_of
 from merging_core.errors import Problem, SpaceError
 from merging_core.space.architecture import architecture_problems
 from merging_core.space.depth import Depth, depths
+from merging_core.space.naming import named_like
 
 __all__ = ["CountedLeaf", "DepthDifference", "Difference", "LeafDifference", "Unshared", "difference"]
 
@@ -135,10 +136,13 @@ def difference(
 ) -> Difference:
     """Compare two models leaf by leaf, and their task vectors where a base is given.
 
-    Leaves that only one of them has, or that have another shape, are named and not compared. `workers` is how many
-    threads read and add up, as many as cores by default; it changes no number.
+    Leaves that only one of them has, or that have another shape, are named and not compared; names that differ by a
+    module in front of all of them, or by what a configuration ties, are one. `workers` is how many threads read and add
+    up, as many as cores by default; it changes no number.
     Raises SpaceError when the models share no floating leaf, CheckpointError and NonFiniteError as reading does.
     """
+    b = named_like(a, b.tied_by(a.config))
+    base = named_like(a, base.tied_by(a.config)) if base is not None else None
     shared, counted, unshared = _sorted_out(a, b)
     if not shared:
         must, got = f"{b.label} has a floating leaf of a name and shape that are in {a.label} too", "none"

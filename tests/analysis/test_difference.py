@@ -140,3 +140,12 @@ def test_a_leaf_that_is_zero_has_no_direction_and_an_empty_one_no_element(tmp_pa
     assert (numbers["scalar"]["relative"], numbers["scalar"]["cosine"]) == (2.0, -1.0)
     assert numbers["w"]["task"]["sign_conflict"] == 0.0
     assert [leaf.name for leaf in found.most_different(2)] == ["w", "scalar"]
+
+
+def test_names_with_a_module_in_front_are_those_without_it(tmp_path: Path) -> None:
+    a = checkpoint(tmp_path / "a", weights(1))
+    inside = {f"model.{name}": values for name, values in weights(2).items()}
+    b, base = checkpoint(tmp_path / "b", inside), checkpoint(tmp_path / "base", inside)
+    found = difference(a, b, base)
+    assert found.unshared == () and found.without_base == ()
+    assert found.whole == difference(a, checkpoint(tmp_path / "bare", weights(2)), base).whole
