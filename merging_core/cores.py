@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
 
 import torch
 
-__all__ = ["MAX_WORKERS", "cores", "single_threaded_pool"]
+__all__ = ["MAX_WORKERS", "cores", "on_one_core", "single_threaded_pool"]
 
 MAX_WORKERS = 8
+
+Found = TypeVar("Found")
 
 
 def cores() -> int:
@@ -48,3 +53,19 @@ def single_threaded_pool(workers: int, name: str) -> ThreadPoolExecutor:
     all_started.wait()
     torch.set_num_threads(before)
     return pool
+
+
+def on_one_core(function: Callable[[], Found]) -> Found:
+    """Return function(), carried out on one core, so that products round alike however many there are.
+
+    A thread that uses several hands the work to one that does not, and waits.
+
+    >>> on_one_core(torch.get_num_threads)
+    1
+    """
+    return function() if torch.get_num_threads() == 1 else _lone_worker().submit(function).result()
+
+
+@cache
+def _lone_worker() -> ThreadPoolExecutor:
+    return single_threaded_pool(1, "basin-one-core")

@@ -142,7 +142,7 @@ class Catalog:
         if ref.scheme == "hub":
             return replace(self._hub.pin(ref.whole), part=ref.part)
         checkpoint = self.open(ref)
-        content = checkpoint.content()
+        content = checkpoint.pin_content
         return replace(checkpoint.ref, pin=content[:PIN_DIGITS] if checkpoint.ref.scheme == "zoo" else content)
 
     def missing_bytes(self, refs: Iterable[str]) -> dict[str, int]:

@@ -6,9 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 
+from merging_core.checkpoints.adapter_config import AdapterConfig
 from merging_core.checkpoints.header import LeafSpec
 
-__all__ = ["PIN_DIGITS", "content_digest", "leaf_preamble"]
+__all__ = ["PIN_DIGITS", "adapter_digest", "content_digest", "leaf_preamble"]
 
 PIN_DIGITS = 16
 """The first digits of the digest, which pin a reference to the zoo."""
@@ -32,6 +33,16 @@ def content_digest(leaves: Iterable[LeafSpec], data_digest: Callable[[str], byte
         whole.update(leaf_preamble(leaf))
         whole.update(data_digest(leaf.name))
     return whole.hexdigest()
+
+
+def adapter_digest(leaves: str, config: AdapterConfig) -> str:
+    """Return the digest of a LoRA adapter: of its leaves, by their digest, and of what its configuration does to them.
+
+    >>> from merging_core.checkpoints.adapter_config import ByModule
+    >>> adapter_digest("ab", AdapterConfig(ByModule(8), ByModule(16)))[:8]
+    '172f9058'
+    """
+    return hashlib.sha256(f"adapter\n{leaves}\n{config.identity}\n".encode()).hexdigest()
 
 
 def leaf_preamble(leaf: LeafSpec) -> bytes:

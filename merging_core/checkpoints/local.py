@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from merging_core.checkpoints.adapter_config import ADAPTER_MODEL
 from merging_core.checkpoints.index import INDEX_NAME
 from merging_core.checkpoints.reader import MODEL_NAME
 from merging_core.checkpoints.ref import Ref
@@ -79,7 +80,7 @@ def _folders(folder: Path, name: str, depth: int = 0) -> Iterator[str]:
 
 
 def _holds_checkpoint(folder: Path) -> bool:
-    files = [folder / name for name in (MODEL_NAME, INDEX_NAME)]
+    files = [folder / name for name in (MODEL_NAME, INDEX_NAME, ADAPTER_MODEL)]
     try:
         return any(file.is_file() and not file.is_symlink() for file in files)
     except OSError:

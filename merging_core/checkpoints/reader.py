@@ -21,8 +21,9 @@ from typing import Any
 import numpy
 import torch
 
+from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODEL, AdapterConfig, read_adapter_config
 from merging_core.checkpoints.config import read_json_object
-from merging_core.checkpoints.content import content_digest
+from merging_core.checkpoints.content import adapter_digest, content_digest
 from merging_core.checkpoints.dtypes import torch_dtype
 from merging_core.checkpoints.files import fingerprint, open_regular
 from merging_core.checkpoints.finite import check_finite
@@ -66,6 +67,13 @@ class Checkpoint:
     """The digest where somebody who can be trusted has computed it before."""
     twins: tuple[Twin, ...] = field(default=(), repr=False)
     """What the files hold besides: leaves that are one of `leaves` under another name."""
+    adapter: AdapterConfig | None = field(default=None, repr=False)
+    """How the leaves are added to those of a base, where they are a LoRA adapter's; see `adapted`."""
+
+    @property
+    def pin_content(self) -> str:
+        """The digest that a pin of the reference holds."""
+        return self.content()
 
     @property
     def stored(self) -> dict[str, LeafHeader]:
@@ -117,7 +125,8 @@ class Checkpoint:
     def compute_content(self) -> str:
         """Read every byte and return the content digest, whatever was known before."""
         with self.reading() as reading:
-            return content_digest(self.stored.values(), reading.data_digest)
+            digest = content_digest(self.stored.values(), reading.data_digest)
+        return digest if self.adapter is None else adapter_digest(digest, self.adapter)
 
     def tied_by(self, config: Mapping[str, Any]) -> Checkpoint:
         """Return the checkpoint with what this configuration ties told once; as it is where it has one of its own."""
@@ -267,7 +276,7 @@ def open_checkpoint(
     A folder holds `model.safetensors`, or shards named by `model.safetensors.index.json`; where it has both, the single
     file counts, as in transformers. `config.json` is optional and read beside `model.safetensors` or its index; a
     single file of another name has no configuration. Symlinks are refused unless they resolve inside `root`. `label`
-    stands in messages; it defaults to the reference's own.
+    stands in messages; it defaults to the reference's own. A folder without either may hold a LoRA adapter of PEFT.
     Raises CheckpointError, naming the label and the file.
     """
     path = Path(path)
@@ -276,7 +285,11 @@ def open_checkpoint(
         raise CheckpointError(Problem("the host stores numbers little-endian", "another order", label))
     try:
         folder, files = _headers(path, root)
-        beside = path.is_dir() or path.name == MODEL_NAME
+        adapter = None
+        if files[0].file == ADAPTER_MODEL and _present(folder / ADAPTER_CONFIG):
+            adapter, said = _adapter(folder, root)
+            files = (*files, said)
+        beside = (path.is_dir() or path.name == MODEL_NAME) and adapter is None
         has_config = beside and _present(folder / CONFIG_NAME)
         config = read_json_object(folder / CONFIG_NAME, root=root) if has_config else {}
     except CheckpointError as error:
@@ -286,7 +299,14 @@ def open_checkpoint(
         raise CheckpointError(Problem("the folder can be looked into", got, label)) from None
     leaves, twins = told_once(files, config)
     by_name = {file.file: file for file in files}
-    return Checkpoint(ref, label, folder, config, leaves, by_name, root, known_content, twins)
+    return Checkpoint(ref, label, folder, config, leaves, by_name, root, known_content, twins, adapter)
+
+
+def _adapter(folder: Path, root: Path | None) -> tuple[AdapterConfig, FileHeader]:
+    """Read the configuration of an adapter, and what tells its file from one that later takes its place."""
+    found = read_adapter_config(read_json_object(folder / ADAPTER_CONFIG, root=root))
+    with open_regular(folder / ADAPTER_CONFIG, root=root) as file:
+        return found, FileHeader(ADAPTER_CONFIG, fingerprint(file), (), {})
 
 
 def _headers(path: Path, root: Path | None) -> tuple[Path, tuple[FileHeader, ...]]:
@@ -300,6 +320,8 @@ def _headers(path: Path, root: Path | None) -> tuple[Path, tuple[FileHeader, ...
         return path, (read_header(path / MODEL_NAME, root=root),)
     if _present(path / INDEX_NAME):
         return path, read_shards(path, root=root)
+    if _present(path / ADAPTER_MODEL) and _present(path / ADAPTER_CONFIG):
+        return path, (read_header(path / ADAPTER_MODEL, root=root),)
     names = sorted(entry.name for entry in path.iterdir())[:1000]
     pickles = [name for name in names if name.endswith(_PICKLES)]
     others = [name for name in names if name.endswith(".safetensors")]

@@ -20,6 +20,7 @@ from merging_core.engines import LiveEngine, make_plan
 from merging_core.engines.pricing import available_memory
 from merging_core.errors import EvaluationError, Problem, closest
 from merging_core.recipes import Recipe, load_recipe
+from merging_core.space.parameter_space import build_space
 
 if TYPE_CHECKING:  # merging needs none of it, and it takes a while to load
     from merging_core.evaluation.evaluator import Evaluator
@@ -119,7 +120,8 @@ def is_reference(text: str) -> bool:
 
 
 def weights_of(checkpoint: Checkpoint) -> dict[str, torch.Tensor]:
-    """Read every leaf; raises NonFiniteError where one holds NaN or infinity."""
+    """Read every leaf; raises NonFiniteError where one holds NaN or infinity, SpaceError for an adapter alone."""
+    build_space(None, [checkpoint])
     return {name: checkpoint.read(name) for name in checkpoint.leaves}
 
 

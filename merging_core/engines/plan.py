@@ -33,6 +33,7 @@ from merging_core.engines.pricing import (
 )
 from merging_core.engines.settings import Settings, settings_of
 from merging_core.engines.varying_leaves import idle_filters, leaf_problems, what_varies
+from merging_core.engines.with_adapters import adapter_json, adapters_held, model_words, with_adapters
 from merging_core.errors import BasinError, PlanError, Problem
 from merging_core.methods.varying import numbers_of
 from merging_core.recipes.canonical import canonical, recipe_hash
@@ -192,7 +193,7 @@ class Plan:
             ("merge", f"{self.stages.method.title} of {len(self.survey.experts)}, λ {self.recipe.lambda_:g}"),
             *(("varies", text) for text in what_varies(self.recipe)),
             *([("learned", self.survey.learned.words)] if self.survey.learned is not None else []),
-            *(("model", f"{checkpoint.label}  {amount(checkpoint.nbytes)}") for checkpoint in self.survey.checkpoints),
+            *(("model", model_words(checkpoint)) for checkpoint in self.survey.checkpoints),
             *(row for outcome in self.outcomes for row in _rows(outcome)),
             ("output", amount(self.output_bytes)),
             ("memory", f"{amount(self.streaming_bytes)} streaming, {amount(self.live_bytes)} live"),
@@ -251,6 +252,8 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
     config = next((model.config for model in (base, *found) if model is not None and model.config), {})
     base = base.tied_by(config) if base is not None else None
     found = [model.tied_by(config) if model is not None else None for model in found]
+    base, found, unfit = with_adapters(base, found, named=recipe.base is not None)
+    problems += unfit
     reference = next((model for model in (base, *found) if model is not None), None)
     found = [named_like(reference, model) if model is not None and reference is not None else None for model in found]
     experts = tuple(expert for expert in found if expert is not None)
@@ -280,6 +283,7 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
     settings = settings_of(found, space.leaves, learned.coefficients if learned is not None else ())
     output = item_size(dict(DTYPE_NAMES)[recipe.dtype])
     streaming = streaming_memory(found, settings, space, surveyed.experts, output, STREAMED_PIECE)
+    streaming += adapters_held(surveyed.experts) * min(MAX_WORKERS, cores())
     plan = Plan(
         recipe=recipe,
         stages=found,
@@ -326,7 +330,7 @@ def _one_error(errors: list[BasinError], problems: list[Problem]) -> BasinError:
 def _pinned(opened: Checkpoint) -> Ref:
     if opened.ref.commit is not None:
         return opened.ref
-    content = opened.content()
+    content = opened.pin_content
     return replace(opened.ref, pin=content[:PIN_DIGITS] if opened.ref.scheme == "zoo" else content)
 
 
@@ -343,6 +347,7 @@ def _model_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "elements": checkpoint.elements,
         "dtypes": list(checkpoint.dtypes),
         "content": checkpoint.known_content,
+        **adapter_json(checkpoint),
     }
 
 

@@ -183,7 +183,7 @@ def _lineage(plan: Plan, licences: list[str | None]) -> str:
     roles += [("model", inert(f"{entry.weight:g}")) for entry in plan.recipe.models]
     parts = zip(roles, plan.survey.checkpoints, licences, strict=True)
     rows = [
-        [role, inert(part.label), weight, licence or "unknown", f"`{part.content()}`"]
+        [role, inert(part.label), weight, licence or "unknown", f"`{part.pin_content}`"]
         for (role, weight), part, licence in parts
     ]
     lines = table(("role", "model", "weight", "licence", "content (sha256 of the leaves)"), rows)

@@ -135,6 +135,9 @@ def build_space(base: Checkpoint | None, experts: Sequence[Checkpoint]) -> Param
 
 def _own_problems(model: Checkpoint) -> list[Problem]:
     problems = []
+    if model.adapter is not None:
+        must, fix = "the model has weights of its own", "name it among the models of a recipe with its base"
+        return [Problem(must, "a LoRA adapter alone", model.label, fix)]
     if model.config.get("quantization_config"):
         fix = "merge the original weights and quantise the result"
         problems.append(Problem("weights are not quantised", "a quantization_config", f"{model.label}: config", fix))
