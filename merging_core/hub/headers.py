@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Never
 
+from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODEL, AdapterConfig, read_adapter_config
 from merging_core.checkpoints.companions import COMPANIONS
 from merging_core.checkpoints.config import CONFIG_BYTES, parse_json_object
 from merging_core.checkpoints.files import Fingerprint
@@ -44,6 +45,8 @@ class HubSurvey:
     config: dict[str, Any] = field(repr=False)
     """`config.json` as it was written, or empty; untrusted."""
     headers: tuple[FileHeader, ...] = field(repr=False)
+    adapter: AdapterConfig | None = field(default=None, repr=False)
+    """What the configuration of a LoRA adapter says, where it is one."""
 
     @property
     def nbytes(self) -> int:
@@ -59,7 +62,8 @@ class HubSurvey:
         """Return what a plan needs of it; its leaves cannot be read yet."""
         leaves, twins = told_once(self.headers, self.config)
         files = {header.file: header for header in self.headers}
-        return RemoteCheckpoint(self.ref, self.ref.label, folder, self.config, leaves, files, twins=twins)
+        label = self.ref.label
+        return RemoteCheckpoint(self.ref, label, folder, self.config, leaves, files, twins=twins, adapter=self.adapter)
 
     def as_json(self) -> dict[str, Any]:
         """Return what a person or a program may want to know before a download."""
@@ -101,7 +105,9 @@ def _read(caller: Caller, listing: Listing) -> HubSurvey:
     weights = listing.weights()
     taken = [listing.files[name] for name in (CONFIG_NAME, CARD_NAME) if name in listing.files]
     taken = [file for file in taken if file.name == CONFIG_NAME or (file.size or _LARGEST_CARD + 1) <= _LARGEST_CARD]
-    config = {}
+    config: dict[str, Any] = {}
+    if weights.name == ADAPTER_MODEL:
+        return _adapter(caller, listing, weights)
     if CONFIG_NAME in listing.files:
         data = read_small(caller, listing.ref, listing.files[CONFIG_NAME], CONFIG_BYTES)
         config = parse_json_object(data, CONFIG_NAME)
@@ -117,6 +123,17 @@ def _read(caller: Caller, listing: Listing) -> HubSurvey:
         headers = checked_shards(weight_map, found)
         taken.append(weights)
     return HubSurvey(listing.ref, listing.about, (*shards, *taken, *_companions(listing)), config, headers)
+
+
+def _adapter(caller: Caller, listing: Listing, weights: RemoteFile) -> HubSurvey:
+    """Read what there is of a LoRA adapter; a model's configuration beside it is not its own."""
+    said = listing.files[ADAPTER_CONFIG]
+    data = read_small(caller, listing.ref, said, CONFIG_BYTES)
+    adapter = read_adapter_config(parse_json_object(data, ADAPTER_CONFIG))
+    card = listing.files.get(CARD_NAME)
+    taken = [card] if card is not None and (card.size or _LARGEST_CARD + 1) <= _LARGEST_CARD else []
+    header = _header(caller, listing.ref, weights)
+    return HubSurvey(listing.ref, listing.about, (weights, said, *taken), {}, (header,), adapter)
 
 
 def _companions(listing: Listing) -> list[RemoteFile]:

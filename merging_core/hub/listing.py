@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
+from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODEL
 from merging_core.checkpoints.index import INDEX_NAME
 from merging_core.checkpoints.reader import MODEL_NAME
 from merging_core.checkpoints.ref import Ref
@@ -50,13 +51,15 @@ class Listing:
     """Those at the top of the repository, by name."""
 
     def weights(self) -> RemoteFile:
-        """Return the file with the weights, or the index of those over which they are spread.
+        """Return the file with the weights, the index of those over which they are spread, or a LoRA adapter's.
 
         Raises CheckpointError where there is neither, saying what there is.
         """
         for name in (MODEL_NAME, INDEX_NAME):
             if name in self.files:
                 return self.files[name]
+        if ADAPTER_MODEL in self.files and ADAPTER_CONFIG in self.files:
+            return self.files[ADAPTER_MODEL]
         must = f"a model on the Hub holds {MODEL_NAME} or {INDEX_NAME}"
         pickles = sorted(name for name in self.files if name.endswith(_PICKLES))
         others = sorted(name for name in self.files if name.endswith(".safetensors"))
