@@ -15,7 +15,7 @@ from app.state import StudioState
 from app.studio.description import describe_checkpoint, describe_family, describe_task, device_name, registry
 from app.studio.families_of_zoo import families_of
 from app.studio.family_tasks import FamilyTasks
-from app.studio.here import check_here, opened_all
+from app.studio.here import check_here, check_whole, opened_all
 from app.studio.memo import Memo
 from app.studio.numbers import (
     References,
@@ -119,6 +119,7 @@ class ZooBench:
         Raises: `BasinError` of the first of these steps that finds something, with all that it finds.
         """
         opened = opened_all(family.refs, self._engine.opened)
+        check_whole(opened)
         self._engine.plan(parse_recipe(family.start))
         missing = self._catalog.missing_bytes(family.refs)
         return [

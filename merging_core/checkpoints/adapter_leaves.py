@@ -15,7 +15,7 @@ from merging_core.checkpoints.adapter_config import AdapterConfig
 from merging_core.checkpoints.header import LeafHeader
 from merging_core.errors import CheckpointError, Problem, closest
 
-__all__ = ["Change", "Product", "changes_of"]
+__all__ = ["Change", "Product", "changes_of", "is_factor"]
 
 _PREFIX = "base_model.model."
 _FACTOR = re.compile(r"(.+)\.lora_(?:(A|B)\.weight|embedding_(A|B)|(B)\.(bias))")
@@ -23,6 +23,15 @@ _WRAPPED = re.compile(r"\.(?:modules_to_save|base_layer)(?=\.)")
 _LISTED = 8
 _MOST_CHECKS = 200_000
 _DROPPED, _LONGEST_BEFORE = 3, 3
+
+
+def is_factor(name: str) -> bool:
+    """Say whether a leaf is called as PEFT calls the factors of LoRA.
+
+    >>> is_factor("base_model.model.q_proj.lora_A.weight"), is_factor("q_proj.weight")
+    (True, False)
+    """
+    return _FACTOR.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
+from merging_core.checkpoints.adapter_leaves import is_factor
 from merging_core.checkpoints.dtypes import is_floating
 from merging_core.checkpoints.finite import check_finite
 from merging_core.checkpoints.header import LeafHeader, LeafSpec
@@ -138,6 +139,9 @@ def _own_problems(model: Checkpoint) -> list[Problem]:
     if model.adapter is not None:
         must, fix = "the model has weights of its own", "name it among the models of a recipe with its base"
         return [Problem(must, "a LoRA adapter alone", model.label, fix)]
+    if any(map(is_factor, model.leaves)):
+        must, fix = "a LoRA adapter lies beside its adapter_config.json", "name the folder that holds both"
+        return [Problem(must, "the factors of one alone", model.label, fix)]
     if model.config.get("quantization_config"):
         fix = "merge the original weights and quantise the result"
         problems.append(Problem("weights are not quantised", "a quantization_config", f"{model.label}: config", fix))
