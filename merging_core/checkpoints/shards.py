@@ -35,10 +35,10 @@ class Shard:
         return sum(leaf.nbytes for leaf in self.leaves)
 
 
-def shards(leaves: Sequence[LeafSpec], limit: int | None) -> tuple[Shard, ...]:
+def shards(leaves: Sequence[LeafSpec], limit: int | None, file: str = MODEL_NAME) -> tuple[Shard, ...]:
     """Spread leaves over files in their order; a new file begins where the next leaf would exceed `limit` bytes.
 
-    One file, `model.safetensors`, where everything fits or `limit` is None; otherwise
+    One file, named `file`, where everything fits or `limit` is None; otherwise
     `model-00001-of-0000n.safetensors` and so on. A leaf larger than the limit has a file to itself. `limit` counts
     data, not headers.
     Raises PlanError when the limit is below 1 000 bytes or asks for more than 1 000 files.
@@ -66,7 +66,7 @@ def shards(leaves: Sequence[LeafSpec], limit: int | None) -> tuple[Shard, ...]:
         must = f"a checkpoint has at most {MAX_SHARDS} files"
         raise PlanError(Problem(must, f"{len(groups)}", "shard size", "allow larger files"))
     if len(groups) == 1:
-        return (Shard(MODEL_NAME, tuple(groups[0])),)
+        return (Shard(file, tuple(groups[0])),)
     stem = MODEL_NAME.removesuffix(".safetensors")
     names = (f"{stem}-{number:05}-of-{len(groups):05}.safetensors" for number in range(1, len(groups) + 1))
     return tuple(Shard(name, tuple(group)) for name, group in zip(names, groups, strict=True))

@@ -18,7 +18,7 @@ from typing import Any
 from merging_core.checkpoints.header import FileHeader, LeafHeader
 from merging_core.checkpoints.natural import natural_key
 
-__all__ = ["Twin", "told_once"]
+__all__ = ["Twin", "tied_with", "told_once"]
 
 _SHARED = ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight")
 _GROUPS: tuple[tuple[str, ...], ...] = (
@@ -100,6 +100,16 @@ def told_once(files: Iterable[FileHeader], config: Mapping[str, Any]) -> tuple[d
         for name in names[1:]:
             twins.append(Twin(found.pop(name), group[0], alone=False))
     return {name: found[name] for name in sorted(found, key=natural_key)}, tuple(twins)
+
+
+def tied_with(name: str, config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the other places where a model may use this leaf, as its configuration ties them.
+
+    >>> tied_with("transformer.wte.weight", {"model_type": "gpt2"}), tied_with("lm_head.weight", {"model_type": "gpt2"})
+    (('lm_head.weight',), ())
+    """
+    groups = [group for group in _GROUPS if group[0] == name and config]
+    return tuple(other for group in groups for other in group[1:] if _tied(config, group, other))
 
 
 def _stands_alone(group: tuple[str, ...], leaves: Mapping[str, LeafHeader], metadata: Mapping[str, str]) -> bool:

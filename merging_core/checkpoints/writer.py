@@ -39,6 +39,7 @@ def write_checkpoint(  # noqa: PLR0913
     metadata: Mapping[str, str] | None = None,
     overwrite: bool = False,
     shard_bytes: int | None = None,
+    file: str = MODEL_NAME,
 ) -> Path:
     """Write the weights, `config.json` and `extra` files into a new folder, one leaf in memory at a time.
 
@@ -46,7 +47,7 @@ def write_checkpoint(  # noqa: PLR0913
     infinity. The rest is as in `drafting`. Raises as it does, and NonFiniteError when a leaf is not finite.
     """
     drafted = drafting(
-        folder, headers, config, extra=extra, metadata=metadata, overwrite=overwrite, shard_bytes=shard_bytes
+        folder, headers, config, extra=extra, metadata=metadata, overwrite=overwrite, shard_bytes=shard_bytes, file=file
     )
     with drafted as draft:
         tensors = iter(leaves)
@@ -75,11 +76,12 @@ def drafting(  # noqa: PLR0913
     shard_bytes: int | None = None,
     identity: str = "",
     copies: Mapping[str, Path] | None = None,
+    file: str = MODEL_NAME,
 ) -> Iterator[Draft]:
     """Give a draft to fill; when the block ends well, the checkpoint is in its place, and else nothing is.
 
     The same input gives the same bytes. The metadata always say `format: pt`, as transformers wants. The weights are
-    `model.safetensors`, or, where their data have more than `shard_bytes`, several files with an index. An empty
+    in `file`, or, where their data have more than `shard_bytes`, several files with an index. An empty
     `config` writes no `config.json`. With `overwrite` a folder that holds a checkpoint, and no folders, is replaced as
     a whole. `identity` names everything that decides about the bytes; a draft of the same identity, whose process was
     killed, is gone on with. `copies` are files to copy, by the name that they get.
@@ -87,7 +89,7 @@ def drafting(  # noqa: PLR0913
     something is not what the headers say. After any failure the target is what it was.
     """
     _check_names(headers, (*(extra or {}), *(copies or {})))
-    parts = shards(headers, shard_bytes)
+    parts = shards(headers, shard_bytes, file)
     starts = [header_bytes(shard.leaves, {"format": "pt", **(metadata or {})}) for shard in parts]
     for shard, start in zip(parts, starts, strict=True):
         _check_header(shard, start)

@@ -18,7 +18,18 @@ PROGRAM = "python -m merging_core"
 
 def build() -> typer.Typer:
     """Return the command line with all its commands."""
-    from merging_core.cli import comparing, differing, hub, learning, listing, making, measuring, publishing, recipes
+    from merging_core.cli import (
+        comparing,
+        differing,
+        extracting,
+        hub,
+        learning,
+        listing,
+        making,
+        measuring,
+        publishing,
+        recipes,
+    )
 
     line = typer.Typer(
         help="See a merge before you make it: plan, merge, evaluate and interpolate checkpoints.",
@@ -36,6 +47,7 @@ def build() -> typer.Typer:
     line.command("compare")(comparing.compare)
     line.command("learn")(learning.learn)
     line.command("diff")(differing.diff)
+    line.command("extract-lora")(extracting.extract_lora)
     line.command("publish")(publishing.publish)
     line.add_typer(recipes.recipe_commands(), name="recipe")
     return line

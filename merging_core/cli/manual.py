@@ -33,6 +33,7 @@ YAML file.
 - `diff` compares leaves of the same name and shape, in float64, and names the others. Relative means ‖A − B‖ ÷ ‖A‖; a
   leaf that is zero has no cosine. Sign conflict: of the elements that differ from the base in both, how many moved in
   opposite directions. It reads piece by piece, so a model need not fit into memory.
+- What `diff` and `extract-lora` compute, and what an adapter cannot hold, is in [differences.md](differences.md).
 - A checkpoint from outside the zoo is scored on the tasks of the family that has the same leaves, or of `--family`.
 """
 
