@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from merging_core.analysis.adapters import added_to
 from merging_core.analysis.sums import PieceSums, Sums, added, pieces_of, sums_of_leaf, sums_of_piece
 from merging_core.checkpoints.dtypes import is_floating
 from merging_core.checkpoints.header import LeafSpec
@@ -137,10 +138,11 @@ def difference(
     """Compare two models leaf by leaf, and their task vectors where a base is given.
 
     Leaves that only one of them has, or that have another shape, are named and not compared; names that differ by a
-    module in front of all of them, or by what a configuration ties, are one. `workers` is how many threads read and add
-    up, as many as cores by default; it changes no number.
+    module in front of all of them, or by what a configuration ties, are one. A LoRA adapter stands for the base with
+    it. `workers` is how many threads read and add up, as many as cores by default; it changes no number.
     Raises SpaceError when the models share no floating leaf, CheckpointError and NonFiniteError as reading does.
     """
+    a, b = added_to(base, (a, b))
     b = named_like(a, b.tied_by(a.config))
     base = named_like(a, base.tied_by(a.config)) if base is not None else None
     shared, counted, unshared = _sorted_out(a, b)

@@ -14,11 +14,13 @@ from typing import Literal
 
 import torch
 
+from merging_core.analysis.adapters import added_to
 from merging_core.analysis.layers import is_tied, is_turned, module_of, why_no_matrix
 from merging_core.analysis.low_rank import error_of, factors, low_rank, rank_for
-from merging_core.analysis.peft_config import ADAPTER_CONFIG, ADAPTER_MODEL, peft_config
+from merging_core.analysis.peft_config import peft_config
 from merging_core.analysis.peft_names import kept_whole, names_of_factors
 from merging_core.analysis.sums import pieces_of
+from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODEL
 from merging_core.checkpoints.dtypes import torch_dtype
 from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.header import LeafSpec
@@ -150,6 +152,7 @@ def extract_lora(  # noqa: PLR0913
     Raises SpaceError where the models have other leaves, PlanError where the settings take no leaf, no matrix differs
     or the folder cannot be written, CheckpointError and NonFiniteError as reading does.
     """
+    (expert,) = added_to(base, (expert,))
     expert = named_like(base, expert.tied_by(base.config))
     space = build_space(base, [expert])
     check_target(out_dir, 0)

@@ -10,9 +10,7 @@ from collections.abc import Collection, Mapping
 from merging_core.analysis.layers import all_modules
 from merging_core.checkpoints.reader import Checkpoint
 
-__all__ = ["ADAPTER_CONFIG", "ADAPTER_MODEL", "peft_config", "target_modules"]
-
-ADAPTER_CONFIG, ADAPTER_MODEL = "adapter_config.json", "adapter_model.safetensors"
+__all__ = ["peft_config", "target_modules"]
 
 
 def peft_config(  # noqa: PLR0913

@@ -118,12 +118,12 @@ def _number(value: float | None) -> str:
 def _cosine(value: float | None) -> str:
     """Return a cosine with as many digits as tell it from 1.
 
-    >>> _cosine(0.5), _cosine(0.99999), _cosine(None)
-    ('0.5000', '1 − 1.00e-05', 'none')
+    >>> _cosine(0.5), _cosine(0.99999), _cosine(-1e-9), _cosine(None)
+    ('0.5000', '1 − 1.00e-05', '0.0000', 'none')
     """
     if value is None:
         return "none"
-    return f"1 − {1 - value:.2e}" if 0.999 < value < 1 else f"{value:.4f}"
+    return f"1 − {1 - value:.2e}" if 0.999 < value < 1 else f"{round(value, 4) + 0.0:.4f}"
 
 
 def _csv(found: Difference) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -10,10 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from merging_core.analysis.difference import difference
 from merging_core.analysis.extraction import Extraction, Settings, extract_lora
-from merging_core.analysis.peft_config import ADAPTER_CONFIG, ADAPTER_MODEL, target_modules
-from merging_core.checkpoints.reader import Checkpoint
-from merging_core.errors import PlanError, SpaceError
+from merging_core.analysis.peft_config import target_modules
+from merging_core.checkpoints.adapted import adapted
+from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODEL
+from merging_core.checkpoints.reader import Checkpoint, open_checkpoint
+from merging_core.checkpoints.ref import Ref
+from merging_core.errors import CheckpointError, PlanError, SpaceError
 from tests.analysis.test_difference import checkpoint
 
 Tensors = dict[str, torch.Tensor]
@@ -136,6 +141,55 @@ def test_what_is_no_matrix_is_left_out_and_told_or_held_whole(base: Checkpoint, 
     config = json.loads((tmp_path / "kept" / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     assert config["modules_to_save"] == ["embed", "layers.0.conv", "norm"]
     assert config["bias"] == "lora_only"
+
+
+def read_again(base: Checkpoint, folder: Path) -> Tensors:
+    """The leaves of the base with the adapter, as an expert of a recipe has them."""
+    whole = adapted(base, open_checkpoint(folder, Ref("file", str(folder)), label=folder.name))
+    return {name: whole.read(name).double() for name in whole.leaves}
+
+
+@pytest.mark.filterwarnings("ignore")  # of two packages about one another
+def test_peft_and_recipes_add_it_as_it_was_meant(base: Checkpoint, tmp_path: Path) -> None:
+    import peft  # noqa: PLC0415
+
+    def model(weights: Tensors) -> torch.nn.Module:
+        layers = [torch.nn.ModuleDict({"attn": torch.nn.ModuleDict({"q": torch.nn.Linear(24, 24, bias=False)})})]
+        layers.append(copy.deepcopy(layers[0]))
+        layers[0]["mlp"] = torch.nn.ModuleDict({"up": torch.nn.Linear(24, 40)})
+        layers[0]["conv"] = torch.nn.Conv1d(3, 4, 2, bias=False)
+        parts = {"layers": torch.nn.ModuleList(layers), "embed": torch.nn.Embedding(11, 24)}
+        made = torch.nn.ModuleDict({**parts, "norm": torch.nn.RMSNorm(24)})
+        made.register_parameter("scale", torch.nn.Parameter(torch.zeros(())))
+        made.load_state_dict(weights)
+        return made
+
+    expert = checkpoint(tmp_path / "expert", tuned(20, tuple(SHAPES)))
+    for number, settings in enumerate((Settings(energy=0.7), Settings(rank=24, others="save"))):
+        out = tmp_path / str(number)
+        made = extract_lora(base, expert, out, settings, workers=1)
+        meant = applied(base, out)
+        by_peft = peft.PeftModel.from_pretrained(model(base_weights()), str(out)).merge_and_unload().state_dict()
+        for found in (read_again(base, out), {name: leaf.double() for name, leaf in by_peft.items()}):
+            assert found.keys() == meant.keys()
+            for name, leaf in meant.items():
+                torch.testing.assert_close(found[name], leaf, rtol=0, atol=1e-6)
+            assert error(base, expert, found) == pytest.approx(made.error, abs=1e-6)
+
+
+def test_an_adapter_can_be_looked_at_and_made_anew_on_its_base(base: Checkpoint, tmp_path: Path) -> None:
+    expert = checkpoint(tmp_path / "expert", tuned(3, MATRICES))
+    extract_lora(base, expert, tmp_path / "first", workers=1)
+    first = open_checkpoint(tmp_path / "first", Ref("file", "first"), label="first")
+    made = extract_lora(base, first, tmp_path / "second", Settings(rank=2), workers=1)
+    assert {leaf.rank for leaf in made.extracted} == {2}
+    found = difference(first, expert, base, workers=1)
+    assert found.whole.relative == pytest.approx(0, abs=0.2)
+    assert [leaf.name for leaf in found.most_different(9)]
+    with pytest.raises(CheckpointError, match="first: a LoRA adapter is looked at on its base"):
+        difference(base, first)
+    with pytest.raises(CheckpointError, match="first: the base is a whole model"):
+        extract_lora(first, expert, tmp_path / "third")
 
 
 def test_only_the_leaves_that_are_asked_for_are_taken(base: Checkpoint, tmp_path: Path) -> None:
