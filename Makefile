@@ -19,7 +19,7 @@ COMMA := ,
 PIP_INSTALL := $(PYTHON_IN_VENV) -m pip install --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix test-unit test-ui test-slow zoo zoo-verify bench-live bench-merge comparison docs images space browser clean FORCE
+.PHONY: help run test check fix test-unit test-ui test-slow zoo zoo-verify bench-live bench-merge bench-gpu comparison docs images space browser clean FORCE
 
 help:  ## List these commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "make %-12s %s\n", $$1, $$2}'
@@ -60,6 +60,9 @@ bench-live: $(TEST_STAMP) browser  ## Measure the studio's latencies in a real b
 
 bench-merge: $(RUN_STAMP)  ## Merge large synthetic checkpoints with Basin and with mergekit, beside a copy (2 GB of packages, 12 GB of files)
 	$(PYTHON_IN_VENV) -m benchmarks.merging --sizes 250m 1b tiny-leaves
+
+bench-gpu: $(RUN_STAMP)  ## Measure the live engine, evaluation and streaming on the GPU, beside what the device can do (6 GB of files)
+	$(PYTHON_IN_VENV) -m benchmarks.gpu
 
 compare = $(PYTHON_IN_VENV) -m merging_core compare --search --split test --json --keep docs/data/$(1).json $(2) \
     > docs/data/$(1).json.part && mv docs/data/$(1).json.part docs/data/$(1).json

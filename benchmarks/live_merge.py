@@ -35,13 +35,13 @@ from merging_core.recipes.recipe import Recipe
 EXPERTS = 6
 
 
-def shapes(width: int, layers: int) -> dict[str, tuple[int, ...]]:
+def shapes(width: int, layers: int, patch: int = 8, tokens: int = 17) -> dict[str, tuple[int, ...]]:
     """Return the leaves of a CLIP vision tower."""
     hidden = 4 * width
     found: dict[str, tuple[int, ...]] = {
         "embeddings.class_embedding": (width,),
-        "embeddings.patch_embedding.weight": (width, 3, 8, 8),
-        "embeddings.position_embedding.weight": (17, width),
+        "embeddings.patch_embedding.weight": (width, 3, patch, patch),
+        "embeddings.position_embedding.weight": (tokens, width),
         "pre_layrnorm.weight": (width,),
         "pre_layrnorm.bias": (width,),
         "post_layernorm.weight": (width,),

@@ -64,8 +64,9 @@ SIZES = {
     "250m": Size(1024, 2816, 14, 16, 16, 32_000),
     "1b": Size(2048, 5632, 22, 32, 4, 32_000),
     "tiny-leaves": Size(8, 16, 400, 2, 2, 64),
+    "small": Size(128, 352, 2, 4, 4, 2048),
 }
-"""About 245 million and 1.1 billion parameters, and 3 603 leaves with hardly any."""
+"""About 245 million and 1.1 billion parameters, 3 603 leaves with hardly any, and a million to try a command with."""
 
 
 def family(root: Path, name: str) -> tuple[Path, tuple[Path, ...]]:

@@ -16,7 +16,7 @@ import torch
 from merging_core.checkpoints.adapter_leaves import Change, Product, changes_of
 from merging_core.checkpoints.finite import check_finite
 from merging_core.checkpoints.header import LeafHeader
-from merging_core.checkpoints.reader import Checkpoint, Reading
+from merging_core.checkpoints.reader import Checkpoint, Reading, Room
 from merging_core.cores import on_one_core
 from merging_core.errors import CheckpointError, Problem
 
@@ -100,10 +100,12 @@ class _AdaptedReading(Reading):
         self._held = ""
         self._factors = (torch.empty(0), torch.empty(0))
 
-    def read_range(self, name: str, start: int, stop: int, *, check: bool = True) -> torch.Tensor:
+    def read_range(
+        self, name: str, start: int, stop: int, *, check: bool = True, room: Room | None = None
+    ) -> torch.Tensor:
         change = self._adapted.changes.get(name)
         if change is None:
-            return self._base.read_range(name, start, stop, check=check)
+            return self._base.read_range(name, start, stop, check=check, room=room)
         reading, stored = (self._lora, change.replaced) if change.replaced else (self._base, name)
         if change.product is None:
             return self._rounded(name, reading.read_range(stored, start, stop, check=check), check)

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 
 from merging_core.engines.crew import Each, in_turn
-from merging_core.engines.kernel import PIECE, Run, combine_piece, cuts, finish_
+from merging_core.engines.kernel import ACCELERATOR_PIECE, PIECE, Run, combine_piece, cuts, finish_
 from merging_core.engines.masking import PreparedMask
 from merging_core.engines.reductions import l1_norm
 from merging_core.engines.settings import joined
@@ -44,7 +44,6 @@ __all__ = [
     "piece_size",
 ]
 
-_ACCELERATOR_PIECE = 1 << 24
 _WORKER_PIECE = 1 << 17
 """For a worker, which has one core anyhow: large pieces, since threads of Python take turns between operations."""
 ACCELERATOR_BLOCKS = 16
@@ -57,7 +56,7 @@ def piece_size(device: torch.device) -> int:
     >>> piece_size(torch.device("cpu"))
     32704
     """
-    return PIECE if device.type == "cpu" else _ACCELERATOR_PIECE
+    return PIECE if device.type == "cpu" else ACCELERATOR_PIECE
 
 
 def mask_flat(vector: torch.Tensor, prepared: PreparedMask, spans: Sequence[tuple[int, int]]) -> torch.Tensor:

@@ -19,6 +19,7 @@ from merging_core.masks.info import MaskContext, MaskInfo
 from merging_core.methods.contract import CombineContext, MethodInfo, WholeLeaf
 
 __all__ = [
+    "ACCELERATOR_PIECE",
     "PIECE",
     "Run",
     "coefficients",
@@ -39,6 +40,10 @@ PIECE = 32_704
 Pieces of all models fit the cache, and torch splits only 32 768 elements or more between threads: on a machine that
 others use too, its threads would wait for each other longer than the work takes.
 """
+
+
+ACCELERATOR_PIECE = 1 << 24
+"""Elements of each model that fill an accelerator."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ def round_(flat: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """
     if dtype is torch.float32:
         return flat
-    for start, stop in cuts(flat.numel(), PIECE):
+    for start, stop in cuts(flat.numel(), PIECE if flat.device.type == "cpu" else ACCELERATOR_PIECE):
         part = flat[start:stop]
         part.copy_(part.to(dtype))
     return flat

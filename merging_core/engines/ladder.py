@@ -60,7 +60,7 @@ def ladder_thresholds(
     if ranks is None:
         return [None] * len(spans)
     return [
-        steps[[stop - rank for rank in ranks(stop - start, spec.params)]] if stop > start else None
+        steps[[stop - rank for rank in ranks(stop - start, spec.params)]].cpu() if stop > start else None
         for start, stop in spans
     ]
 

@@ -58,6 +58,7 @@ class PreparedMask:
     factors: tuple[float, ...]
     """Layer scaling of each task vector, as float32 numbers; 1 where it applies to the merged vector."""
     thresholds: tuple[torch.Tensor | None, ...]
+    """On the CPU, so that masks can read them while a device is busy."""
     keys: tuple[int, ...]
     standings: Callable[[int], torch.Tensor] | None = None
     """Where each element of a leaf stands by magnitude, for masks that ask for it."""
@@ -145,14 +146,15 @@ def prepare_mask(  # noqa: PLR0913
             size = sum(leaf.elements for leaf in leaves)
             some = partial(_sampled, factors, sample) if sample is not None else None
             all_of_it = Rewalked(lambda: _scaled(range(len(leaves)), factors, walk), size, some)
-            everything = info.thresholds(all_of_it, spec.params)
+            everything = info.thresholds(all_of_it, spec.params).cpu()
             thresholds = [everything] * len(leaves)
         else:
             for index, leaf in enumerate(leaves):
                 if leaf.stop > leaf.start and not is_identity(specs[index]):
                     pieces = Rewalked(partial(_scaled, range(index, index + 1), factors, walk), leaf.elements)
                     small = leaf.elements <= _HELD_LEAF
-                    thresholds[index] = info.thresholds(list(pieces) if small else pieces, specs[index].params)
+                    found = info.thresholds(list(pieces) if small else pieces, specs[index].params)
+                    thresholds[index] = found.cpu()
     if info.by_standing and not whole and standings is None:
         # A leaf is ranked when its first piece is asked for, and forgotten when the next leaf comes.
         standings = lru_cache(1)(
