@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from merging_core.checkpoints import Checkpoint as Checkpoint
     from merging_core.checkpoints import open_checkpoint as open_checkpoint
     from merging_core.checkpoints import write_checkpoint as write_checkpoint
+    from merging_core.checkpoints.learned import LearnedTensors as LearnedTensors
     from merging_core.checkpoints.zoo import load_zoo as load_zoo
     from merging_core.engines import LiveEngine as LiveEngine
     from merging_core.engines import Merged as Merged
@@ -46,6 +47,7 @@ __all__ = [
     "Checkpoint",
     "Evaluator",
     "Hub",
+    "LearnedTensors",
     "LiveEngine",
     "Merged",
     "Plan",
@@ -72,6 +74,7 @@ __all__ = [
 
 _ROOMS = {
     "merging_core.checkpoints": ("Catalog", "Checkpoint", "open_checkpoint", "write_checkpoint"),
+    "merging_core.checkpoints.learned": ("LearnedTensors",),
     "merging_core.checkpoints.zoo": ("load_zoo",),
     "merging_core.engines": ("LiveEngine", "Merged", "Plan", "make_plan", "stream_merge"),
     "merging_core.evaluation.evaluator": ("Evaluator",),

@@ -77,10 +77,14 @@ def _python(tree: Mapping[str, object], shard_bytes: int | None) -> str:
     remote = [ref for ref in refs if ref.startswith("hub:")]
     options = ", allow_files=True" if any(ref.startswith("file:") for ref in refs) else ""
     options += ', hub=Hub("https://huggingface.co", os.environ.get("HF_TOKEN"), Path("downloads"))' if remote else ""
+    learned = tree.get("tensors") is not None
+    options += ', learned=LearnedTensors((Path("."),))' if learned else ""
     shards = "" if shard_bytes is None else f", shard_bytes={shard_bytes}"
-    names = ["Catalog", *(["Hub"] if remote else []), "export_checkpoint", "load_zoo", "make_plan", "parse_recipe"]
+    kinds = ["Catalog", *(["Hub"] if remote else []), *(["LearnedTensors"] if learned else [])]
+    names = [*kinds, "export_checkpoint", "load_zoo", "make_plan", "parse_recipe"]
     lines = [
-        *(["import os", "from pathlib import Path", ""] if remote else []),
+        *(["import os"] if remote else []),
+        *(["from pathlib import Path", ""] if remote or learned else []),
         f"from merging_core import {', '.join(names)}",
         "",
         f"recipe = parse_recipe(\n{_indented(pprint.pformat(tree, sort_dicts=False, width=96))}\n)",

@@ -45,6 +45,8 @@ def in_words(recipe: Recipe, quoted: Callable[[str], str] = str) -> str:
             f"Layer scaling: {scaling_info(scaling.kind).title} on {where}{_with(_told(scaling.params), quoted)}."
         )
     sentences.append(f"λ is {_shown(recipe.lambda_, quoted)}.")
+    if recipe.tensors is not None:
+        sentences.append("Learned tensors, in recipe.tensors, multiply weights or what is added.")
     if stages(recipe).stochastic:
         sentences.append(f"The random masks have seed {recipe.seed}.")
     sentences.append(f"The result is stored as {recipe.dtype}.")

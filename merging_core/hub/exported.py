@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from merging_core.checkpoints.companions import COMPANIONS
+from merging_core.checkpoints.learned import BESIDE_NAME
 from merging_core.errors import CheckpointError, HubError, Problem
 from merging_core.export.licences import hindrances, licences_in, with_licence
 from merging_core.export.travelling import for_the_hub
@@ -22,7 +23,8 @@ _RECIPE = "recipe.json"
 _CONFIG = "config.json"
 _TOKENIZER = "tokenizer_config.json"
 _NEEDED = (_CARD, _CONFIG, _RECIPE)
-_KINDS = (".safetensors", ".json", ".md", ".png", ".svg", ".csv", ".txt", ".yaml", ".jinja", ".model")
+_KINDS = (".safetensors", ".json", ".md", ".png", ".svg", ".csv", ".txt", ".yaml", ".jinja", ".model",
+          Path(BESIDE_NAME).suffix)  # fmt: skip
 _LARGEST_TEXT = 1 << 20
 
 

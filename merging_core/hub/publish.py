@@ -319,7 +319,7 @@ def _look(api: Any, repo_id: str, kind: str) -> tuple[Any, Names]:
 def _alone(path: Path, kind: str) -> bool:
     """Say whether a file goes by itself: a large one, and pictures of a model, which the client would send in threads
     that no rule reaches."""
-    return path.stat().st_size >= _LARGE or (kind == "model" and path.suffix in (".png", ".safetensors"))
+    return path.stat().st_size >= _LARGE or (kind == "model" and path.suffix in (".png", ".safetensors", ".tensors"))
 
 
 def _silent(share: float, what: str) -> None:

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from merging_core.checkpoints import Catalog
+from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.cli.main import main
 from merging_core.engines import Plan, make_plan, stream_merge
 from merging_core.export import forms, pinned
 from merging_core.export.words import in_words
+from merging_core.hub.exported import read_exported
 from merging_core.recipes import Recipe, load_recipe, parse_recipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +88,17 @@ def test_mergekit_gets_its_own_words_or_the_reason_why_it_has_none() -> None:
         "# mergekit has no words for this merge.",
         "# method.params.rescale: mergekit keeps Σ|τ| of a leaf, but probability came; set rescale to norm.",
     ]
+
+
+def test_what_was_learned_is_told_and_found_beside_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ref = LearnedTensors((tmp_path,)).keep({"coefficients": torch.tensor([0.5, 0.25])})
+    learned = parse_recipe({**recipe().as_json(), "tensors": str(ref)})
+    assert "Learned tensors, in recipe.tensors" in in_words(learned)
+    monkeypatch.chdir(tmp_path)
+    exec(forms(learned).python, {})
+    direct = make_plan(learned, Catalog(load_zoo(), learned=LearnedTensors((tmp_path,))))
+    assert f'"basin_recipe":"{direct.hash}"'.encode() in (tmp_path / "merged" / "model.safetensors").read_bytes()
+    assert set(read_exported(tmp_path / "merged").files) >= {"recipe.tensors", "README.md"}
 
 
 def test_words_tell_weights_overrides_scaling_and_seed() -> None:
