@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["merged_leaf"]
+__all__ = ["merged_leaf", "wide"]
 
 _PIECE = 1 << 20
 
@@ -63,10 +63,19 @@ class _MergedLeaf(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             reached = gradient if mask is None else gradient * mask
             dots = torch.stack([_dot(reached, vector) for vector in ctx.vectors])
-            by_coefficients = (dots * ctx.scale).to(coefficients.dtype)
+            by_coefficients = (dots * ctx.scale).to(coefficients)
         if mask is not None and ctx.needs_input_grad[1]:
             by_mask = _summed(coefficients, ctx.vectors).mul_(gradient).mul_(ctx.scale)
         return by_coefficients, by_mask, None, None, *(None,) * len(ctx.vectors)
+
+
+def wide(piece: torch.Tensor) -> torch.Tensor:
+    """Return a piece in float64; from Apple's MPS, which has none, on the CPU.
+
+    >>> wide(torch.ones(1)).dtype
+    torch.float64
+    """
+    return (piece.cpu() if piece.device.type == "mps" else piece).double()
 
 
 def _summed(coefficients: torch.Tensor, vectors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -80,7 +89,6 @@ def _summed(coefficients: torch.Tensor, vectors: Sequence[torch.Tensor]) -> torc
 def _dot(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """Return ⟨left, right⟩ in float64, piece by piece, so that no wide copy of a leaf exists."""
     parts = [
-        (left[at : at + _PIECE].double() * right[at : at + _PIECE].double()).sum()
-        for at in range(0, left.numel(), _PIECE)
+        (wide(left[at : at + _PIECE]) * wide(right[at : at + _PIECE])).sum() for at in range(0, left.numel(), _PIECE)
     ]
     return torch.stack(parts).sum() if parts else left.new_zeros((), dtype=torch.float64)

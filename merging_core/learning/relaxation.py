@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import torch
 
+from merging_core.learning.leaves import wide
 from merging_core.masks.coins import coin_hash, coin_key
 
 __all__ = ["Kind", "concrete_mask", "relaxed", "uniform"]
@@ -27,10 +28,14 @@ _WORDS = float(1 << 32)
 def uniform(seed: int, step: int, name: str, count: int, device: torch.device | str = "cpu") -> torch.Tensor:
     """Return numbers in (0, 1) that are functions of their names, the same on every device: [count] float64.
 
+    They lie on the device, but on the CPU for Apple's MPS, which has no such numbers.
+
     >>> uniform(0, 1, "w", 3).tolist() == uniform(0, 1, "w", 3).tolist() != uniform(0, 2, "w", 3).tolist()
     True
     """
-    words = coin_hash(coin_key(seed, f"concrete {step}", name), 0, count, device)
+    where = torch.device(device)
+    where = torch.device("cpu") if where.type == "mps" else where
+    words = coin_hash(coin_key(seed, f"concrete {step}", name), 0, count, where)
     return words.to(torch.float64).add_(0.5).div_(_WORDS)
 
 
@@ -40,7 +45,7 @@ def relaxed(logits: torch.Tensor, chance: torch.Tensor, temperature: float) -> t
     >>> relaxed(torch.tensor([0.0]), torch.tensor([0.5]), 0.5).tolist()
     [0.5]
     """
-    return torch.sigmoid((torch.logit(chance).to(logits.dtype) + logits) / temperature)
+    return torch.sigmoid((torch.logit(chance).to(logits) + logits) / temperature)
 
 
 def concrete_mask(
@@ -60,7 +65,7 @@ def concrete_mask(
         if kind == "hard":
             fixed = (logits > 0).to(logits.dtype)
         elif kind == "coin":
-            fixed = (chance < torch.sigmoid(logits.to(chance.dtype))).to(logits.dtype)
+            fixed = (chance < torch.sigmoid(logits.to(chance))).to(logits)
         else:
             fixed = None
     if fixed is not None:
@@ -81,7 +86,7 @@ class _Concrete(torch.autograd.Function):
     ) -> torch.Tensor:
         soft = relaxed(logits, chance, temperature)
         mask = (soft > 0.5).to(soft.dtype) if straight else soft  # noqa: PLR2004
-        mean = float(mask.mean(dtype=torch.float64)) if rescale and mask.numel() else 1.0
+        mean = float(wide(mask).mean()) if rescale and mask.numel() else 1.0
         ctx.save_for_backward(soft)
         ctx.temperature, ctx.mean, ctx.rescale = temperature, mean, rescale
         ctx.straight = straight
@@ -96,11 +101,11 @@ class _Concrete(torch.autograd.Function):
         found = gradient / ctx.mean
         if ctx.rescale and soft.numel():
             mask = (soft > 0.5).to(soft.dtype) if ctx.straight else soft  # noqa: PLR2004
-            drift = float((gradient.double() * mask.double()).sum()) / (ctx.mean * ctx.mean * soft.numel())
+            drift = float((wide(gradient) * wide(mask)).sum()) / (ctx.mean * ctx.mean * soft.numel())
             found = found - drift
         return found.mul_(soft).mul_(1.0 - soft).div_(ctx.temperature), None, None, None, None
 
 
 def _rescaled(mask: torch.Tensor) -> torch.Tensor:
-    mean = mask.mean(dtype=torch.float64) if mask.numel() else mask.new_zeros(())
-    return mask / mean.to(mask.dtype) if float(mean.detach()) > 0.0 else mask * 0.0
+    mean = wide(mask).mean() if mask.numel() else mask.new_zeros(())
+    return mask / mean.to(mask) if float(mean.detach()) > 0.0 else mask * 0.0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,3 +62,11 @@ def test_trimmed_vectors_are_a_mask_of_the_recipe() -> None:
     recipe = parse_spec({**GIVEN, "method": {"name": "adamerging", "params": params}}).recipe()
     assert recipe.mask.as_json() == {"kind": "magnitude", "density": 0.3, "scope": "model"}
     assert recipe.lambda_ == 1.0
+
+
+@pytest.mark.parametrize("info", learn_methods(), ids=lambda info: info.name)
+def test_every_method_has_a_source_and_a_place_on_the_page(info: Any) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "learning.md").read_text(encoding="utf-8")
+    assert f"| `{info.name}`" in page
+    assert info.source.url.startswith("https://arxiv.org/abs/")
+    assert info.source.deviation
