@@ -43,6 +43,7 @@ RECIPES: dict[str, Any] = {
     "ties": recipe("ties", 1, 0.5, 2, density=0.35),
     "ties, densities of their own": recipe("ties", 1, SLOPE, 2, each={"density": [0.5, CASES, None]}, density=0.3),
     "ties, a sum": recipe("ties", 1, -0.5, 2, density=0.35, normalize=False, **{"lambda": 0.4}),
+    "ties, two experts of one weight": recipe("ties", 1, 1, density=0.5),
     "ties, all": recipe("ties", 1, 0.5, 2),
     "dare_ties, all": recipe("dare_ties", 1, 0.5, 2, **{"lambda": 0.5}),
     "dare_linear, all, normalized": recipe("dare_linear", 1, 0.5, 2, normalize=True),

@@ -30,7 +30,8 @@ def importance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 def fuse(leaves: torch.Tensor, weights: torch.Tensor, context: CombineContext) -> torch.Tensor:
     """Return θ₁, and θ₂ where its importance is at least median + 1.5·(q₃ − q₁) over the leaf.
 
-    `context.params["outlier"]` is the 1.5. Quartiles are exact, with linear interpolation between two elements.
+    `context.params["outlier"]` is the 1.5. Quartiles are exact, with linear interpolation between two
+    elements, or with `quartiles` at `below` the element below, as in mergekit.
 
     Shapes: leaves [2, *shape] float32 (weights θ, not task vectors) → [*shape]; importance in float64.
 
@@ -40,16 +41,17 @@ def fuse(leaves: torch.Tensor, weights: torch.Tensor, context: CombineContext) -
     """
     found = importance(*leaves.to(torch.float64))
     ordered = found.reshape(-1).sort().values
-    low, middle, high = (_quantile(ordered, share) for share in (0.25, 0.5, 0.75))
+    between = context.params.get("quartiles", "between") == "between"
+    low, middle, high = (_quantile(ordered, share, between) for share in (0.25, 0.5, 0.75))
     limit = middle + context.params.number("outlier") * (high - low)
     return torch.where(found >= limit, leaves[1], leaves[0])
 
 
-def _quantile(ordered: torch.Tensor, share: float) -> float:
+def _quantile(ordered: torch.Tensor, share: float, between: bool) -> float:
     place = share * (ordered.numel() - 1)
     below = math.floor(place)
     low, high = float(ordered[below]), float(ordered[min(below + 1, ordered.numel() - 1)])
-    return low + (place - below) * (high - low)
+    return low + (place - below) * (high - low) if between else low
 
 
 def _first(vectors: torch.Tensor, weights: torch.Tensor, context: CombineContext) -> torch.Tensor:
@@ -99,6 +101,15 @@ ARCEE_FUSION = MethodInfo(
             step=0.1,
             slider=(0.0, 5.0),
             per_leaf=True,
+        ),
+        ParameterInfo(
+            name="quartiles",
+            title="Quartiles lie",
+            kind="choice",
+            default="between",
+            help="Whether a quartile may lie between two elements, or is the element below it.",
+            choices=("between", "below"),
+            later=True,
         ),
     ),
     searched=(("outlier", (0.5, 1.0, 1.5, 3.0)),),

@@ -12,19 +12,23 @@ from merging_core.methods.rows import rows_apart
 
 __all__ = ["MODEL_STOCK", "interpolation_ratio", "stock_coefficients"]
 
+_CANCELLED = 1e-6
 
-def interpolation_ratio(similarity: float, count: float) -> float:
+
+def interpolation_ratio(similarity: float, count: float, *, beyond: bool = False) -> float:
     """Return the share t of the way from the base to the average: t = N·cos θ/(1 + (N − 1)·cos θ).
 
-    `similarity`: cos θ; below 0 it counts as 0, so that t lies in [0, 1]. `count`: N, at least 1.
+    `similarity`: cos θ; below 0 it counts as 0, so that t lies in [0, 1], or with `beyond` leads to the other side of
+    the base, but for models that cancel: their t is 0. `count`: N, at least 1.
 
     Source: Jang et al. (2024), arXiv 2403.19522, the ratio for N fine-tuned models.
 
     >>> interpolation_ratio(0.5, 2), interpolation_ratio(1.0, 5), interpolation_ratio(-0.2, 3)
     (0.6666666666666666, 1.0, 0.0)
     """
-    shared = max(0.0, similarity)
-    return count * shared / (1.0 + (count - 1.0) * shared)
+    shared = similarity if beyond else max(0.0, similarity)
+    divisor = 1.0 + (count - 1.0) * shared
+    return count * shared / divisor if divisor > _CANCELLED else 0.0
 
 
 def stock_coefficients(products: Products, weights: Sequence[float], params: Parameters) -> tuple[float, ...]:
@@ -52,7 +56,9 @@ def stock_coefficients(products: Products, weights: Sequence[float], params: Par
     mean = math.fsum(share * value for share, value in zip(shares, agreements, strict=True)) / math.fsum(shares)
     similarity = math.cos(mean) if by_angle else mean
     whole = math.fsum(weights)
-    ratio = interpolation_ratio(similarity, whole * whole / math.fsum(weight * weight for weight in weights))
+    beyond = params.get("below_zero") == "beyond"
+    count = whole * whole / math.fsum(weight * weight for weight in weights)
+    ratio = interpolation_ratio(similarity, count, beyond=beyond)
     return tuple(ratio * (weight / whole) for weight in weights)
 
 
@@ -73,8 +79,9 @@ MODEL_STOCK = MethodInfo(
         "Model Stock: All we need is just a few fine-tuned models",
         "https://arxiv.org/abs/2403.19522",
         "interpolation ratio for N models",
-        "a mean cosine below 0 counts as 0; the paper has one angle for all pairs, mergekit takes their mean cosine "
-        "and FusionBench their mean angle; with weights, N = (Σw)²/Σw² and each pair weighs wₛwₜ",
+        "a mean cosine below 0 counts as 0 unless below_zero is beyond, as in mergekit; the paper has one angle for "
+        "all pairs, mergekit takes their mean cosine and FusionBench their mean angle; with weights, N = (Σw)²/Σw² and "
+        "each pair weighs wₛwₜ",
     ),
     domain="task_vector",
     group="averages",
@@ -102,6 +109,15 @@ MODEL_STOCK = MethodInfo(
             "cosines",
             "Whether three experts or more agree by the mean of their cosines, or by that of their angles.",
             choices=("cosines", "angles"),
+            later=True,
+        ),
+        ParameterInfo(
+            "below_zero",
+            "Experts that disagree",
+            "choice",
+            "base",
+            "Whether experts with a mean cosine below 0 leave the base as it is, or lead to its other side.",
+            choices=("base", "beyond"),
             later=True,
         ),
     ),

@@ -6,7 +6,7 @@ from merging_core.masks.breadcrumbs import BREADCRUMBS as BREADCRUMBS_MASK
 from merging_core.masks.della import DELLA as DELLA_MASK
 from merging_core.methods.contract import MethodInfo
 from merging_core.methods.task_arithmetic import task_arithmetic
-from merging_core.methods.ties import COMBINE, MAJORITY, sign_consensus
+from merging_core.methods.ties import CANCELLED, COMBINE, MAJORITY, sign_consensus
 
 __all__ = ["BREADCRUMBS", "BREADCRUMBS_TIES", "DELLA", "DELLA_LINEAR"]
 
@@ -37,7 +37,7 @@ BREADCRUMBS_TIES = MethodInfo(
     combine=sign_consensus,
     statistics=(MAJORITY,),
     owned_mask="breadcrumbs",
-    parameters=(*BREADCRUMBS_MASK.parameters, COMBINE),
+    parameters=(*BREADCRUMBS_MASK.parameters, COMBINE, CANCELLED),
     searched=(("density", (0.15, 0.3, 0.5, 0.9)), ("gamma", (0.0, 0.01, 0.05))),
 )
 
@@ -54,7 +54,7 @@ DELLA = MethodInfo(
     statistics=(MAJORITY,),
     owned_mask="della",
     stochastic=True,
-    parameters=(*DELLA_MASK.parameters, COMBINE),
+    parameters=(*DELLA_MASK.parameters, COMBINE, CANCELLED),
     searched=(("density", (0.25, 0.5, 0.75, 0.9)), ("epsilon", (0.05, 0.2))),
 )
 

@@ -12,6 +12,7 @@ from merging_core.methods.info import ParameterInfo, Parameters, Source
 from merging_core.methods.sums import weighted_sum
 
 __all__ = [
+    "CANCELLED",
     "COMBINE",
     "DARE_TIES",
     "MAJORITY",
@@ -26,11 +27,15 @@ __all__ = [
 def sign_balance(vectors: torch.Tensor, weights: torch.Tensor, params: Parameters) -> torch.Tensor:
     """Count, in a piece, by how much positive sums Σ wₜτ̂ₜ outnumber negative ones.
 
+    With `params["cancelled"]` at `positive` nothing is counted: then an exact zero counts as + whatever the others are.
+
     Shapes: vectors [T, n], weights [T] → 0-dim int64; the counts of pieces add up exactly.
 
     >>> sign_balance(torch.tensor([[1.0, -2.0, 3.0, 0.0]]), torch.ones(1), Parameters()).item()
     1
     """
+    if params.get("cancelled") == "positive":
+        return torch.zeros((), dtype=torch.int64, device=vectors.device)
     signs = weighted_sum(vectors, _votes(weights, params)).sgn_()
     # Sums of signs are integers: float32 holds them exactly up to 2²⁴ elements, and adds them several times faster.
     exact = torch.float32 if signs.numel() <= 1 << 24 else torch.float64
@@ -126,6 +131,16 @@ COMBINE = ParameterInfo(
     choices=("mean", "sum"),
 )
 
+CANCELLED = ParameterInfo(
+    "cancelled",
+    "Where votes cancel",
+    "choice",
+    "majority",
+    "Whether an exact tie takes the sign that most elements of the model have, as in the authors' code, or plus.",
+    choices=("majority", "positive"),
+    later=True,
+)
+
 VOTE = ParameterInfo(
     "vote",
     "Votes",
@@ -161,6 +176,7 @@ TIES = MethodInfo(
         scope_parameter("model"),
         COMBINE,
         VOTE,
+        CANCELLED,
     ),
     searched=(("density", (0.1, 0.2, 0.35, 0.5)),),
 )
@@ -185,6 +201,6 @@ DARE_TIES = MethodInfo(
     statistics=(MAJORITY,),
     owned_mask="dare",
     stochastic=True,
-    parameters=(*dare_parameters(), COMBINE),
+    parameters=(*dare_parameters(), COMBINE, CANCELLED),
     searched=(("density", (0.25, 0.5, 0.75, 0.9)),),
 )

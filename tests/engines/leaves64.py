@@ -34,14 +34,14 @@ def sce64(leaves: np.ndarray, weights: list[float], select: float, weigh_by: str
     return result.reshape(leaves.shape[1:])
 
 
-def fused64(first: np.ndarray, second: np.ndarray, outlier: float) -> np.ndarray:
+def fused64(first: np.ndarray, second: np.ndarray, outlier: float, quartiles: str = "between") -> np.ndarray:
     """Take over of the second leaf what stands out."""
     if first.size == 0:
         return first
     old, new = (np.atleast_1d(leaf.astype(np.float64)) for leaf in (first, second))
     divergence = rel_entr(softmax(new, axis=-1), softmax(old, axis=-1)).sum(axis=-1, keepdims=True)
     weight = np.abs(new - old) * divergence
-    low, middle, high = np.quantile(weight, [0.25, 0.5, 0.75])
+    low, middle, high = np.quantile(weight, [0.25, 0.5, 0.75], method="lower" if quartiles == "below" else "linear")
     return np.where(weight >= middle + outlier * (high - low), new, old).reshape(first.shape)
 
 

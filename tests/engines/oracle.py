@@ -47,7 +47,8 @@ def merge64(
         elif method == "karcher":
             result = spheres64.karcher(thetas, weights, params)
         elif method == "arcee_fusion":
-            result = {name: fused64(thetas[0][name], thetas[1][name], params["outlier"]) for name in floating}
+            outlier, quartiles = params["outlier"], params["quartiles"]
+            result = {name: fused64(thetas[0][name], thetas[1][name], outlier, quartiles) for name in floating}
         elif method == "slerp":
             result = slerp64(*thetas, params["t"], params["angle"])
         else:
@@ -236,9 +237,11 @@ def stock64(masked: list[Leaves], weights: list[float], params: Mapping[str, Any
                 cosine = np.clip(flat[i] @ flat[j] / product, -1, 1) if product > 0 else 0.0
                 top += weights[i] * weights[j] * (np.arccos(cosine) if params["mean_of"] == "angles" else cosine)
                 bottom += weights[i] * weights[j]
-        angle = max(0.0, np.cos(top / bottom) if params["mean_of"] == "angles" else top / bottom)
+        angle = np.cos(top / bottom) if params["mean_of"] == "angles" else top / bottom
+        angle = angle if params["below_zero"] == "beyond" else max(0.0, angle)
         count = sum(weights) ** 2 / sum(weight**2 for weight in weights)
-        ratio = count * angle / (1 + (count - 1) * angle)
+        divisor = 1 + (count - 1) * angle
+        ratio = count * angle / divisor if divisor > 1e-6 else 0.0
         merged[name] = ratio * sum64(masked, weights, params)[name] / sum(weights)
     return merged
 
@@ -248,6 +251,7 @@ def consensus64(masked: list[Leaves], weights: list[float], params: Mapping[str,
     total = sum64(masked, [1.0] * len(weights) if equal else weights, params)
     # Sums that cancel in float32 but not in float64 would vote differently; the test data has exact ties only.
     balance = sum(int((v > 0).sum()) - int((v < 0).sum()) for v in total.values())
+    balance = 0 if params.get("cancelled") == "positive" else balance
     merged = {}
     for name, values in total.items():
         sign = np.where(values == 0, -1.0 if balance < 0 else 1.0, np.sign(values))

@@ -153,3 +153,10 @@ def test_a_recipe_that_does_not_speak_of_filters_keeps_its_identity() -> None:
     )
     assert plain == leaf and '"method":{"name":"model_stock","params":{}}' in plain
     assert '"params":{"granularity":"filter"}' in by_filter
+
+
+def test_experts_that_disagree_lead_to_the_other_side_where_that_is_asked_for() -> None:
+    products, params = [[1.0, -0.25], [-0.25, 1.0]], Parameters(below_zero="beyond")
+    assert stock_coefficients(products, [1.0, 1.0], Parameters()) == (0.0, 0.0)
+    assert stock_coefficients(products, [1.0, 1.0], params) == pytest.approx((-1 / 3, -1 / 3))
+    assert stock_coefficients([[1.0, -1.0], [-1.0, 1.0]], [1.0, 1.0], params) == (0.0, 0.0)

@@ -125,3 +125,11 @@ def test_the_method_is_its_mask_and_then_the_consensus(name: str) -> None:
     statistics = gather(info, [kept], torch.ones(3), params)
     found = info.combine(kept, torch.ones(3), CombineContext(params, statistics))
     np.testing.assert_allclose(found.numpy(), reference(kept.numpy(), np.ones(3), "mean"), atol=2e-6)
+
+
+def test_changes_that_cancel_count_as_positive_where_that_is_asked_for() -> None:
+    vectors = torch.tensor([[1.0, -2.0, -1.0], [-1.0, -2.0, -1.0]])
+    majority = gather(TIES, [vectors], torch.ones(2), Parameters())
+    positive = gather(TIES, [vectors], torch.ones(2), Parameters(cancelled="positive"))
+    assert sign_consensus(vectors, torch.ones(2), CombineContext(statistics=majority)).tolist() == [-1.0, -2.0, -1.0]
+    assert sign_consensus(vectors, torch.ones(2), CombineContext(statistics=positive)).tolist() == [1.0, -2.0, -1.0]

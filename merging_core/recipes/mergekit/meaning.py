@@ -43,7 +43,8 @@ def _slerp(asked: Asked) -> Merge:
 
 
 def _arcee_fusion(asked: Asked) -> Merge:
-    return Merge("arcee_fusion", _from_base(asked), base=False)
+    params = {"quartiles": Value("below", ("merge_method",))}
+    return Merge("arcee_fusion", _from_base(asked), params, base=False)
 
 
 def _nuslerp(asked: Asked) -> Merge:
@@ -100,7 +101,8 @@ def _ramplus(asked: Asked) -> Merge:
 
 def _model_stock(asked: Asked) -> Merge:
     granularity = Value("filter" if asked.switch("filter_wise") else "leaf", asked.path("filter_wise"))
-    return Merge("model_stock", asked.plain(asked.experts), {"granularity": granularity})
+    params = {"granularity": granularity, "below_zero": Value("beyond", ("merge_method",))}
+    return Merge("model_stock", asked.plain(asked.experts), params)
 
 
 def _nearswap(asked: Asked) -> Merge:

@@ -16,7 +16,7 @@ __all__ = ["SAYINGS", "Said"]
 _KNOWN = frozenset(
     {"normalize", "combine", "rescale", "scope", "density", "gamma", "epsilon", "epsilon_is", "granularity"}
     | {"iterations", "tolerance", "outlier", "select", "weigh_by", "merged", "r", "alpha", "counted", "mean_of"}
-    | {"t", "angle"}
+    | {"t", "angle", "cancelled", "below_zero", "quartiles"}
 )
 """The parameters of methods that are said below, or refused where they cannot be."""
 
@@ -174,7 +174,8 @@ def _vote(said: Said) -> None:
     if mean and any(min(numbers_of(entry.weight)) < 0.0 for entry in said.recipe.models):
         fix = "combine by sum, or use weights of 0 or more"
         said.wrong("divides by the signed sum of weights", "a negative weight", "models", fix)
-    said.notes.append("where weighted changes cancel exactly, mergekit takes the positive ones")
+    if said.params["cancelled"] != "positive":
+        said.notes.append("where weighted changes cancel exactly, mergekit takes the positive ones")
 
 
 def _rescale(said: Said, params: Parameters) -> None:
@@ -221,6 +222,8 @@ def _from_first(said: Said) -> None:
     if said.name == "arcee_fusion":
         if said.params["outlier"] != 1.5:  # noqa: PLR2004
             said.wrong("takes what lies 1.5 quartile distances out", said.params["outlier"], "method.params.outlier")
+        if said.params["quartiles"] != "below":
+            said.notes.append("a quartile is an element of the leaf in mergekit, and does not lie between two")
         return
     said.chosen("angle", "leaf", "takes the angle within each leaf")
     said.common("t", "t")
@@ -277,6 +280,8 @@ def _ram(said: Said) -> None:
 def _model_stock(said: Said) -> None:
     _of_task_vectors(said)
     said.chosen("mean_of", "cosines", "takes the mean of cosines")
+    if said.params["below_zero"] != "beyond":
+        said.notes.append("where experts have a mean cosine below 0, mergekit goes to the other side of the base")
     said.of_all["filter_wise"] = said.params["granularity"] == "filter"
 
 

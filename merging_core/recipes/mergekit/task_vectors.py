@@ -76,6 +76,7 @@ def _made(asked: Asked, settings: dict[str, object], **each: Sequence[Value]) ->
     weights = asked.each("weight", asked.experts)
     normalize = asked.switch("normalize")
     if name in _VOTING:
+        params["cancelled"] = Value("positive", ("merge_method",))
         params["combine"] = Value("mean" if normalize else "sum", asked.path("normalize"))
         if normalize:
             _not_negative(asked, weights)

@@ -220,5 +220,5 @@ def fused(base: np.ndarray, other: np.ndarray) -> np.ndarray:
 
     divergence = (np.exp(likely(other)) * (likely(other) - likely(base))).sum(axis=-1, keepdims=True)
     importance = np.abs(other - base) * divergence
-    low, middle, high = np.quantile(importance, [0.25, 0.5, 0.75])
+    low, middle, high = np.quantile(importance, [0.25, 0.5, 0.75], method="lower")
     return np.where(importance >= middle + 1.5 * (high - low), other, base)

@@ -41,10 +41,15 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Le
     base, common, found = drawn(1.0), drawn(0.1), dict[str, dict[str, torch.Tensor]]()
     for name in NAMES:
         own = drawn(0.1)
-        made = {leaf: base[leaf] + common[leaf] + own[leaf] for leaf in base} if name != "base" else base
+        made = {leaf: base[leaf] + common[leaf] + own[leaf] - 0.15 for leaf in base}
         # Half of a model's elements are as in the base, so that some changes are one model's alone.
         sparse = {leaf: torch.where(own[leaf] > -0.02, made[leaf], base[leaf]) for leaf in base}
         found[name] = sparse if name != "base" else base
+    for leaf in SHAPES:
+        # Where a and b cancel exactly, though most changes are negative.
+        for name, sign in zip(NAMES, (0.0, 1.0, -1.0, 0.6), strict=True):
+            found[name][leaf].view(-1)[:5] = sign * torch.tensor([0.5, 0.53, 0.57, 0.61, 0.67])
+    for name in NAMES:
         (folder / name).mkdir()
         save_file(found[name], folder / name / "model.safetensors", metadata={"format": "pt"})
         (folder / name / "config.json").write_text(CONFIG)

@@ -34,7 +34,9 @@ def test_a_recipe_of_every_part_is_read() -> None:
     assert found.recipe.base == "hub:ada/base"
     assert [(entry.ref, entry.weight) for entry in found.recipe.models] == [("hub:ada/x", 0.5), ("hub:ada/y", 1.0)]
     params = found.recipe.method.params.as_json()
-    assert params.items() >= {"density": [0.2, 0.8], "scope": "leaf", "combine": "mean"}.items()
+    assert (
+        params.items() >= {"density": [0.2, 0.8], "scope": "leaf", "combine": "mean", "cancelled": "positive"}.items()
+    )
     assert (found.recipe.dtype, found.recipe.lambda_, found.notes) == ("bfloat16", 1.0, ())
 
 
