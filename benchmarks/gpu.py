@@ -48,6 +48,7 @@ from merging_core.evaluation.heads import PrototypeHead
 from merging_core.evaluation.tasks import Split, Task
 from merging_core.process import keep_freed_memory
 from merging_core.recipes.parse import parse_recipe
+from merging_core.recipes.recipe import Recipe
 
 EXPERTS = 8
 
@@ -119,13 +120,16 @@ def wait(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def median(device: torch.device, repeats: int, step: Callable[[int], object], warm: int = 2) -> float:
-    """Run a step for 0, 1, … and return the median of its seconds, without the first ones."""
+def median(
+    device: torch.device, repeats: int, step: Callable[[Any], object], warm: int = 2, given: Callable[[], Any] = int
+) -> float:
+    """Run a step on what is given each time, and return the median of its seconds, without the first ones."""
     found = []
-    for index in range(repeats + warm):
+    for _ in range(repeats + warm):
+        on = given()
         wait(device)
         start = time.perf_counter()
-        step(index)
+        step(on)
         wait(device)
         found.append(time.perf_counter() - start)
     return statistics.median(found[warm:])
@@ -175,17 +179,17 @@ def live_rows(device: torch.device, scale: Scale, folder: Path, bandwidth: float
     engine = LiveEngine(catalog, str(device), memory_budget=max(1 << 30, 8 * stack))
     steps = count(1)
 
-    def moved(name: str, dtype: str, _: int) -> None:
-        engine.merge(recipe(base, experts, name, dtype=dtype, **{"lambda": 0.3 + 0.001 * next(steps)}))
+    def moved(name: str, dtype: str) -> Recipe:
+        return recipe(base, experts, name, dtype=dtype, **{"lambda": 0.3 + 0.001 * next(steps)})
 
-    def weighed(name: str, dtype: str, _: int) -> None:
+    def weighed(name: str, dtype: str) -> Recipe:
         weights = [1.0 + 0.001 * next(steps), *[1.0] * (EXPERTS - 1)]
-        engine.merge(recipe(base, experts, name, dtype=dtype, weights=weights))
+        return recipe(base, experts, name, dtype=dtype, weights=weights)
 
     for dtype in ("float32", "bfloat16"):
         for name in ("task_arithmetic", "ties"):
-            for what, step in (("λ", moved), ("a weight", weighed)):
-                took = median(device, scale.repeats, partial(step, name, dtype))
+            for what, given in (("λ", moved), ("a weight", weighed)):
+                took = median(device, scale.repeats, engine.merge, given=partial(given, name, dtype))
                 yield Row(f"live, {name}, {dtype}, {what} moved", took, "a read of the stack", stack / bandwidth)
 
 

@@ -172,14 +172,16 @@ def finish_flat(
     return out
 
 
-def all_finite(flat: torch.Tensor) -> bool:
+def all_finite(flat: torch.Tensor) -> torch.Tensor:
     """Say whether every element of a flat vector is finite; NaN and infinity spread to the extremes of their piece.
 
-    >>> all_finite(torch.zeros(3)), all_finite(torch.tensor([0.0, float("inf")]))
+    The answer is where the vector is: who reads it waits for the device.
+
+    >>> bool(all_finite(torch.zeros(3))), bool(all_finite(torch.tensor([0.0, float("inf")])))
     (True, False)
     """
     extremes = [end for (piece,) in _pieces((flat,)) for end in torch.aminmax(piece)]
-    return bool(torch.isfinite(torch.stack(extremes)).all())
+    return torch.isfinite(torch.stack(extremes)).all()
 
 
 def merged_pieces(combined: torch.Tensor, base: torch.Tensor, domain: str) -> Iterator[torch.Tensor]:

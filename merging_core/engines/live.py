@@ -152,8 +152,10 @@ class LiveEngine:
             coefficients = after_combine(found, _depths(space), plan.settings.lambdas, stage.alpha)
             flat = finish_flat(stage.combined, stage.base, runs(_spans(space), coefficients), found.method.domain)
             flat = round_(flat, _TORCH[dict(DTYPE_NAMES)[recipe.dtype]])
-            self._check(flat, space, recipe.dtype)
-        return Merged(self._all_leaves(flat, plan.survey), flat, plan, timings)
+            finite = all_finite(flat)
+            leaves = self._all_leaves(flat, plan.survey)  # while a device works
+            self._check(finite, flat, space, recipe.dtype)
+        return Merged(leaves, flat, plan, timings)
 
     def waiting(self, recipe: Recipe) -> float:
         """Estimate the seconds until the combination of a recipe is here: 0 where it is; raises as `plan` does.
@@ -369,8 +371,8 @@ class LiveEngine:
         leaves = {**surveyed.space.views(flat), **self._residents.copied(surveyed)}
         return {name: leaves[name] for name in surveyed.reference.leaves}
 
-    def _check(self, flat: torch.Tensor, space: ParameterSpace, dtype: str) -> None:
-        error = None if all_finite(flat) else non_finite(space.views(flat).items(), dtype)
+    def _check(self, finite: torch.Tensor, flat: torch.Tensor, space: ParameterSpace, dtype: str) -> None:
+        error = None if finite else non_finite(space.views(flat).items(), dtype)
         if error is not None:
             raise error
 

@@ -86,7 +86,7 @@ def stream_merge(  # noqa: PLR0913
         metadata={"basin_recipe": plan.hash},
         overwrite=overwrite,
         shard_bytes=shard_bytes,
-        identity=f"{__version__} {plan.hash} {shard_bytes}",
+        identity=_identity(plan, shard_bytes, lane),
         copies=_learned_file(plan),
     )
     with drafted as draft:
@@ -221,6 +221,12 @@ def _pieces(
     if size < 1:
         raise ValueError("a piece has at least one element")
     return reading(plan, size, workers or lane.workers or min(MAX_WORKERS, cores()), cancelled, lane)
+
+
+def _identity(plan: Plan, shard_bytes: int | None, lane: Lane) -> str:
+    """Return what a merge must be for another process to go on with it: of whole leaves a device has bits of its own."""
+    own = plan.stages.method.whole_leaf is not None and lane.device.type != "cpu"
+    return f"{__version__} {plan.hash} {shard_bytes}" + (f" {lane.device.type}" if own else "")
 
 
 def _silent(share: float, what: str) -> None:

@@ -13,7 +13,7 @@ from merging_core.engines import devices, make_plan, stream_merge
 from merging_core.engines.devices import device_bytes, lane_for, pays, piece_for
 from merging_core.engines.lanes import CORES, LEAST_PART, Tile, in_parts, with_less
 from merging_core.engines.ring import BUFFERS, Plain, Ring
-from merging_core.engines.streaming import stream_leaves
+from merging_core.engines.streaming import _identity, stream_leaves
 from merging_core.errors import CancelledError, NonFiniteError, PlanError
 from merging_core.masks.registry import masks
 from merging_core.methods.registry import methods
@@ -229,6 +229,15 @@ def test_pieces_become_smaller_where_a_device_has_little_memory(wide: Family, ca
     assert piece_for(plan, 0) is None
     assert device_bytes(plan, 1 << 22) >= device_bytes(plan, 1 << 10) > 0
     assert LEAST_PART < 1 << 17
+
+
+@pytest.mark.parametrize(("method", "alike"), [("ties", True), ("iso_c", False)])
+def test_a_killed_merge_goes_on_elsewhere_only_where_the_bits_are_the_same(
+    method: str, alike: bool, small: Family, catalog: Catalog
+) -> None:
+    plan = make_plan(small.recipe(method), catalog)
+    here, there = _identity(plan, None, CORES), _identity(plan, None, Ring(AwayDriver(), 8))
+    assert (here == there) is alike and _identity(plan, 100, CORES) != here
 
 
 def assert_same_files(left: Path, right: Path) -> None:
