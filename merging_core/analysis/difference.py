@@ -24,8 +24,17 @@ from merging_core.space.architecture import architecture_problems
 from merging_core.space.depth import Depth, depths
 from merging_core.space.naming import named_like
 
-__all__ = ["CountedLeaf", "DepthDifference", "Difference", "LeafDifference", "Unshared", "difference"]
+__all__ = [
+    "CountedLeaf",
+    "DepthDifference",
+    "Difference",
+    "LeafDifference",
+    "Unshared",
+    "check_difference",
+    "difference",
+]
 
+_Sorted = tuple[list[str], list[str], tuple["Unshared", ...]]
 Progress = Callable[[float, str], None]
 """Called with the share that is done, in [0, 1], and what is being done."""
 
@@ -142,13 +151,7 @@ def difference(
     it. `workers` is how many threads read and add up, as many as cores by default; it changes no number.
     Raises SpaceError when the models share no floating leaf, CheckpointError and NonFiniteError as reading does.
     """
-    a, b = added_to(base, (a, b))
-    b = named_like(a, b.tied_by(a.config))
-    base = named_like(a, base.tied_by(a.config)) if base is not None else None
-    shared, counted, unshared = _sorted_out(a, b)
-    if not shared:
-        must, got = f"{b.label} has a floating leaf of a name and shape that are in {a.label} too", "none"
-        raise SpaceError(Problem(must, got, "", "compare models of one architecture"))
+    a, b, base, (shared, counted, unshared) = _agreed(a, b, base)
     missing = () if base is None else tuple(_missing_in(base, [a.leaves[name] for name in shared]))
     alone = {leaf.name for leaf in missing}
     found: dict[str, list[PieceSums]] = {name: [] for name in shared}
@@ -195,7 +198,25 @@ def difference(
     )
 
 
-def _sorted_out(a: Checkpoint, b: Checkpoint) -> tuple[list[str], list[str], tuple[Unshared, ...]]:
+def check_difference(a: Checkpoint, b: Checkpoint, base: Checkpoint | None = None) -> None:
+    """Raise what `difference` would, as far as headers show it: before anything is downloaded or read."""
+    _agreed(a, b, base)
+
+
+def _agreed(
+    a: Checkpoint, b: Checkpoint, base: Checkpoint | None
+) -> tuple[Checkpoint, Checkpoint, Checkpoint | None, _Sorted]:
+    a, b = added_to(base, (a, b))
+    b = named_like(a, b.tied_by(a.config))
+    base = named_like(a, base.tied_by(a.config)) if base is not None else None
+    found = _sorted_out(a, b)
+    if not found[0]:
+        must, got = f"{b.label} has a floating leaf of a name and shape that are in {a.label} too", "none"
+        raise SpaceError(Problem(must, got, "", "compare models of one architecture"))
+    return a, b, base, found
+
+
+def _sorted_out(a: Checkpoint, b: Checkpoint) -> _Sorted:
     """Return the floating leaves that both have, the others that both have, and what is not compared."""
     shared, counted, unshared = list[str](), list[str](), list[Unshared]()
     for name, ours in a.leaves.items():

@@ -32,10 +32,10 @@ from merging_core.engines.pricing import available_memory
 from merging_core.errors import PlanError, Problem, closest
 from merging_core.masks.coins import coin_key
 from merging_core.space.naming import named_like
-from merging_core.space.parameter_space import build_space
+from merging_core.space.parameter_space import ParameterSpace, build_space
 from merging_core.space.reductions import block_sum_of_squares
 
-__all__ = ["Extracted", "Extraction", "Others", "Rest", "Settings", "extract_lora"]
+__all__ = ["Extracted", "Extraction", "Others", "Rest", "Settings", "check_extraction", "extract_lora"]
 
 Others = Literal["leave-out", "save"]
 Progress = Callable[[float, str], None]
@@ -152,10 +152,8 @@ def extract_lora(  # noqa: PLR0913
     Raises SpaceError where the models have other leaves, PlanError where the settings take no leaf, no matrix differs
     or the folder cannot be written, CheckpointError and NonFiniteError as reading does.
     """
-    (expert,) = added_to(base, (expert,))
-    expert = named_like(base, expert.tied_by(base.config))
-    space = build_space(base, [expert])
-    check_target(out_dir, 0)
+    check_extraction(base, expert, out_dir, settings)
+    expert, space = _agreed(base, expert)
     wanted = _wanted([leaf.name for leaf in space.leaves], settings.filters)
     for model in (base, expert):
         model.check_twins()
@@ -174,6 +172,22 @@ def extract_lora(  # noqa: PLR0913
             if progress is not None:
                 progress(done / total, "decomposing")
     return _written(base, expert, out_dir, found, wanted, settings)
+
+
+def check_extraction(base: Checkpoint, expert: Checkpoint, out_dir: str | Path, settings: Settings) -> None:
+    """Raise what `extract_lora` would, as far as headers show it: before anything is downloaded or read."""
+    _, space = _agreed(base, expert)
+    check_target(out_dir, 0)
+    wanted = _wanted([leaf.name for leaf in space.leaves], settings.filters)
+    if not any(leaf.name in wanted and not why_no_matrix(leaf) for leaf in space.leaves):
+        must = "some leaf that is asked for is the matrix of a linear layer"
+        raise PlanError(Problem(must, "none", base.label, "look at --leaves"))
+
+
+def _agreed(base: Checkpoint, expert: Checkpoint) -> tuple[Checkpoint, ParameterSpace]:
+    (expert,) = added_to(base, (expert,))
+    expert = named_like(base, expert.tied_by(base.config))
+    return expert, build_space(base, [expert])
 
 
 def _wanted(names: Sequence[str], filters: Sequence[str]) -> frozenset[str]:
@@ -199,6 +213,9 @@ def _decomposed(base: Checkpoint, expert: Checkpoint, leaf: LeafSpec, settings: 
     flat = matrix.view(-1)
     for start, stop in pieces_of(leaf.elements):
         flat[start:stop] -= base.read_range(leaf.name, start, stop).double()
+    if not math.isfinite(block_sum_of_squares(flat)):
+        must, where = "‖E − B‖² is a number of float64", f"{expert.label}: {leaf.name}"
+        raise PlanError(Problem(must, "a larger one", where, "leave the leaf out with --leaves"))
     if is_turned(module_of(leaf.name), base.config):
         matrix = matrix.T.contiguous()
     most = settings.max_rank if settings.rank is None else settings.rank

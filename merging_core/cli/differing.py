@@ -37,7 +37,7 @@ def diff(
     as_json: AsJson = False,
 ) -> None:
     """Compare two checkpoints: norms, cosines and sign conflicts, by depth and leaf by leaf."""
-    from merging_core.analysis.difference import difference
+    from merging_core.analysis.difference import check_difference, difference
     from merging_core.cli.downloads import opened
     from merging_core.cli.progress import ProgressLine
     from merging_core.cli.targets import open_bench
@@ -45,7 +45,8 @@ def diff(
 
     if as_csv and as_json:
         raise PlanError(Problem("an answer has one form", "--csv and --json", "diff", "leave one out"))
-    first, second, *origin = opened([a, b, *([] if base is None else [base])], open_bench().catalog)
+    asked = [a, b, *([] if base is None else [base])]
+    first, second, *origin = opened(asked, open_bench().catalog, lambda found: check_difference(*found))
     with ProgressLine() as progress:
         found = difference(first, second, origin[0] if origin else None, progress=progress)
     answer(_csv(found) if as_csv else _tables(found, top), found.as_json(), as_json=as_json)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.ref import parse_ref
@@ -25,20 +25,21 @@ def readable(text: str, catalog: Catalog) -> str:
     return pinned
 
 
-def opened(texts: Sequence[str], catalog: Catalog) -> list[Checkpoint]:
-    """Open several references, with everything of the Hub here; nothing is downloaded before all headers are known.
+def opened(texts: Sequence[str], catalog: Catalog, check: Callable[[list[Checkpoint]], None]) -> list[Checkpoint]:
+    """Open several references, with everything of the Hub here; `check` sees all headers before anything is downloaded.
 
-    Raises CheckpointError or HubError with every problem of all of them.
+    Raises as `check` does, and CheckpointError or HubError with every problem of all of them.
     """
-    pins, errors = list[str](), list[BasinError]()
+    pins, headers, errors = list[str](), list[Checkpoint](), list[BasinError]()
     for text in texts:
         try:
             pins.append(str(catalog.pin(text)) if parse_ref(text).scheme == "hub" else text)
-            catalog.open(pins[-1])
+            headers.append(catalog.open(pins[-1]))
         except BasinError as error:
             errors.append(error)
     if errors:
         raise type(errors[0])(*dict.fromkeys(problem for error in errors for problem in error.problems))
+    check(headers)
     with ProgressLine() as progress:
         catalog.fetch(pins, progress)
     return [catalog.open(pin) for pin in pins]

@@ -49,7 +49,7 @@ def extract_lora(  # noqa: PLR0913
     as_json: AsJson = False,
 ) -> None:
     """Write what a model learnt as a LoRA adapter of its base, in PEFT's form, and say what is lost."""
-    from merging_core.analysis.extraction import Settings
+    from merging_core.analysis.extraction import Settings, check_extraction
     from merging_core.analysis.extraction import extract_lora as extract
     from merging_core.cli.downloads import opened
     from merging_core.cli.progress import ProgressLine
@@ -75,7 +75,8 @@ def extract_lora(  # noqa: PLR0913
         seed=seed,
     )
     start = time.perf_counter()
-    origin, tuned = opened([base, expert], open_bench().catalog)
+    catalog = open_bench().catalog
+    origin, tuned = opened([base, expert], catalog, lambda found: check_extraction(found[0], found[1], out, settings))
     with ProgressLine() as progress:
         made = extract(origin, tuned, out, settings, progress=progress)
     took = time.perf_counter() - start

@@ -230,10 +230,15 @@ def test_what_cannot_be_made_is_refused_and_leaves_nothing(base: Checkpoint, tmp
 
     with pytest.raises(PlanError, match=r"--leaves: .*“atn” came.*\n.*“nrm” came"):
         refused(expert, Settings(filters=("atn", "nrm")))
-    with pytest.raises(PlanError, match="some matrix of expert differs from base"):
+    with pytest.raises(PlanError, match="some leaf that is asked for is the matrix of a linear layer"):
         refused(expert, Settings(filters=("norm",)))
+    with pytest.raises(PlanError, match="some matrix of expert differs from base"):
+        refused(expert, Settings(filters=("layers.0",)))
     with pytest.raises(PlanError, match="the output folder is new or empty"):
         refused(expert, Settings(), "base")
+    huge = base_weights() | {"layers.1.attn.q.weight": torch.full((24, 24), 1e200, dtype=torch.float64)}
+    with pytest.raises(PlanError, match=r"huge: layers\.1\.attn\.q\.weight: .* leave the leaf out"):
+        refused(checkpoint(tmp_path / "huge", huge), Settings())
     weights = base_weights()
     del weights["norm.weight"]
     with pytest.raises(SpaceError, match=r"norm\.weight"):

@@ -156,3 +156,18 @@ def test_without_a_token_a_private_model_is_missing(
         "check owner and name; if it is private, sign in or give a token.\n"
     )
     assert {request.token for request in zoo_hub.requests} == {None}
+
+
+def test_models_of_the_hub_are_compared_once_their_headers_fit(zoo_hub: FakeHub, say: Say, tmp_path: Path) -> None:
+    status, out, err = say("diff", "hub:tiny/digits", "zoo:basins/left", "--base", "hub:tiny/nothing")
+    assert (status, out, len(err.splitlines())) == (2, "", 1)
+    asked = ("--expert", "hub:tiny/digits", "--out", str(tmp_path / "out"))
+    assert say("extract-lora", "--base", "zoo:basins/left", *asked)[0] == 2
+    assert say("extract-lora", "--base", "hub:tiny/base", *asked, "--leaves", "no-such-leaf")[0] == 2
+    assert not list((tmp_path / "cache").rglob("*.safetensors"))
+    found = [
+        json.loads(say("diff", f"{scheme}:tiny/digits", f"{scheme}:tiny/letters", "--json")[1])
+        for scheme in ("hub", "zoo")
+    ]
+    assert found[0]["whole"]["norm"] > 0
+    assert found[0]["depths"] == found[1]["depths"]
