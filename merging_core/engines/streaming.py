@@ -224,7 +224,7 @@ def _pieces(
 
 
 def _identity(plan: Plan, shard_bytes: int | None, lane: Lane) -> str:
-    """Return what a merge must be for another process to go on with it: of whole leaves a device has bits of its own."""
+    """Return what a merge must be to be gone on with: of leaves that are seen whole a device has bits of its own."""
     own = plan.stages.method.whole_leaf is not None and lane.device.type != "cpu"
     return f"{__version__} {plan.hash} {shard_bytes}" + (f" {lane.device.type}" if own else "")
 
