@@ -50,6 +50,20 @@ def export_recipe(recipe: RecipeFile, as_json: AsJson = False) -> None:
     """Print a recipe of ours as a mergekit recipe, or say what mergekit has no words for."""
     from merging_core.recipes import load_recipe
     from merging_core.recipes.mergekit import export_mergekit
+    from merging_core.recipes.resolving import references
 
-    found = export_mergekit(load_recipe(recipe))
+    asked = load_recipe(recipe)
+    found = export_mergekit(asked, _adapters(references(asked)))
     answer(found.text.rstrip("\n"), {"mergekit": found.text, "notes": list(found.notes)}, as_json=as_json)
+
+
+def _adapters(refs: tuple[str, ...]) -> tuple[str, ...]:
+    """Return those references to folders of this machine that are LoRA adapters."""
+    from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG
+    from merging_core.checkpoints.ref import parse_ref
+
+    return tuple(
+        ref
+        for ref in refs
+        if (found := parse_ref(ref)).scheme == "file" and (Path(found.path) / ADAPTER_CONFIG).is_file()
+    )

@@ -11,7 +11,7 @@ from merging_core.errors import BasinError, Problem, RecipeError, closest
 from merging_core.methods.info import ParameterInfo, shown
 from merging_core.methods.varying import Number
 from merging_core.recipes.mergekit.places import Places, line_of, way
-from merging_core.recipes.mergekit.references import reference
+from merging_core.recipes.mergekit.references import parts, reference
 from merging_core.recipes.mergekit.vocabulary import KEYS, LATER, METHODS, Term, Words, words
 from merging_core.recipes.plain_yaml import TreePath
 
@@ -29,6 +29,8 @@ class Model:
     ref: str
     settings: Settings
     path: TreePath
+    on: str | None = None
+    """What an adapter is added to; nothing for whole models."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,13 @@ class _Reader:
             if name not in _MODEL_KEYS:
                 near = closest(name[:80], _MODEL_KEYS)
                 self._wrong("a model has model and parameters", shown(name, quoted=False), (*path, name), near)
-        ref = self.ref(entry["model"], (*path, "model"))
+        whole, adapter = parts(entry["model"])
+        ref = self.ref(whole, (*path, "model"))
+        on = None
+        if adapter is not None:
+            on, ref = ref, self.ref(adapter, (*path, "model"))
         settings, _ = self.parameters(entry.get("parameters"), (*path, "parameters"), method, model=True)
-        return None if ref is None else Model(ref, settings, path)
+        return None if ref is None else Model(ref, settings, path, on)
 
     def ref(self, given: object, path: TreePath) -> str | None:
         try:

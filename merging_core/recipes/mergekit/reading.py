@@ -7,7 +7,7 @@ from pathlib import Path
 
 from merging_core.errors import RecipeError
 from merging_core.recipes.files import read_lines
-from merging_core.recipes.mergekit.asked import Asked
+from merging_core.recipes.mergekit.asked import Asked, Merge
 from merging_core.recipes.mergekit.document import Document, read_document
 from merging_core.recipes.mergekit.meaning import MEANINGS
 from merging_core.recipes.mergekit.places import Places, line_of
@@ -48,6 +48,7 @@ def import_mergekit(data: bytes, folder: Path | None = None, stored: str | None 
     if asked.problems:
         raise RecipeError(*asked.problems)
     merge = MEANINGS[document.words.name](asked)
+    _adapters_fit(asked, merge)
     given, origins = merge.tree(document.base, document.dtype or stored or _STORED)
     located = replace(places, origins=origins)
     try:
@@ -81,6 +82,15 @@ def _models_fit(asked: Asked) -> None:
         must = f"{title} takes {wanted} {noun}"
         path = ("models",) if asked.models else here
         asked.refuse(must, str(count), path, "add models" if count < fewest else "remove models")
+
+
+def _adapters_fit(asked: Asked, merge: Merge) -> None:
+    """Say which adapters are not added to the base of the merge: an expert that is an adapter is one of that base."""
+    for model in asked.models:
+        if model.on is not None and (not merge.base or model.on != asked.base):
+            got = model.on if merge.base else f"{asked.words.name} without a base"
+            fix = "merge the adapter into its model first, and use the result"
+            asked.refuse("an adapter is added to the base_model", got, (*model.path, "model"), fix)
 
 
 def _notes(document: Document, asked: Asked, stored: str | None) -> list[str]:

@@ -10,15 +10,29 @@ from merging_core.checkpoints.ref import SCHEMES, parse_ref
 from merging_core.errors import Problem, RecipeError, closest
 from merging_core.methods.info import shown
 
-__all__ = ["reference", "written"]
+__all__ = ["parts", "reference", "written"]
 
 _KEYS = ("path", "revision")
 _LATER = {
-    "lora": "adapters beside a model are not read here; list the adapter as a model of its own base",
     "override_architecture": "the architecture is the one that the model states; leave it out",
 }
+_OURS = tuple(f"{scheme}:" for scheme in (*SCHEMES, "recipe"))
 _FOLDER = re.compile(r"[./~\\]|[A-Za-z]:[\\/]|[^/]+$|[^/]+/[^/]+/")
 """How a path begins that cannot be `owner/name`."""
+
+
+def parts(given: object) -> tuple[object, object | None]:
+    """Return a model and the adapter on it, if there is one: mergekit writes `model+adapter`, or a mapping with `lora`.
+
+    >>> parts("ada/base+ada/lora"), parts("ada/base"), parts({"model": "ada/base", "lora": {"path": "ada/lora"}})
+    (('ada/base', 'ada/lora'), ('ada/base', None), ({'model': 'ada/base'}, {'model': {'path': 'ada/lora'}}))
+    """
+    if isinstance(given, Mapping) and "lora" in given:
+        return {key: value for key, value in given.items() if key != "lora"}, {"model": given["lora"]}
+    if isinstance(given, str) and given.count("+") == 1 and not given.startswith(_OURS):
+        model, _, adapter = given.partition("+")
+        return model, adapter
+    return given, None
 
 
 def reference(given: object, folder: Path | None) -> str:
@@ -37,10 +51,10 @@ def reference(given: object, folder: Path | None) -> str:
     if not isinstance(given, str) or not given.strip():
         raise _refused("a model is named by its path", shown(given), "write owner/name, or the path of a folder")
     text = given.strip()
-    if text.partition(":")[0] in (*SCHEMES, "recipe") and ":" in text:
+    if text.startswith(_OURS):
         return str(parse_ref(text))
     if "+" in text:
-        raise _refused("a model stands without an adapter", shown(text), _LATER["lora"])
+        raise _refused("one adapter stands beside a listed model", shown(text), "write owner/name+owner/adapter")
     path, at, revision = text.partition("@")
     if "@" in revision or not path or (at and not revision):
         raise _refused("a model is path or path@revision", shown(text), "write owner/name@main")

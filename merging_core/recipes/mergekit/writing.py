@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import yaml
@@ -30,8 +31,8 @@ class Exported:
     """The comments, as sentences without a full stop."""
 
 
-def export_mergekit(recipe: Recipe) -> Exported:
-    """Return a recipe as a mergekit recipe that means the same.
+def export_mergekit(recipe: Recipe, adapters: Collection[str] = ()) -> Exported:
+    """Return a recipe as a mergekit recipe that means the same; `adapters` are those of its references that are one.
 
     Raises RecipeError with a sentence for each thing that mergekit has no words for.
 
@@ -50,7 +51,7 @@ def export_mergekit(recipe: Recipe) -> Exported:
             said.wrong("has no such part of a recipe", key, key, f"leave {key} out")
     said.unknown()
     say(said)
-    tree = _tree(recipe, said)
+    tree = _tree(recipe, said, adapters)
     if said.problems:
         raise RecipeError(*said.problems)
     notes = (*said.notes, *_of_coins(recipe))
@@ -59,7 +60,7 @@ def export_mergekit(recipe: Recipe) -> Exported:
     return Exported(comments + text, notes)
 
 
-def _tree(recipe: Recipe, said: Said) -> dict[str, object]:
+def _tree(recipe: Recipe, said: Said, adapters: Collection[str]) -> dict[str, object]:
     refs = [*([said.base] if said.base is not None else []), *(entry.ref for entry in recipe.models)]
     names = {ref: _name(ref, said) for ref in dict.fromkeys(refs)}
     away = [ref for ref, (_, opens) in names.items() if not opens]
@@ -71,7 +72,8 @@ def _tree(recipe: Recipe, said: Said) -> dict[str, object]:
     entries = []
     for entry, own in zip(recipe.models, said.of_models, strict=True):
         settings = {name: _plain(value) for name, value in own.items()}
-        made: dict[str, object] = {"model": names[entry.ref][0]}
+        on = f"{_name(recipe.base, said)[0]}+" if entry.ref in adapters and recipe.base is not None else ""
+        made: dict[str, object] = {"model": on + names[entry.ref][0]}
         entries.append({**made, "parameters": settings} if settings else made)
     tree["models"] = entries
     if said.of_all:

@@ -190,8 +190,9 @@ def test_folders_are_opened_below_the_folder_that_is_told(model: str, tmp_path: 
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        ("ada/x+ada/lora", "a model stands without an adapter"),
-        ("{model: ada/x, lora: ada/lora}", "a model stands without more, but lora came"),
+        ("ada/x+ada/lora", "an adapter is added to the base_model, but hub:ada/x came"),
+        ("{model: ada/x, lora: ada/lora}", "an adapter is added to the base_model, but hub:ada/x came"),
+        ("ada/x+ada/lora+ada/more", "one adapter stands beside a listed model"),
         ("{model: ada/x, override_architecture: LlamaForCausalLM}", "override_architecture came"),
         ("{model: {path: ada/x, revison: main}}", "did you mean “revision”?"),
         ("{modl: ada/x}", "did you mean “model”?"),
@@ -236,3 +237,13 @@ def test_more_than_a_recipe_can_hold_is_refused_before_it_is_read() -> None:
 
 def test_every_method_of_mergekit_is_known() -> None:
     assert len(METHODS) == 20
+
+
+@pytest.mark.parametrize(
+    "model", ["ada/base+ada/lora@main", "{model: ada/base, lora: {path: ada/lora, revision: main}}"]
+)
+def test_an_adapter_on_the_base_is_an_expert_of_it(model: str) -> None:
+    text = TIES.replace("ada/x", model)
+    assert import_mergekit(text.encode()).recipe.models[0].ref == "hub:ada/lora@main"
+    average = text.replace("base_model: ada/base\n", "").replace("ties", "linear")
+    assert "an adapter is added to the base_model, but linear without a base came" in refused(average)[0]

@@ -102,3 +102,10 @@ def test_every_method_at_its_defaults_is_said_or_refused_in_sentences(name: str)
     assert name in SAYINGS
     again = export_mergekit(import_mergekit(written.text.encode()).recipe)
     assert yaml.safe_load(again.text) == yaml.safe_load(written.text)
+
+
+def test_an_adapter_is_written_on_its_base() -> None:
+    models = [{"ref": "file:/models/lora"}, {"ref": "hub:ada/x"}]
+    written = export_mergekit(parse_recipe(mapping(models=models, base="hub:ada/base")), ["file:/models/lora"])
+    listed = yaml.safe_load(written.text)["models"]
+    assert [entry["model"] for entry in listed] == ["ada/base+/models/lora", "ada/x"]
