@@ -42,12 +42,13 @@ def learn(
     from merging_core.learning import Session, State, load_spec
 
     asked = load_spec(spec)
-    state = None
-    if resume and (out / STATE).is_file():
-        state = State.load(out / STATE)
-    elif out.is_dir() and any(out.iterdir()):
+    if resume and (out / RESULT).is_file():
+        must, fix = "a run that goes on was stopped", "name another folder to learn again"
+        raise PlanError(Problem(must, "one that is finished", "--resume", fix))
+    if not resume and out.is_dir() and any(out.iterdir()):
         must, fix = "the folder is new or empty", "add --resume to go on with what is in it, or name another"
         raise PlanError(Problem(must, "a folder with something in it", "--out", fix))
+    state = State.load(out / STATE) if resume and (out / STATE).is_file() else None
     bench = open_bench(out / RECIPE)
     asked, tasks = _readable(bench, asked, family)
     engine: LiveEngine = bench.engine()
@@ -166,6 +167,7 @@ def _told(finished: Finished, out: Path) -> str:
         f"learned from: {finished.split}"
         + (" (transductive: the inputs of the test split)" if finished.transductive else "")
         + (" (the examples that are shown here too)" if finished.seen else ""),
+        *([f"the step was chosen by {finished.chosen_by}"] if finished.chosen_by else []),
         f"hash {finished.hash}",
     ]
     return "\n".join(rows)

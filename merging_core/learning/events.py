@@ -87,6 +87,8 @@ class Finished:
     transductive: bool
     seen: bool
     """Whether the validation examples were learned from, so that the numbers are too good."""
+    chosen_by: str
+    """By which validation examples the kept step was chosen, so that `after` is a little too good; empty if by none."""
     stopped: bool
     """Whether it was told to stop before its last step."""
     seconds: float
@@ -106,6 +108,7 @@ class Finished:
             "split": self.split,
             "transductive": self.transductive,
             "seen": self.seen,
+            "chosen_by": self.chosen_by,
             "stopped": self.stopped,
             "seconds": round(self.seconds, 3),
         }

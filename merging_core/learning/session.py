@@ -278,6 +278,7 @@ class Session:
             split=self.spec.split,
             transductive=self.spec.transductive,
             seen=self.spec.seen,
+            chosen_by=self.spec.chosen_by,
             stopped=stopped,
             seconds=self._seconds,
         )

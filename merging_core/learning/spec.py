@@ -79,6 +79,13 @@ class LearnSpec:
         """Whether the examples that checks look at are learned from too."""
         return self.split == "validation"
 
+    @property
+    def chosen_by(self) -> str:
+        """By which validation examples the kept moment is chosen; empty where by none."""
+        if self.keep not in ("accuracy", "loss"):
+            return ""
+        return "the preview of validation" if self.subset == "preview" else "validation"
+
     def recipe(self, tensors: str | None = None) -> Recipe:
         """Return the recipe of the result, with these learned tensors; without, what they are multiplied onto."""
         given: dict[str, object] = {

@@ -48,6 +48,7 @@ def test_a_run_that_ctrl_c_stopped_goes_on_to_the_same_recipe(
     assert run("learn", spec, "--out", str(tmp_path / "parts")).status == 2
     rest = run("learn", spec, "--out", str(tmp_path / "parts"), "--resume", "--json")
     assert rest.document["hash"] == whole.document["hash"]
+    assert "one that is finished came" in run("learn", spec, "--out", str(tmp_path / "parts"), "--resume").err
     events = [json.loads(line) for line in (tmp_path / "parts" / "events.jsonl").read_text().splitlines()]
     assert [event["step"] for event in events if event["kind"] == "checked"] == [0, 2, 4]
 

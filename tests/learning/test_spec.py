@@ -51,6 +51,12 @@ def test_what_is_wrong_is_named_with_its_place(changes: dict[str, Any], where: s
     assert where in [problem.where for problem in caught.value.problems]
 
 
+def test_a_specification_says_by_which_examples_the_result_is_chosen() -> None:
+    said = [parse_spec({**GIVEN, "keep": keep}).chosen_by for keep in ("accuracy", "loss", "objective", "last")]
+    assert said == ["the preview of validation", "the preview of validation", "", ""]
+    assert parse_spec({**GIVEN, "check": {"subset": "full"}}).chosen_by == "validation"
+
+
 def test_all_problems_come_at_once() -> None:
     with pytest.raises(RecipeError) as caught:
         parse_spec({**GIVEN, "steps": 0, "keep": "best", "models": 3})
