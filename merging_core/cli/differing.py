@@ -138,16 +138,25 @@ def _csv(found: Difference) -> str:
     for row in found.depths:
         lines.writerow(("depth", row.label, row.label, row.leaves, *_values(row.sums), ""))
     for leaf in found.leaves:
-        lines.writerow(("leaf", leaf.name, leaf.label, 1, *_values(leaf.sums), ""))
+        lines.writerow(("leaf", _inert(leaf.name), leaf.label, 1, *_values(leaf.sums), ""))
     empty = ("",) * 10
     for counted in found.counted:
         share = counted.equal / counted.elements if counted.elements else 1.0
         numbers = (counted.elements, *empty[:5], "", f"{share:.17g}", *empty[:4])
-        lines.writerow(("not floating", counted.name, "", 1, *numbers, counted.dtype))
+        lines.writerow(("not floating", _inert(counted.name), "", 1, *numbers, counted.dtype))
     for kind, leaves in (("not compared", found.unshared), ("without base", found.without_base)):
         for one in leaves:
-            lines.writerow((kind, one.name, "", 1, *empty, "", "", one.reason))
+            lines.writerow((kind, _inert(one.name), "", 1, *empty, "", "", one.reason))
     return text.getvalue().rstrip("\n")
+
+
+def _inert(name: str) -> str:
+    """Return a name that a spreadsheet takes for no formula.
+
+    >>> _inert("=w"), _inert("w")
+    ("'=w", 'w')
+    """
+    return f"'{name}" if name.startswith(("=", "+", "-", "@")) else name
 
 
 def _values(sums: Sums) -> tuple[str, ...]:
