@@ -16,7 +16,10 @@ MergekitFile = Annotated[Path, typer.Argument(metavar="FILE", help="A mergekit r
 RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: a JSON or YAML file.")]
 Dtype = Annotated[
     str | None,
-    typer.Option(help="What the merge is stored in where the recipe names no dtype; float32 by default."),
+    typer.Option(
+        help="What the merge is stored in where the recipe names no dtype: by default what the base, or else the first "
+        "model, has if it lies on this machine, and float32 if not."
+    ),
 ]
 
 
@@ -39,8 +42,12 @@ def import_recipe(
     """Print a mergekit recipe as a recipe of ours that means the same, or say with its lines what cannot be read."""
     from merging_core.recipes.files import read_file, recipe_to_yaml
     from merging_core.recipes.mergekit import import_mergekit
+    from merging_core.recipes.resolving import references
 
-    found = import_mergekit(read_file(file), base_folder, dtype)
+    data = read_file(file)
+    found = import_mergekit(data, base_folder, dtype)
+    if dtype is None and not found.names_dtype:
+        found = import_mergekit(data, base_folder, _stored(references(found.recipe)))
     comments = "".join(f"# {note}.\n" for note in found.notes)
     document = {"recipe": found.recipe.as_json(), "notes": list(found.notes)}
     answer((comments + recipe_to_yaml(found.recipe)).rstrip("\n"), document, as_json=as_json)
@@ -55,6 +62,27 @@ def export_recipe(recipe: RecipeFile, as_json: AsJson = False) -> None:
     asked = load_recipe(recipe)
     found = export_mergekit(asked, _adapters(references(asked)))
     answer(found.text.rstrip("\n"), {"mergekit": found.text, "notes": list(found.notes)}, as_json=as_json)
+
+
+def _stored(refs: tuple[str, ...]) -> str | None:
+    """Return what most numbers of the first reference are stored in; nothing where it is elsewhere or holds others."""
+    from merging_core.checkpoints.dtypes import torch_dtype
+    from merging_core.checkpoints.ref import parse_ref
+    from merging_core.cli.targets import open_bench
+    from merging_core.errors import BasinError
+    from merging_core.recipes.recipe import DTYPE
+
+    if parse_ref(refs[0]).scheme == "hub":
+        return None
+    try:
+        leaves = open_bench().catalog.open(refs[0]).leaves.values()
+    except BasinError:
+        return None
+    sizes: dict[str, int] = {}
+    for leaf in leaves:
+        sizes[leaf.dtype] = sizes.get(leaf.dtype, 0) + leaf.nbytes
+    name = str(torch_dtype(max(sizes, key=lambda dtype: sizes[dtype]))).removeprefix("torch.") if sizes else ""
+    return name if name in DTYPE.choices else None
 
 
 def _adapters(refs: tuple[str, ...]) -> tuple[str, ...]:

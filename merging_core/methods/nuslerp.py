@@ -9,7 +9,7 @@ from merging_core.methods.info import ParameterInfo, Parameters, Source
 from merging_core.methods.linear import LINEAR
 from merging_core.methods.products import Products, coefficients_of_leaves, sum_by_leaf
 from merging_core.methods.rows import rows_apart
-from merging_core.methods.slerp import slerp_coefficients
+from merging_core.methods.slerp import STRAIGHT, slerp_coefficients
 
 __all__ = ["NUSLERP", "nuslerp_coefficients"]
 
@@ -22,7 +22,7 @@ def nuslerp_coefficients(products: Products, weights: Sequence[float], params: P
     >>> [round(value, 4) for value in nuslerp_coefficients([[1.0, 0.0], [0.0, 1.0]], [2.0, 2.0], Parameters())]
     [0.7071, 0.7071]
     """
-    return slerp_coefficients(products, weights, Parameters(t=weights[1] / (weights[0] + weights[1])))
+    return slerp_coefficients(products, weights, params.changed(t=weights[1] / (weights[0] + weights[1])))
 
 
 NUSLERP = MethodInfo(
@@ -36,8 +36,9 @@ NUSLERP = MethodInfo(
         "Arcee's MergeKit: A Toolkit for Merging Large Language Models",
         "https://arxiv.org/abs/2403.13257",
         "nuslerp",
-        "always between task vectors (SLERP is the same between weights); linear where |cos Ω| exceeds 0.9995, as in "
-        "SLERP; what mergekit does with nuslerp_flatten false is row here, and with nuslerp_row_wise true column",
+        "always between task vectors (SLERP is the same between weights); linear where |cos Ω| exceeds 0.9995 as in "
+        "SLERP, or with straight exactly where sin Ω is nearly 0, as in mergekit; what mergekit does with "
+        "nuslerp_flatten false is row here, and with nuslerp_row_wise true column",
     ),
     domain="task_vector",
     group="spherical",
@@ -57,5 +58,6 @@ NUSLERP = MethodInfo(
             "Whether the angle is taken within each leaf, or within each of its rows or columns.",
             choices=("leaf", "row", "column"),
         ),
+        STRAIGHT,
     ),
 )

@@ -9,17 +9,20 @@ from merging_core.methods.contract import MethodInfo
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 from merging_core.methods.products import Products, coefficients_of_leaves, cosine, sum_by_leaf
 
-__all__ = ["NEARLY_PARALLEL", "SLERP", "slerp_coefficients"]
+__all__ = ["NEARLY_PARALLEL", "SLERP", "STRAIGHT", "slerp_coefficients"]
 
 NEARLY_PARALLEL = 0.9995
 """From this |cos Ω| on, the arc and the chord are one line: SLERP is the linear interpolation."""
+_PARALLEL = 1e-8
+"""Below this sin Ω an arc cannot be told from its chord."""
 
 
 def slerp_coefficients(products: Products, weights: Sequence[float], params: Parameters) -> tuple[float, ...]:
     """Return how much of each of two models stands at the share t of the arc between them.
 
     Ω is the angle between them: sin((1 − t)Ω)/sin Ω of the first and sin(tΩ)/sin Ω of the second. Where |cos Ω| exceeds
-    0.9995 (nearly parallel, or nearly opposite: then no arc is the shortest), or one of them is zero: 1 − t and t.
+    0.9995 (nearly parallel, or nearly opposite: then no arc is the shortest), or one of them is zero: 1 − t and t. With
+    `params["straight"]` at `exactly` that is so only where sin Ω is less than 10⁻⁸.
 
     Models of one length keep it; between different lengths the length changes smoothly. `params["t"]` in [0, 1]: 0 is
     the first model, 1 the second. The weights have no say.
@@ -34,11 +37,23 @@ def slerp_coefficients(products: Products, weights: Sequence[float], params: Par
     """
     t = params.number("t")
     between = cosine(products, 0, 1)
-    if between is None or abs(between) > NEARLY_PARALLEL:
+    if between is None or (params.get("straight") != "exactly" and abs(between) > NEARLY_PARALLEL):
         return 1.0 - t, t
     angle = math.acos(between)
+    if math.sin(angle) < _PARALLEL:
+        return 1.0 - t, t
     return math.sin((1.0 - t) * angle) / math.sin(angle), math.sin(t * angle) / math.sin(angle)
 
+
+STRAIGHT = ParameterInfo(
+    "straight",
+    "Straight where parallel",
+    "choice",
+    "nearly",
+    "Whether models that are nearly parallel, as most weights of one family are, are joined by a line or by their arc.",
+    choices=("nearly", "exactly"),
+    later=True,
+)
 
 SLERP = MethodInfo(
     name="slerp",
@@ -83,6 +98,7 @@ SLERP = MethodInfo(
             "Whether the angle is taken within each leaf or over the whole model.",
             choices=("leaf", "model"),
         ),
+        STRAIGHT,
     ),
     searched=(("t", (0.3, 0.4, 0.5, 0.6, 0.7)),),
 )

@@ -50,7 +50,7 @@ def merge64(
             outlier, quartiles = params["outlier"], params["quartiles"]
             result = {name: fused64(thetas[0][name], thetas[1][name], outlier, quartiles) for name in floating}
         elif method == "slerp":
-            result = slerp64(*thetas, params["t"], params["angle"])
+            result = slerp64(*thetas, params["t"], params["angle"], params["straight"])
         else:
             whole = sum(weights) if params.get("normalize", True) else 1.0
             result = {name: value / whole for name, value in sum64(thetas, weights, params).items()}
@@ -205,7 +205,7 @@ def shortened64(values: np.ndarray, params: Mapping[str, Any]) -> np.ndarray:
     return np.sign(values) * block_rounded64(np.abs(values), params["bits"], coins_of_leaf)
 
 
-def slerp64(first: Leaves, second: Leaves, t: float, within: str) -> Leaves:
+def slerp64(first: Leaves, second: Leaves, t: float, within: str, straight: str = "nearly") -> Leaves:
     """Turn unit vectors by the angle between them, then give each its length back."""
     pools = {name: (first[name].ravel(), second[name].ravel()) for name in first}
     if within == "model":
@@ -215,7 +215,7 @@ def slerp64(first: Leaves, second: Leaves, t: float, within: str) -> Leaves:
     for name, (a, b) in pools.items():
         la, lb = np.linalg.norm(a), np.linalg.norm(b)
         angle = np.arccos(np.clip((a / la) @ (b / lb), -1, 1)) if la > 0 and lb > 0 else 0.0
-        if la == 0 or lb == 0 or abs(np.cos(angle)) > 0.9995:
+        if la == 0 or lb == 0 or abs(np.cos(angle)) > (0.9995 if straight == "nearly" else 1 - 1e-15):
             result[name] = (1 - t) * first[name] + t * second[name]
         else:
             # Along the arc in the plane of both: cos and sin of t·angle on an orthonormal pair, for equal lengths.

@@ -133,3 +133,13 @@ def test_the_weights_have_no_say() -> None:
     params = Parameters(t=0.3)
     assert slerp_coefficients(products, [1.0, 1.0], params) == slerp_coefficients(products, [5.0, 0.0], params)
     assert SLERP.weights == "none"
+
+
+def test_an_arc_between_nearly_parallel_models_is_followed_where_that_is_asked_for() -> None:
+    cosine = math.cos(0.02)
+    params = Parameters(t=0.5, straight="exactly")
+    assert slerp_coefficients([[1.0, cosine], [cosine, 1.0]], [1.0, 1.0], params)[0] == pytest.approx(
+        math.sin(0.01) / math.sin(0.02), rel=1e-12
+    )
+    assert slerp_coefficients([[1.0, 1.0], [1.0, 1.0]], [1.0, 1.0], params) == (0.5, 0.5)
+    assert slerp_coefficients([[1.0, -1.0], [-1.0, 1.0]], [1.0, 1.0], params) == (0.5, 0.5)

@@ -13,6 +13,7 @@ from merging_core.recipes.mergekit.task_vectors import breadcrumbs, dare, della,
 __all__ = ["MEANINGS"]
 
 _SMALLEST_LENGTH = 1e-8
+_EXACTLY = Value("exactly", ("merge_method",))
 
 
 def _linear(asked: Asked) -> Merge:
@@ -54,7 +55,7 @@ def _nuslerp(asked: Asked) -> Merge:
         asked.notes.append("nuslerp_row_wise has no say where nuslerp_flatten is true")
     if asked.base is not None:
         granularity = "leaf" if whole else "column" if by_column else "row"
-        params = {"granularity": Value(granularity, asked.path("nuslerp_flatten"))}
+        params = {"granularity": Value(granularity, asked.path("nuslerp_flatten")), "straight": _EXACTLY}
         return Merge("nuslerp", asked.weighted(asked.experts, weights), params)
     if not whole:
         fix = "name a base_model, or leave it out"
@@ -66,7 +67,7 @@ def _nuslerp(asked: Asked) -> Merge:
         asked.refuse(must, "others", asked.path("weight"), "write weights that do not vary, or use slerp and its t")
         parts = [0.5, 0.5]
     t = Value(parts[1], asked.path("weight", asked.experts[-1]))
-    return Merge("slerp", asked.plain(asked.experts), {"t": t}, base=False)
+    return Merge("slerp", asked.plain(asked.experts), {"t": t, "straight": _EXACTLY}, base=False)
 
 
 def _multislerp(asked: Asked) -> Merge:

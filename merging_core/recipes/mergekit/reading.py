@@ -26,6 +26,8 @@ class Imported:
     recipe: Recipe
     notes: tuple[str, ...] = ()
     """Sentences without a full stop: what has no say in mergekit, and what the recipe leaves open."""
+    names_dtype: bool = True
+    """Whether the recipe says what the merge is stored in."""
 
 
 def import_mergekit(data: bytes, folder: Path | None = None, stored: str | None = None) -> Imported:
@@ -58,7 +60,7 @@ def import_mergekit(data: bytes, folder: Path | None = None, stored: str | None 
         raise RecipeError(*sorted(problems, key=line_of)) from error
     if asked.problems:
         raise RecipeError(*asked.problems)
-    return Imported(recipe, (*asked.notes, *_notes(document, asked, stored)))
+    return Imported(recipe, (*asked.notes, *_notes(document, asked, stored)), document.dtype is not None)
 
 
 def _models_fit(asked: Asked) -> None:

@@ -9,6 +9,7 @@ from merging_core.errors import Problem
 from merging_core.methods.info import Parameters, ParameterValue
 from merging_core.methods.registry import method
 from merging_core.methods.varying import Case, Number, Varying, numbers_of, over
+from merging_core.recipes.mergekit.numbers import combined
 from merging_core.recipes.recipe import Recipe
 
 __all__ = ["SAYINGS", "Said"]
@@ -16,7 +17,7 @@ __all__ = ["SAYINGS", "Said"]
 _KNOWN = frozenset(
     {"normalize", "combine", "rescale", "scope", "density", "gamma", "epsilon", "epsilon_is", "granularity"}
     | {"iterations", "tolerance", "outlier", "select", "weigh_by", "merged", "r", "alpha", "counted", "mean_of"}
-    | {"t", "angle", "cancelled", "below_zero", "quartiles"}
+    | {"t", "angle", "cancelled", "below_zero", "quartiles", "straight"}
 )
 """The parameters of methods that are said below, or refused where they cannot be."""
 
@@ -226,11 +227,26 @@ def _from_first(said: Said) -> None:
             said.notes.append("a quartile is an element of the leaf in mergekit, and does not lie between two")
         return
     said.chosen("angle", "leaf", "takes the angle within each leaf")
+    if said.params["straight"] == "exactly":
+        _arc_of_weights(said)
+        return
     said.common("t", "t")
+
+
+def _arc_of_weights(said: Said) -> None:
+    """SLERP that is straight only where it must be is NuSLERP without a base: with weights 1 − t and t."""
+    said.name, said.base = "nuslerp", None
+    first, second = said.of_models
+    t = said.params["t"]
+    number = t if isinstance(t, Varying) else said.params.number("t")
+    rest = combined([number], lambda only: 1.0 - only[0])
+    first["weight"], second["weight"] = 1.0 if rest is None else rest, number
 
 
 def _nuslerp(said: Said) -> None:
     _unmasked(said)
+    if said.params["straight"] != "exactly":
+        said.notes.append("changes that are nearly parallel are joined by a line here, and by their arc in mergekit")
     said.weights()
     said.unscaled()
     granularity = said.params["granularity"]
