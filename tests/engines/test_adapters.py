@@ -11,8 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from merging_core.checkpoints import Catalog, open_checkpoint, parse_ref
 from merging_core.engines import LiveEngine, make_plan, stream_merge
+from merging_core.engines.ring import Ring
+from merging_core.engines.streaming import stream_leaves
 from merging_core.errors import BasinError
 from merging_core.recipes.parse import parse_recipe
+from tests.engines.away import AwayDriver
 from tests.engines.world import Family, family, write
 
 LEAF = "encoder.layers.1.mlp.fc1"
@@ -50,6 +53,8 @@ def test_an_adapter_is_merged_as_the_whole_model_that_it_stands_for(
     shown = LiveEngine(catalog, "cpu").merge(recipe).weights
     streamed = load_file(out / "model.safetensors")
     assert all(torch.equal(streamed[name], shown[name]) for name in shown)
+    away = stream_leaves(plan, lane=Ring(AwayDriver(), 16, workers=2))
+    assert all(torch.equal(streamed[name], leaf) for name, leaf in away)
     if method == "dare_ties":  # whose coins fall by content
         return
     adapter = plan.survey.experts[2]

@@ -12,9 +12,11 @@ import torch
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.engines import LiveEngine, make_plan
+from merging_core.engines.ring import Ring
 from merging_core.engines.streaming import stream_leaves
 from merging_core.errors import CheckpointError, PlanError
 from merging_core.recipes.changes import with_method, with_models
+from tests.engines.away import AWAY, AwayDriver, Pretending
 from tests.engines.world import Family, assert_same_bits, family
 
 LEAVES = ("encoder.layers.0.mlp.fc1.weight", "encoder.layers.2.mlp.fc2.bias")
@@ -62,6 +64,20 @@ def test_both_engines_give_the_same_bits(
     plain = LiveEngine(opened, "cpu").merge(replace(recipe, tensors=None))
     assert not torch.equal(live.flat, plain.flat)
     assert live.hash != plain.hash
+
+
+@pytest.mark.parametrize("method", ["task_arithmetic", "ties"])
+def test_a_device_gives_the_bits_of_the_cpu(
+    method: str, trio: Family, opened: Catalog, store: LearnedTensors, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = trio.recipe(method, tensors=str(store.keep(drawn(trio))))
+    plan = make_plan(recipe, opened)
+    here = dict(stream_leaves(plan))
+    assert_same_bits(here, dict(stream_leaves(plan, lane=Ring(AwayDriver(), 64, workers=1))))
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda device: None)
+    with Pretending():
+        there = LiveEngine(opened, str(AWAY)).merge(recipe).weights
+        assert_same_bits(here, {name: leaf.cpu() for name, leaf in there.items()})
 
 
 def test_golden_coefficients_multiply_weights_and_a_mask_what_is_added(
