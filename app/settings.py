@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from merging_core.cli.environment import CACHE_GIGABYTES, cache_folder, hub_token
+from merging_core.caches import cache_folder
+from merging_core.cli.environment import CACHE_GIGABYTES, hub_token
 from merging_core.errors import BasinError, Problem, closest
 
 __all__ = ["DEVICES", "Allowance", "Settings", "SettingsError"]

@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Lower rooms first; a room imports from its own floor and from those below.
 CORE_FLOORS = (
-    {"errors", "cores", "process"},
+    {"errors", "caches", "cores", "process"},
+    {"native"},
     {"checkpoints"},
     {"space"},
     {"methods", "masks", "scaling"},

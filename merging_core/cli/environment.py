@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from merging_core.caches import cache_folder
 from merging_core.checkpoints.local import LocalFolders
 from merging_core.errors import HubError, Problem
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 __all__ = [
     "CACHE_GIGABYTES",
     "cache_budget",
-    "cache_folder",
     "folders_of_environment",
     "hub_of_environment",
     "hub_token",
@@ -72,20 +72,3 @@ def cache_budget(environment: Mapping[str, str]) -> int:
         must = "BASIN_CACHE_GB is a whole number of gigabytes"
         raise HubError(Problem(must, ascii(text[:40]), "BASIN_CACHE_GB", f"the default is {CACHE_GIGABYTES}"))
     return int(text) * 1_000_000_000
-
-
-def cache_folder(environment: Mapping[str, str]) -> Path:
-    """Return BASIN_CACHE, or the folder that the system has for such things.
-
-    >>> str(cache_folder({"BASIN_CACHE": "/big/disk"}))
-    '/big/disk'
-    """
-    asked = environment.get("BASIN_CACHE")
-    if asked:
-        return Path(asked).expanduser()
-    home = Path(environment.get("HOME") or Path.home())
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "Basin"
-    if sys.platform == "win32":
-        return Path(environment.get("LOCALAPPDATA") or home / "AppData" / "Local") / "Basin" / "Cache"
-    return Path(environment.get("XDG_CACHE_HOME") or home / ".cache") / "basin"

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["coin_hash", "coin_key", "coins", "hash_on"]
+__all__ = ["coin_hash", "coin_key", "coin_limit", "coins", "hash_on"]
 
 _WORD = 0xFFFFFFFF
 _BLOCK = 1 << 15
@@ -72,6 +72,15 @@ def hash_on(device: torch.device, key: int, start: int, count: int) -> torch.Ten
     return result
 
 
+def coin_limit(density: float) -> int:
+    """Return the hash below which an element stays: round(density·2³²).
+
+    >>> coin_limit(0.5) == 1 << 31
+    True
+    """
+    return round(density * (1 << 32))
+
+
 def coins(key: int, start: int, count: int, density: float, device: torch.device | str = "cpu") -> torch.Tensor:
     """Say which of the elements start … start + count − 1 stay: those with hash below round(density·2³²).
 
@@ -81,7 +90,7 @@ def coins(key: int, start: int, count: int, density: float, device: torch.device
     >>> coins(7, 0, 6, 0.5).tolist() == coins(7, 0, 3, 0.5).tolist() + coins(7, 3, 3, 0.5).tolist()
     True
     """
-    limit = round(density * (1 << 32))
+    limit = coin_limit(density)
     if torch.device(device).type != "cpu":
         return coin_hash(key, start, count, device) < limit
     if limit > _WORD:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from merging_core.masks.info import MaskContext, MaskInfo, density_parameter
-from merging_core.masks.random import keep_at_random
+from merging_core.masks.random import survivors
 from merging_core.methods.info import ParameterInfo, Source
 
 __all__ = ["DARE", "dare_parameters", "drop_and_rescale", "rescale_parameter"]
@@ -31,11 +31,13 @@ def drop_and_rescale(vector: torch.Tensor, context: MaskContext) -> torch.Tensor
     density, rescale = context.params.number("density"), context.params.get("rescale", "probability")
     if density == 1.0:
         return vector
-    survivors = keep_at_random(vector, context)
+    scale = 1.0
     if rescale == "probability":
         # No coin lands on a density of 2⁻³³ or less; dividing zeros by it could only overflow.
-        return survivors if density <= _NEVER else survivors.mul_(1.0 / density)
-    return survivors.mul_(context.gain) if rescale == "norm" else survivors
+        scale = 1.0 if density <= _NEVER else 1.0 / density
+    elif rescale == "norm":
+        scale = context.gain
+    return survivors(vector, context, density, scale)
 
 
 def rescale_parameter(*, later: bool = False) -> ParameterInfo:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from merging_core.masks.coins import coins
+from merging_core.masks.coins import coin_limit, coins
 from merging_core.masks.info import MaskContext, MaskInfo, density_parameter
 from merging_core.masks.keeping import kept
 from merging_core.methods.info import Source
+from merging_core.native import loops
 
-__all__ = ["RANDOM", "keep_at_random"]
+__all__ = ["RANDOM", "keep_at_random", "survivors"]
 
 
 def keep_at_random(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:
@@ -27,10 +28,22 @@ def keep_at_random(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:
     [0.0, 0.0, 0.0, 1.0, 1.0, 1.0]
     """
     density = context.params.number("density")
-    if density == 1.0:
-        return vector
-    keep = coins(context.key, context.start, vector.numel(), density, vector.device)
-    return kept(vector, keep)
+    return vector if density == 1.0 else survivors(vector, context, density)
+
+
+def survivors(vector: torch.Tensor, context: MaskContext, density: float, scale: float = 1.0) -> torch.Tensor:
+    """Keep each τᵢ with probability `density` < 1, times `scale`, and put zero elsewhere.
+
+    Shapes: vector [n] float32 → [n], of its own.
+
+    >>> survivors(torch.ones(6), MaskContext(key=7), 0.5, 2.0).tolist()
+    [0.0, 0.0, 0.0, 2.0, 2.0, 2.0]
+    """
+    limit = coin_limit(density)
+    if (quick := loops.drop(vector, context.key, context.start, limit, scale)) is not None:
+        return quick
+    left = kept(vector, coins(context.key, context.start, vector.numel(), density, vector.device))
+    return left if scale == 1.0 else left.mul_(scale)
 
 
 RANDOM = MaskInfo(

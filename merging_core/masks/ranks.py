@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from merging_core.native import loops
+
 __all__ = ["MOST_HELD", "Rewalked", "joined", "magnitudes_at", "magnitudes_of_ranks", "magnitudes_of_rows", "standings"]
 
 _HALF = 16
@@ -70,8 +72,7 @@ def magnitudes_at(pieces: Iterable[torch.Tensor], ranks: Callable[[int], Sequenc
                 held.append(piece.reshape(-1))
     if 0 < size <= _SMALL:
         # Selecting directly costs less here than counting into 65 536 bins; the answer is the same.
-        magnitudes = torch.cat(held).detach().abs()
-        return torch.stack([torch.kthvalue(magnitudes, size + 1 - rank).values for rank in ranks(size)])
+        return _selected(torch.cat(held).detach().abs(), ranks(size))
     return magnitudes_of_ranks(pieces, ranks(size))
 
 
@@ -121,6 +122,18 @@ def magnitudes_of_rows(pieces: Iterable[torch.Tensor], ranks: Sequence[int]) -> 
             [(bin_of << _HALF) | _bin_of_rank(lower[bin_of], rank - above)[0] for rank, (bin_of, above) in ranked]
         )
     return torch.tensor(rows, dtype=torch.int32, device=uppers[0].device).view(torch.float32)
+
+
+def _selected(magnitudes: torch.Tensor, ranks: Sequence[int]) -> torch.Tensor:
+    """Return the magnitudes at some ranks of a few; raises ValueError if there is no element of a rank."""
+    size = magnitudes.numel()
+    if not all(1 <= rank <= size for rank in ranks):
+        raise ValueError(f"there is no element of one of the ranks {tuple(ranks)} among {size}")
+    places = [size - rank for rank in ranks]
+    if magnitudes.device.type != "cpu":
+        return torch.stack([torch.kthvalue(magnitudes, place + 1).values for place in places])
+    # On a CPU numpy takes a twentieth of torch's time for this.
+    return torch.from_numpy(np.partition(magnitudes.numpy(), places)[places])
 
 
 class _OneRow:
@@ -189,18 +202,20 @@ def _upper_counts(
     pieces: Iterable[torch.Tensor], guesses: Sequence[Bins]
 ) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
     """Count each row by upper 16 bits; return also the elements of one row whose bins are guessed, if that is few."""
-    counts: list[torch.Tensor] = []
+    counts: torch.Tensor | None = None
     held: _Held | None = None
     for part in _parts(pieces):
-        bits = [row.detach().abs().view(torch.int32) for row in part]
-        high = [row >> _HALF for row in bits]
-        found = [torch.bincount(row, minlength=_BINS) for row in high]
-        counts = [one + more for one, more in zip(counts, found, strict=True)] if counts else found
+        if counts is None:
+            counts = torch.zeros(part.shape[0], 2, _BINS, dtype=torch.int64, device=part.device)
+        for row, tables in zip(part.detach(), counts, strict=True):
+            if not loops.count_upper(row, tables):
+                tables[0] += torch.bincount(row.abs().view(torch.int32) >> _HALF, minlength=_BINS)
         if guesses:
-            held = held or _Held(bits[0].device)
-            held.add(bits[0], guesses)
+            held = held or _Held(part.device)
+            held.add(part[0].detach(), guesses)
     known = held.words() if held is not None else None
-    return counts, None if known is None else [known.view(torch.float32)]
+    found = [] if counts is None else list(counts.sum(1))
+    return found, None if known is None else [known.view(torch.float32)]
 
 
 class _Held:
@@ -210,14 +225,14 @@ class _Held:
         self._room = torch.empty(_BINS, dtype=torch.int32, device=device)
         self._count = 0
 
-    def add(self, bits: torch.Tensor, guesses: Sequence[Bins]) -> None:
+    def add(self, row: torch.Tensor, guesses: Sequence[Bins]) -> None:
         """Hold the words in guessed bins, as long as that is few altogether."""
         if self._count > MOST_HELD:
             return
-        more = _in_bins(bits, guesses)
+        more = _in_bins(row, guesses)
         count = self._count + more.numel()
         if count > self._room.numel():
-            room = torch.empty(2 * count, dtype=torch.int32, device=bits.device)
+            room = torch.empty(2 * count, dtype=torch.int32, device=row.device)
             room[: self._count] = self._room[: self._count]
             self._room = room
         self._room[self._count : count] = more
@@ -234,8 +249,7 @@ def _lower_counts(pieces: Iterable[torch.Tensor], bins: Sequence[Sequence[int]])
     for part in _parts(pieces):
         found = []
         for row, uppers in zip(part, bins, strict=True):
-            bits = row.detach().abs().view(torch.int32)
-            words = [_in_bins(bits, [(upper, upper)]) & (_BINS - 1) for upper in uppers]
+            words = [_in_bins(row.detach(), [(upper, upper)]) & (_BINS - 1) for upper in uppers]
             found.append([torch.bincount(word, minlength=_BINS) for word in words])
         if counts:
             found = [
@@ -246,9 +260,12 @@ def _lower_counts(pieces: Iterable[torch.Tensor], bins: Sequence[Sequence[int]])
     return counts
 
 
-def _in_bins(bits: torch.Tensor, bins: Sequence[Bins]) -> torch.Tensor:
-    """Return the words whose upper halves lie in one of some ranges, in order."""
+def _in_bins(row: torch.Tensor, bins: Sequence[Bins]) -> torch.Tensor:
+    """Return the magnitudes, as words, whose upper halves lie in one of some ranges, in order."""
     ranges = [(low << _HALF, (top << _HALF) | (_BINS - 1)) for low, top in bins]
+    if (quick := loops.within(row, ranges)) is not None:
+        return quick
+    bits = row.abs().view(torch.int32)
     if bits.device.type != "cpu":
         return bits[torch.stack([(bits >= low) & (bits <= top) for low, top in ranges]).any(0)]
     # On a CPU numpy takes a quarter of torch's time for this.

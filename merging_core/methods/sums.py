@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from merging_core.native import loops
+
 __all__ = ["weighted_sum"]
 
 
@@ -18,6 +20,8 @@ def weighted_sum(vectors: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
     >>> weighted_sum(torch.tensor([[1.0, 2.0], [10.0, 20.0]]), torch.tensor([1.0, 0.5])).tolist()
     [6.0, 12.0]
     """
+    if (quick := loops.summed(vectors, weights)) is not None:
+        return quick
     total = vectors[0] * weights[0]
     for index in range(1, vectors.shape[0]):
         total = total + vectors[index] * weights[index]

@@ -10,6 +10,7 @@ from merging_core.masks.magnitude import scope_parameter
 from merging_core.methods.contract import CombineContext, MethodInfo, Statistic
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 from merging_core.methods.sums import weighted_sum
+from merging_core.native import loops
 
 __all__ = [
     "CANCELLED",
@@ -36,7 +37,10 @@ def sign_balance(vectors: torch.Tensor, weights: torch.Tensor, params: Parameter
     """
     if params.get("cancelled") == "positive":
         return torch.zeros((), dtype=torch.int64, device=vectors.device)
-    signs = weighted_sum(vectors, _votes(weights, params)).sgn_()
+    votes = _votes(weights, params)
+    if (surplus := loops.sign_surplus(vectors, votes)) is not None:
+        return torch.tensor(surplus)
+    signs = weighted_sum(vectors, votes).sgn_()
     # Sums of signs are integers: float32 holds them exactly up to 2²⁴ elements, and adds them several times faster.
     exact = torch.float32 if signs.numel() <= 1 << 24 else torch.float64
     return signs.sum(dtype=exact).to(torch.int64)
@@ -81,13 +85,15 @@ def sign_consensus(vectors: torch.Tensor, weights: torch.Tensor, context: Combin
             divisor = weighted_sum((agreeing != 0.0).to(weights.dtype), weights.abs())
             merged = merged / torch.where(divisor == 0.0, torch.ones_like(divisor), divisor)
         return merged.add_(0.0)
+    mean = context.params.get("combine", "mean") == "mean"
+    majority = context.statistics.get("majority_sign", torch.ones((), device=vectors.device))
+    if (quick := loops.consensus(vectors, weights, majority, mean=mean)) is not None:
+        return quick
     total = weighted_sum(vectors, weights)
     # Comparisons are written as numbers 0 and 1 into `flags`: booleans would have to be turned into numbers again.
     flags = torch.empty_like(total)
-    majority = context.statistics.get("majority_sign", torch.ones((), device=total.device))
     torch.eq(total, 0.0, out=flags)
     elected = total.sgn_().add_(flags.mul_(majority))
-    mean = context.params.get("combine", "mean") == "mean"
     agreed = torch.zeros_like(total)
     divisor = torch.zeros_like(total)
     for index in range(vectors.shape[0]):
