@@ -72,4 +72,3 @@ def compiled(source: Path, folder: Path) -> Path | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return None
-

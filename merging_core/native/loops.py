@@ -49,7 +49,9 @@ def sign_surplus(vectors: torch.Tensor, weights: torch.Tensor) -> int | None:
     return None if loops is None else loops.basin_balance(vectors.data_ptr(), *_rows(vectors), weights.data_ptr())
 
 
-def consensus(vectors: torch.Tensor, weights: torch.Tensor, majority: torch.Tensor, *, mean: bool) -> torch.Tensor | None:
+def consensus(
+    vectors: torch.Tensor, weights: torch.Tensor, majority: torch.Tensor, *, mean: bool
+) -> torch.Tensor | None:
     """Return what agrees with the elected signs, averaged or added: [T, n], [T] → [n]."""
     loops = _loops_for(vectors, weights)
     if loops is None:
