@@ -41,6 +41,8 @@ from merging_core.recipes.recipe import Recipe
 from merging_core.recipes.stages import Stages, stages
 from merging_core.space.naming import named_like
 from merging_core.space.parameter_space import CopiedLeaf, ParameterSpace, build_space
+from merging_core.space.token_ids import token_problems
+from merging_core.space.vocabulary import vocabulary_words, with_vocabulary
 
 __all__ = ["DTYPE_NAMES", "Opens", "Plan", "Survey", "make_plan", "price", "survey"]
 
@@ -117,6 +119,11 @@ class Plan:
         return outcomes(self.space, self.outputs, self.survey.checkpoints)
 
     @property
+    def resized(self) -> tuple[tuple[str, str], ...]:
+        """Leaves with a row for each token of which not all rows are merged, and what becomes of them."""
+        return vocabulary_words(self.survey.checkpoints)
+
+    @property
     def output_bytes(self) -> int:
         """The bytes of the data of the merged checkpoint."""
         return sum(leaf.nbytes for leaf in self.outputs)
@@ -175,6 +182,7 @@ class Plan:
             ],
             "copied": [{"name": leaf.name, "dtype": leaf.dtype, "reason": leaf.reason} for leaf in self.copied],
             "leaves": [outcome.as_json() for outcome in self.outcomes],
+            "resized": [{"name": name, "what": words} for name, words in self.resized],
             "dtype": self.recipe.dtype,
             "output_bytes": self.output_bytes,
             "memory": {"live": self.live_bytes, "streaming": self.streaming_bytes},
@@ -195,6 +203,7 @@ class Plan:
             *([("learned", self.survey.learned.words)] if self.survey.learned is not None else []),
             *(("model", model_words(checkpoint)) for checkpoint in self.survey.checkpoints),
             *(row for outcome in self.outcomes for row in _rows(outcome)),
+            *(("resized", f"{name}: {words}") for name, words in self.resized),
             ("output", amount(self.output_bytes)),
             ("memory", f"{amount(self.streaming_bytes)} streaming, {amount(self.live_bytes)} live"),
             ("passes", f"at most {self.passes.reads} over the experts ({'; '.join(self.passes.why)})"),
@@ -256,6 +265,8 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
     problems += unfit
     reference = next((model for model in (base, *found) if model is not None), None)
     found = [named_like(reference, model) if model is not None and reference is not None else None for model in found]
+    base, *found = with_vocabulary(recipe.vocabulary, [base, *found])
+    problems += token_problems([base, *found])
     experts = tuple(expert for expert in found if expert is not None)
     problems += _repeated(found)
     space = None

@@ -98,6 +98,8 @@ def _rest(a: Recipe, b: Recipe) -> list[str]:
     if a.tensors != b.tensors:
         both = a.tensors is not None and b.tensors is not None
         phrases.append("other learned tensors" if both else f"learned tensors {'added' if b.tensors else 'left out'}")
+    if a.vocabulary != b.vocabulary:
+        phrases.append(f"vocabulary: {b.vocabulary} instead of {a.vocabulary}")
     if a.dtype != b.dtype:
         phrases.append(f"stored as {b.dtype} instead of {a.dtype}")
     return phrases

@@ -26,6 +26,7 @@ from merging_core.recipes.recipe import (
     DTYPE,
     RESERVED,
     SEED,
+    VOCABULARY,
     WEIGHT,
     LayerScalingSpec,
     MethodSpec,
@@ -39,7 +40,8 @@ from merging_core.scaling.registry import scaling, scalings
 
 __all__ = ["parse_recipe"]
 
-_KEYS = ("version", "base", "models", "mask", "method", "layer_scaling", "lambda", "dtype", "seed", "tensors")
+_LATER_KEYS = ("tensors", "vocabulary")
+_KEYS = ("version", "base", "models", "mask", "method", "layer_scaling", "lambda", "dtype", "seed", *_LATER_KEYS)
 _SMALLEST_WEIGHT = 1e-12
 _LISTED = 40
 """Problems that are told one by one; the rest are counted."""
@@ -71,6 +73,7 @@ def parse_recipe(given: object) -> Recipe:
     scale = _number(mapping.get("lambda", default_lambda), lambda_parameter(default_lambda), "lambda", problems)
     dtype = _value(mapping, DTYPE, problems)
     seed = _value(mapping, SEED, problems)
+    vocabulary = _value(mapping, VOCABULARY, problems)
     tensors = _tensors(mapping["tensors"], problems) if mapping.get("tensors") is not None else None
     if method_info and mask_info and scaling_info:
         # Rules about what goes together hold for what could be read; whatever could not is a problem already.
@@ -84,6 +87,7 @@ def parse_recipe(given: object) -> Recipe:
             dtype=str(dtype),
             seed=int(cast(int, seed)),
             tensors=tensors,
+            vocabulary=str(vocabulary),
         )
         problems += rules(
             recipe, method_info, mask_info, scaling_info, len(entries), base_is_given=mapping.get("base") is not None

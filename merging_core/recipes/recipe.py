@@ -18,6 +18,7 @@ __all__ = [
     "RESERVED",
     "SEED",
     "VERSION",
+    "VOCABULARY",
     "WEIGHT",
     "LayerScalingSpec",
     "MaskSpec",
@@ -52,6 +53,15 @@ DTYPE = ParameterInfo(
     "float32",
     "The number format that the merged weights are rounded to, once, at the end.",
     choices=("float32", "bfloat16", "float16"),
+)
+
+VOCABULARY = ParameterInfo(
+    "vocabulary",
+    "Vocabulary",
+    "choice",
+    "same",
+    "What becomes of tokens that not all models have: refused, the rows that all have merged, or all rows of the base.",
+    choices=("same", "common rows", "base"),
 )
 
 
@@ -119,6 +129,8 @@ class Recipe:
     version: int = VERSION
     tensors: str | None = None
     """Learned masks and coefficients, by content: `learned:` and 64 hex digits."""
+    vocabulary: str = "same"
+    """What becomes of rows of tokens that not all models have: `same`, `common rows` or `base`."""
 
     def as_json(self) -> dict[str, object]:
         """Return the recipe as JSON values, in the order in which people read it; `parse_recipe` reads it back."""
@@ -133,4 +145,5 @@ class Recipe:
             "dtype": self.dtype,
             "seed": self.seed,
             **({"tensors": self.tensors} if self.tensors is not None else {}),
+            **({"vocabulary": self.vocabulary} if self.vocabulary != VOCABULARY.default else {}),
         }

@@ -22,6 +22,7 @@ from merging_core.space.architecture import architecture_problems
 from merging_core.space.averaged import is_averaged, why_not
 from merging_core.space.depth import Depth, depths
 from merging_core.space.naming import named_like
+from merging_core.space.vocabulary import has_tokens
 
 __all__ = ["CopiedLeaf", "DepthSegment", "ParameterSpace", "SpaceLeaf", "build_space"]
 
@@ -166,7 +167,8 @@ def _leaf_problems(reference: Checkpoint, model: Checkpoint) -> list[Problem]:
     for name in ours.keys() & theirs.keys():
         a, b = ours[name], theirs[name]
         if a.shape != b.shape and not any(is_floating(leaf.dtype) and not is_averaged(leaf) for leaf in (a, b)):
-            shapes.append(_differs(f"the shape is {list(a.shape)}", f"{list(b.shape)}", reference, model, name))
+            fix = "write vocabulary: common rows, or vocabulary: base, into the recipe" if has_tokens(a, b) else ""
+            shapes.append(_differs(f"the shape is {list(a.shape)}", f"{list(b.shape)}", reference, model, name, fix))
         if is_averaged(a) != is_averaged(b):
             kinds.append(_differs(f"the dtype is {_kind(a)}", _kind(b), reference, model, name))
     place = {name: at for at, name in enumerate(ours)}
@@ -180,8 +182,8 @@ def _leaf_problems(reference: Checkpoint, model: Checkpoint) -> list[Problem]:
     ]
 
 
-def _differs(must: str, got: str, reference: Checkpoint, model: Checkpoint, name: str) -> Problem:
-    return Problem(f"{must} as in {reference.label}", got, f"{model.label}: {name}")
+def _differs(must: str, got: str, reference: Checkpoint, model: Checkpoint, name: str, fix: str = "") -> Problem:
+    return Problem(f"{must} as in {reference.label}", got, f"{model.label}: {name}", fix)
 
 
 def _kind(leaf: LeafHeader) -> str:
