@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from merging_core.checkpoints.header import LeafHeader
-from merging_core.checkpoints.reader import Checkpoint, Reading
+from merging_core.checkpoints.reader import Checkpoint, Reading, Room
 
 __all__ = ["ResizedCheckpoint", "resized"]
 
@@ -82,16 +82,18 @@ class _ResizedReading(Reading):
         self._own = own
         self._other = other
 
-    def read_range(self, name: str, start: int, stop: int, *, check: bool = True) -> torch.Tensor:
+    def read_range(
+        self, name: str, start: int, stop: int, *, check: bool = True, room: Room | None = None
+    ) -> torch.Tensor:
         if name not in self._resized.rows:
-            return self._own.read_range(name, start, stop, check=check)
+            return self._own.read_range(name, start, stop, check=check, room=room)
         leaf = self._leaf(name)
         end = self._resized.rows[name] * math.prod(leaf.shape[1:])
-        parts = []
-        if start < end or start == stop:
-            parts.append(self._own.read_range(name, min(start, end), min(stop, end), check=check))
-        if stop > end:
-            parts.append(self._other.read_range(name, max(start, end), stop, check=check))
+        if stop <= end or start >= end:
+            parts = [(self._own if stop <= end else self._other).read_range(name, start, stop, check=check, room=room)]
+        else:
+            parts = [self._own.read_range(name, start, end, check=check)]
+            parts.append(self._other.read_range(name, end, stop, check=check))
         if leaf.dtype == "F32":
             parts = [part.float() for part in parts]
         return torch.cat(parts) if len(parts) > 1 else parts[0]
