@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from merging_core.checkpoints.content import PIN_DIGITS
+from merging_core.checkpoints.digests import Digests
 from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.parts import part_of
@@ -61,6 +62,8 @@ class Catalog:
     uploads: UploadedCheckpoints | None = None
     learned: LearnedTensors | None = None
     """Where learned masks and coefficients lie."""
+    digests: Digests | None = None
+    """Where digests of files are kept between processes."""
     largest: int | None = None
     """Bytes that one checkpoint may have; None for any."""
 
@@ -102,7 +105,7 @@ class Catalog:
                 must = "checkpoints of a folder lie in one that this server offers"
                 fix = "name the folder that holds it in BASIN_MODELS, or take another under Choose models"
                 raise CheckpointError(Problem(must, "a server that offers none", ref.label, fix))
-            checkpoint = open_checkpoint(self.local.folder(ref.path), ref)
+            checkpoint = open_checkpoint(self.local.folder(ref.path), ref, digests=self.digests)
         elif ref.scheme == "upload":
             if self.uploads is None:
                 fix = "it was uploaded to a server; use it there, or name the file itself"
@@ -117,7 +120,7 @@ class Catalog:
             if not self.allow_files:
                 fix = "pick a checkpoint of the zoo, or use the command line"
                 raise CheckpointError(Problem("references to files are allowed here", "file:", "reference", fix))
-            checkpoint = open_checkpoint(Path(ref.path), ref)
+            checkpoint = open_checkpoint(Path(ref.path), ref, digests=self.digests)
         if ref.pin is not None and not checkpoint.content().startswith(ref.pin):
             found = checkpoint.content()[: len(ref.pin)]
             fix = "its content changed since it was pinned; leave the pin out to take what is there now"

@@ -24,6 +24,7 @@ import torch
 from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODEL, AdapterConfig, read_adapter_config
 from merging_core.checkpoints.config import read_json_object
 from merging_core.checkpoints.content import adapter_digest, content_digest
+from merging_core.checkpoints.digests import Digests
 from merging_core.checkpoints.dtypes import torch_dtype
 from merging_core.checkpoints.files import fingerprint, open_regular
 from merging_core.checkpoints.finite import check_finite
@@ -69,6 +70,8 @@ class Checkpoint:
     """What the files hold besides: leaves that are one of `leaves` under another name."""
     adapter: AdapterConfig | None = field(default=None, repr=False)
     """How the leaves are added to those of a base, where they are a LoRA adapter's; see `adapted`."""
+    digests: Digests | None = field(default=None, repr=False)
+    """Where a digest that was computed is kept for other processes."""
 
     @property
     def pin_content(self) -> str:
@@ -124,8 +127,7 @@ class Checkpoint:
 
     def compute_content(self) -> str:
         """Read every byte and return the content digest, whatever was known before."""
-        with self.reading() as reading:
-            digest = content_digest(self.stored.values(), reading.data_digest)
+        digest = self._digest_of_leaves()
         return digest if self.adapter is None else adapter_digest(digest, self.adapter)
 
     def tied_by(self, config: Mapping[str, Any]) -> Checkpoint:
@@ -155,7 +157,15 @@ class Checkpoint:
 
     @cached_property
     def _computed_content(self) -> str:
-        return self.compute_content()
+        if self.digests is None:
+            return self.compute_content()
+        files = {name: file.fingerprint for name, file in self.files.items()}
+        digest = self.digests.of(self.folder, files, self.stored.values(), self._digest_of_leaves)
+        return digest if self.adapter is None else adapter_digest(digest, self.adapter)
+
+    def _digest_of_leaves(self) -> str:
+        with self.reading() as reading:
+            return content_digest(self.stored.values(), reading.data_digest)
 
 
 class Reading:
@@ -269,14 +279,21 @@ class Reading:
 
 
 def open_checkpoint(
-    path: str | Path, ref: Ref, *, label: str = "", root: Path | None = None, known_content: str | None = None
+    path: str | Path,
+    ref: Ref,
+    *,
+    label: str = "",
+    root: Path | None = None,
+    known_content: str | None = None,
+    digests: Digests | None = None,
 ) -> Checkpoint:
     """Open a folder or a single safetensors file, reading headers and `config.json` only.
 
     A folder holds `model.safetensors`, or shards named by `model.safetensors.index.json`; where it has both, the single
     file counts, as in transformers. `config.json` is optional and read beside `model.safetensors` or its index; a
     single file of another name has no configuration. Symlinks are refused unless they resolve inside `root`. `label`
-    stands in messages; it defaults to the reference's own. A folder without either may hold a LoRA adapter of PEFT.
+    stands in messages; it defaults to the reference's own. `digests` knows what was hashed before. A folder without
+    either may hold a LoRA adapter of PEFT.
     Raises CheckpointError, naming the label and the file.
     """
     path = Path(path)
@@ -299,7 +316,7 @@ def open_checkpoint(
         raise CheckpointError(Problem("the folder can be looked into", got, label)) from None
     leaves, twins = told_once(files, config)
     by_name = {file.file: file for file in files}
-    return Checkpoint(ref, label, folder, config, leaves, by_name, root, known_content, twins, adapter)
+    return Checkpoint(ref, label, folder, config, leaves, by_name, root, known_content, twins, adapter, digests)
 
 
 def _adapter(folder: Path, root: Path | None) -> tuple[AdapterConfig, FileHeader]:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from merging_core.caches import own_folder
 from merging_core.checkpoints import Catalog, Checkpoint
+from merging_core.checkpoints.digests import Digests
 from merging_core.checkpoints.dtypes import is_floating
 from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.checkpoints.zoo import Zoo, ZooFamily, load_zoo
@@ -107,7 +109,10 @@ def open_bench(*recipes: str | Path) -> Bench:
     """
     beside = tuple(Path(text).parent for text in recipes if not is_reference(str(text)))
     zoo, hub, local = load_zoo(), hub_of_environment(), folders_of_environment()
-    return Bench(zoo, Catalog(zoo, allow_files=True, hub=hub, local=local, learned=LearnedTensors(beside)))
+    kept = own_folder("digests")
+    digests = Digests(kept) if kept is not None else None
+    learned = LearnedTensors(beside)
+    return Bench(zoo, Catalog(zoo, allow_files=True, hub=hub, local=local, learned=learned, digests=digests))
 
 
 def is_reference(text: str) -> bool:
