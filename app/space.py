@@ -27,7 +27,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 _SINGLE = ("app.py", "requirements.txt", "LICENSE", "NOTICE")
 _FOLDERS = {
     "app": (".py", ".js", ".css", ".json"),
-    "merging_core": (".py", ".typed"),
+    "merging_core": (".py", ".typed", ".c"),
     "assets/zoo": (".json", ".md", ".png", ".safetensors"),
     "assets/recipes": (".json", ".yaml"),
     "assets/presets": (".json",),

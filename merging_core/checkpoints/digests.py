@@ -32,7 +32,8 @@ _MOST = 4096
 class Digests:
     """Digests of checkpoints in files of this machine, one small file each; at most some thousands are kept."""
 
-    folder: Path
+    place: Callable[[], Path | None]
+    """Gives the folder when a digest is asked for, made where it is missing; nothing where none is to be had."""
 
     def of(
         self,
@@ -45,27 +46,28 @@ class Digests:
 
         `files` are the fingerprints that the files had when they were opened. Raises as `compute` does.
         """
-        before = _state(folder, files)
-        if before is None:
+        before, kept = _state(folder, files), self.place()
+        if before is None or kept is None:
             return compute()
-        place = self.folder / _key(before, leaves)
+        place = kept / _key(before, leaves)
         with suppress(OSError):
             known = place.read_text(encoding="ascii", errors="replace").strip()
             if _DIGEST.fullmatch(known):
                 return known
         digest = compute()
         if _state(folder, files) == before and time.time() - _SETTLED_S > max(one.changed for one in before):
-            self._keep(place, digest)
+            _keep(place, digest)
         return digest
 
-    def _keep(self, place: Path, digest: str) -> None:
-        with suppress(OSError):
-            kept = sorted(self.folder.iterdir(), key=lambda entry: entry.stat().st_mtime)
-            for old in kept[: max(0, len(kept) - _MOST + 1)]:
-                old.unlink(missing_ok=True)
-            fresh = self.folder / f".{place.name}.{secrets.token_hex(4)}"
-            fresh.write_text(digest, encoding="ascii")
-            fresh.replace(place)
+
+def _keep(place: Path, digest: str) -> None:
+    with suppress(OSError):
+        kept = sorted(place.parent.iterdir(), key=lambda entry: entry.stat().st_mtime)
+        for old in kept[: max(0, len(kept) - _MOST + 1)]:
+            old.unlink(missing_ok=True)
+        fresh = place.with_name(f".{place.name}.{secrets.token_hex(4)}")
+        fresh.write_text(digest, encoding="ascii")
+        fresh.replace(place)
 
 
 @dataclass(frozen=True)

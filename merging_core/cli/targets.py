@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,8 +110,7 @@ def open_bench(*recipes: str | Path) -> Bench:
     """
     beside = tuple(Path(text).parent for text in recipes if not is_reference(str(text)))
     zoo, hub, local = load_zoo(), hub_of_environment(), folders_of_environment()
-    kept = own_folder("digests")
-    digests = Digests(kept) if kept is not None else None
+    digests = Digests(partial(own_folder, "digests"))
     learned = LearnedTensors(beside)
     return Bench(zoo, Catalog(zoo, allow_files=True, hub=hub, local=local, learned=learned, digests=digests))
 

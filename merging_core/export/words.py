@@ -9,6 +9,7 @@ from merging_core.masks.registry import mask as mask_info
 from merging_core.methods.registry import method as method_info
 from merging_core.methods.varying import Varying
 from merging_core.recipes import Recipe, stages
+from merging_core.recipes.canonical import known_from_the_start
 from merging_core.scaling.registry import scaling as scaling_info
 
 __all__ = ["in_words", "named"]
@@ -34,10 +35,13 @@ def in_words(recipe: Recipe, quoted: Callable[[str], str] = str) -> str:
         for entry in recipe.models
     ]
     info = method_info(recipe.method.name)
+    told = known_from_the_start(info.parameters, recipe.method.params)
     base = f" on the base {quoted(named(recipe.base))}" if recipe.base is not None else ""
-    sentences = [f"{info.title} of {_listed(entries)}{base}{_with(recipe.method.params, quoted)}."]
+    sentences = [f"{info.title} of {_listed(entries)}{base}{_with(told, quoted)}."]
     if recipe.mask.kind != "none":
-        sentences.append(f"Mask: {mask_info(recipe.mask.kind).title}{_with(recipe.mask.params, quoted)}.")
+        mask = mask_info(recipe.mask.kind)
+        chosen = known_from_the_start(mask.parameters, recipe.mask.params)
+        sentences.append(f"Mask: {mask.title}{_with(chosen, quoted)}.")
     scaling = recipe.layer_scaling
     if scaling.kind != "constant":
         where = "each task vector before the mask" if scaling.applies_to == "each" else "the merged vector"

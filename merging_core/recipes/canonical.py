@@ -14,7 +14,7 @@ from merging_core.methods.registry import method
 from merging_core.methods.varying import Varying, over, plainest, varying_as_json
 from merging_core.recipes.recipe import ModelEntry, Recipe
 
-__all__ = ["canonical", "recipe_hash"]
+__all__ = ["canonical", "known_from_the_start", "recipe_hash"]
 
 _LARGEST_PLAIN = 1e16
 
@@ -44,9 +44,9 @@ def canonical(recipe: Recipe, pins: Mapping[str, str]) -> str:
     content = recipe.as_json()
     content["base"] = pins[recipe.base] if recipe.base is not None else None
     common = Parameters({**recipe.mask.params, **recipe.method.params})
-    known = _known_from_the_start(method(recipe.method.name).parameters, recipe.method.params)
+    known = known_from_the_start(method(recipe.method.name).parameters, recipe.method.params)
     content["method"] = {"name": recipe.method.name, "params": known.as_json()}
-    masked = _known_from_the_start(mask(recipe.mask.kind).parameters, recipe.mask.params)
+    masked = known_from_the_start(mask(recipe.mask.kind).parameters, recipe.mask.params)
     content["mask"] = {"kind": recipe.mask.kind, **masked.as_json()}
     content["models"] = [_entry(entry, pins, common) for entry in recipe.models]
     if not (method(recipe.method.name).stochastic or mask(recipe.mask.kind).stochastic):
@@ -82,8 +82,13 @@ def _plain(recipe: Recipe) -> Recipe:
     )
 
 
-def _known_from_the_start(infos: tuple[ParameterInfo, ...], given: Parameters) -> Parameters:
-    """Return the parameters without those that came later and have their default."""
+def known_from_the_start(infos: tuple[ParameterInfo, ...], given: Parameters) -> Parameters:
+    """Return the parameters without those that came later and have their default.
+
+    >>> from merging_core.methods.registry import method
+    >>> known_from_the_start(method("ties").parameters, Parameters(combine="mean", vote="weighted"))
+    Parameters(combine='mean')
+    """
     later = {info.name: info.default for info in infos if info.later}
     return Parameters({name: value for name, value in given.items() if name not in later or value != later[name]})
 

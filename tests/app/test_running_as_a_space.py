@@ -148,7 +148,13 @@ def test_a_share_link_of_a_space_names_its_public_address(tmp_path: Path) -> Non
 
 def test_the_page_about_running_it_lists_every_setting() -> None:
     root = Path(__file__).resolve().parents[2]
-    readers = (root / "app" / "settings.py", root / "merging_core" / "cli" / "environment.py")
+    core = root / "merging_core"
+    readers = (
+        root / "app" / "settings.py",
+        core / "cli" / "environment.py",
+        core / "caches.py",
+        core / "native" / "library.py",
+    )
     read = {name for path in readers for name in re.findall(r'"(BASIN_[A-Z_]+)"', path.read_text(encoding="utf-8"))}
     rows = re.findall(r"^\| `(\w+)` \|", (root / "docs" / "deploy.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert {name for name in rows if name.startswith("BASIN_")} == read

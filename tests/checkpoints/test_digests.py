@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,13 +23,18 @@ def opened(path: Path, digests: Digests | None) -> Checkpoint:
 @pytest.fixture
 def digests(tmp_path: Path) -> Digests:
     (tmp_path / "kept").mkdir()
-    return Digests(tmp_path / "kept")
+    return Digests(lambda: tmp_path / "kept")
 
 
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() + 60.0)
+
+
+def kept_in(digests: Digests) -> list[Path]:
+    folder = digests.place()
+    return list(folder.iterdir()) if folder is not None else []
 
 
 def written(path: Path, value: float) -> Path:
@@ -64,19 +70,20 @@ def test_a_file_with_other_numbers_and_the_old_time_is_hashed_again(tmp_path: Pa
 
 def test_the_digest_of_a_file_that_changed_just_now_is_not_kept(tmp_path: Path, digests: Digests) -> None:
     opened(written(tmp_path / "model.safetensors", 1.0), digests).content()
-    assert not list(digests.folder.iterdir())
+    assert not kept_in(digests)
 
 
 @pytest.mark.usefixtures("later")
 def test_what_is_kept_but_is_no_digest_is_not_believed(tmp_path: Path, digests: Digests) -> None:
     path = written(tmp_path / "model.safetensors", 1.0)
     first = opened(path, digests).content()
-    (kept,) = digests.folder.iterdir()
+    (kept,) = kept_in(digests)
     kept.write_text("nonsense")
     assert opened(path, digests).content() == first
 
 
 @pytest.mark.usefixtures("later")
-def test_a_folder_that_is_gone_costs_only_time(tmp_path: Path) -> None:
-    path = written(tmp_path / "model.safetensors", 1.0)
-    assert opened(path, Digests(tmp_path / "gone")).content() == opened(path, None).content()
+@pytest.mark.parametrize("place", [lambda: None, lambda: Path("no-such-folder")])
+def test_without_a_folder_it_only_takes_longer(tmp_path: Path, place: Callable[[], Path | None]) -> None:
+    path, digests = written(tmp_path / "model.safetensors", 1.0), Digests(place)
+    assert opened(path, digests).content() == opened(path, None).content()
