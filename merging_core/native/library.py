@@ -59,16 +59,18 @@ def compiled(source: Path, folder: Path) -> Path | None:
     words = (source.read_bytes(), " ".join(_FLAGS).encode(), tool.encode(), platform.platform().encode())
     key = hashlib.sha256(b"\0".join(words)).hexdigest()[:32]
     target = folder / f"{source.stem}-{key}.so"
+    if target.exists():
+        return target
+    fresh = folder / f".{target.name}.{secrets.token_hex(4)}"
     try:
-        if target.exists():
-            return target
-        fresh = folder / f".{target.name}.{secrets.token_hex(4)}"
         for more in _ATTEMPTS:
             command = [tool, *_FLAGS, *more, "-o", str(fresh), str(source)]
             done = subprocess.run(command, capture_output=True, timeout=_PATIENCE_S, check=False)
             if done.returncode == 0:
-                fresh.rename(target)
+                fresh.replace(target)
                 return target
     except (OSError, subprocess.SubprocessError):
         return None
+    finally:
+        fresh.unlink(missing_ok=True)
     return None

@@ -126,6 +126,21 @@ def test_what_does_not_compile_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [source]
 
 
+def test_a_compiler_that_takes_too_long_is_given_up_and_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    source, folder = tmp_path / "small.c", tmp_path / "built"
+    folder.mkdir()
+    source.write_text("int one(void) { return 1; }")
+    slow = tmp_path / "slow-cc"
+    slow.write_text('#!/bin/sh\nfor last in "$@"; do [ "$past" = -o ] && : > "$last"; past=$last; done\nsleep 5\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("CC", str(slow))
+    monkeypatch.setattr(library, "_PATIENCE_S", 0.3)
+    assert library.compiled(source, folder) is None
+    assert not list(folder.iterdir())
+
+
 @needs_compiler
 def test_they_are_built_once(tmp_path: Path) -> None:
     source = tmp_path / "small.c"
