@@ -19,27 +19,30 @@ from merging_core.cli.tables import interval, percent
 
 if TYPE_CHECKING:
     from merging_core.evaluation.tasks import AnyTask
-    from merging_core.learning import Checked, Finished, LearnSpec, Progress, Session
+    from merging_core.learning import Checked, Ended, LearnSpec, Progress, Run
 
 __all__ = ["learn"]
 
 STATE, EVENTS, RECIPE, RESULT = "state.safetensors", "events.jsonl", "recipe.json", "result.json"
+EXPERT = "expert"
+"""The folder of a trained expert, beside them."""
 
 
 def learn(
     spec: Annotated[Path, typer.Argument(metavar="SPEC", help="What is to be learned: a JSON or YAML file.")],
-    out: Annotated[Path, typer.Option(help="A folder for the recipe, its learned tensors and the run's events.")],
+    out: Annotated[
+        Path, typer.Option(help="A folder for the recipe and its learned tensors, or the expert, and the run's events.")
+    ],
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that stopped in this folder.")] = False,
     family: Family = None,
     as_json: AsJson = False,
 ) -> None:
-    """Learn masks or coefficients of a merge; Ctrl-C stops it so that --resume goes on, to the same result."""
+    """Learn a merge from examples, or train an expert; Ctrl-C stops it so that --resume goes on, to the same result."""
     from merging_core.checkpoints.learned import LearnedTensors
     from merging_core.cli.targets import open_bench
-    from merging_core.engines import LiveEngine
     from merging_core.errors import PlanError, Problem
     from merging_core.evaluation.evaluator import Evaluator
-    from merging_core.learning import Session, State, load_spec
+    from merging_core.learning import Bench, Finished, State, load_spec, open_run
 
     asked = load_spec(spec)
     if resume and (out / RESULT).is_file():
@@ -49,23 +52,24 @@ def learn(
         must, fix = "the folder is new or empty", "add --resume to go on with what is in it, or name another"
         raise PlanError(Problem(must, "a folder with something in it", "--out", fix))
     state = State.load(out / STATE) if resume and (out / STATE).is_file() else None
-    bench = open_bench(out / RECIPE)
-    asked, tasks = _readable(bench, asked, family)
-    engine: LiveEngine = bench.engine()
+    opened = open_bench(out / RECIPE)
+    asked, tasks = _readable(opened, asked, family)
     out.mkdir(parents=True, exist_ok=True)
-    with Session(asked, engine, Evaluator("cpu"), tasks, LearnedTensors((out,)), state) as session:
-        finished = _run(session, out, as_json=as_json)
-    recipe = json.dumps(finished.recipe.as_json(), indent=2, ensure_ascii=False) + "\n"
-    (out / RECIPE).write_text(recipe, encoding="utf-8")
-    document = {"spec": asked.as_json(), **finished.as_json(), "folder": str(out)}
+    bench = Bench(opened.engine(), Evaluator("cpu"), tasks, LearnedTensors((out,)), out / EXPERT)
+    with open_run(asked, bench, state) as run:
+        ended = _run(run, out, as_json=as_json)
+    if isinstance(ended, Finished):
+        recipe = json.dumps(ended.recipe.as_json(), indent=2, ensure_ascii=False) + "\n"
+        (out / RECIPE).write_text(recipe, encoding="utf-8")
+    document = {"spec": asked.as_json(), **ended.as_json(), "folder": str(out)}
     (out / RESULT).write_text(json.dumps(plain(document), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / STATE).unlink(missing_ok=True)
-    answer(_told(finished, out), document, as_json=as_json)
+    answer(_told(ended, out), document, as_json=as_json)
 
 
-def _run(session: Session, out: Path, *, as_json: bool) -> Finished:
+def _run(run: Run, out: Path, *, as_json: bool) -> Ended:
     """Go through a run, writing events down; raises KeyboardInterrupt after Ctrl-C, with the state on the disk."""
-    from merging_core.learning import Checked, Finished, Paused, Progress
+    from merging_core.learning import Checked, Ended, Paused, Progress
 
     with (
         _interrupts() as interrupted,
@@ -76,21 +80,21 @@ def _run(session: Session, out: Path, *, as_json: bool) -> Finished:
         def heed() -> Literal["go", "pause"]:
             return "pause" if interrupted.is_set() else "go"
 
-        for event in session.events(heed):
-            if not isinstance(event, Finished):
+        for event in run.events(heed):
+            if not isinstance(event, Ended):
                 events.write(json.dumps(event.as_json(), ensure_ascii=False) + "\n")
             if isinstance(event, Paused):
-                session.state.save(out / STATE)
+                run.state.save(out / STATE)
                 raise KeyboardInterrupt
             if isinstance(event, Progress):
                 line(event.step / max(1, event.steps), _progress(event))
             elif isinstance(event, Checked):
-                session.state.save(out / STATE)
+                run.state.save(out / STATE)
                 events.flush()
                 line.wipe()
                 if not as_json:
                     typer.echo(_checked(event))
-            elif isinstance(event, Finished):
+            elif isinstance(event, Ended):
                 return event
     raise RuntimeError("a run ends with what became of it")
 
@@ -103,13 +107,16 @@ def _readable(bench: object, spec: LearnSpec, family: str | None) -> tuple[Learn
     from dataclasses import replace
 
     from merging_core.checkpoints.ref import parse_ref
-    from merging_core.cli.downloads import readable_recipe
+    from merging_core.cli.downloads import readable, readable_recipe
     from merging_core.cli.targets import Bench
 
     if not isinstance(bench, Bench):
         raise TypeError("a bench")
-    recipe = readable_recipe(spec.recipe(), bench.catalog)
-    spec = replace(spec, base=str(recipe.base), models=tuple(entry.ref for entry in recipe.models))
+    if spec.info.makes == "expert":
+        spec = replace(spec, base=readable(spec.base, bench.catalog))
+    else:
+        recipe = readable_recipe(spec.recipe(), bench.catalog)
+        spec = replace(spec, base=str(recipe.base), models=tuple(entry.ref for entry in recipe.models))
     chosen = bench.family(bench.catalog.open(spec.base), family)
     plain_refs = [str(parse_ref(ref).unpinned) for ref in spec.models]
     own = dict.fromkeys(chosen.expert_task[ref] for ref in plain_refs if ref in chosen.expert_task)
@@ -151,23 +158,25 @@ def _checked(event: Checked) -> str:
     return f"step {event.step:>6}  validation {report.subset} {numbers}  n {report.n}{best}"
 
 
-def _told(finished: Finished, out: Path) -> str:
+def _told(ended: Ended, out: Path) -> str:
     from merging_core.evaluation.report import compare
+    from merging_core.learning import Finished
 
-    gain = compare(finished.after, finished.before).average
+    gain = compare(ended.after, ended.before).average
     low, high = (100 * end for end in gain.interval)
     ends = [
         f"{percent(report.average)} % {interval(report.average_interval)}"
-        for report in (finished.before, finished.after)
+        for report in (ended.before, ended.after)
     ]  # fmt: skip
+    made = out / (RECIPE if isinstance(ended, Finished) else EXPERT)
     rows = [
-        f"{out / RECIPE}: as after step {finished.kept_step} of {finished.step}, in {finished.seconds:.1f} s",
-        f"validation, n {finished.after.n}: {ends[0]} at the start, {ends[1]} learned",
+        f"{made}: as after step {ended.kept_step} of {ended.step}, in {ended.seconds:.1f} s",
+        f"validation, n {ended.after.n}: {ends[0]} at the start, {ends[1]} learned",
         f"difference, paired: {100 * gain.value:+.1f} points ({low:+.1f} to {high:+.1f})",
-        f"learned from: {finished.split}"
-        + (" (transductive: the inputs of the test split)" if finished.transductive else "")
-        + (" (the examples that are shown here too)" if finished.seen else ""),
-        *([f"the step was chosen by {finished.chosen_by}"] if finished.chosen_by else []),
-        f"hash {finished.hash}",
+        f"learned from: {ended.split}"
+        + (" (transductive: the inputs of the test split)" if ended.transductive else "")
+        + (" (the examples that are shown here too)" if ended.seen else ""),
+        *([f"the step was chosen by {ended.chosen_by}"] if ended.chosen_by else []),
+        *([f"hash {ended.hash}"] if isinstance(ended, Finished) else []),
     ]
     return "\n".join(rows)

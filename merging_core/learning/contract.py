@@ -1,20 +1,24 @@
 """What a method of learning says about itself: what is learned, how it makes weights, and in which phases.
 
-The one loop (`session`) does the rest: batches, gradients, optimisers, checks, events, state. A method is a frozen
-`LearnMethod`; adding one touches its own file and the registry.
+Of gradient steps the one loop (`descent`) does the rest: batches, gradients, optimisers, checks, events, state. Runs of
+other kinds begin with `LearnMethod.run`. A method is a frozen `LearnMethod`; adding one touches its own file and the
+registry.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import torch
 
 from merging_core.learning.objectives import Objective
 from merging_core.methods.info import Description, Parameters
 from merging_core.space.parameter_space import ParameterSpace
+
+if TYPE_CHECKING:
+    from merging_core.learning.runs import Begin
 
 __all__ = ["Draw", "Ground", "Learnable", "LearnMethod", "Optimiser", "Phase", "Shown", "Update", "Values"]
 
@@ -133,27 +137,36 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class LearnMethod(Description):
-    """A method of learning. `phases(params, steps)` splits the steps that were asked for."""
+    """A method of learning. `phases(params, steps)` splits the steps that were asked for.
+
+    Gradient steps have an `objective`, `make` and `phases`; a method of another kind has a `run` instead.
+    """
 
     group: str
-    objective: Objective
+    makes: Literal["recipe", "expert"] = "recipe"
+    """A recipe of base and models, or an expert: a checkpoint that starts from the base, which names no models."""
+    objective: Objective | None = None
+    """What is minimised; None where nothing is."""
     splits: tuple[str, ...]
     """Where its examples may come from; the first is the default."""
-    learns: tuple[Literal["coefficients", "mask"], ...]
-    default_lambda: float
+    learns: tuple[Literal["coefficients", "mask", "weights"], ...] = ()
+    default_lambda: float = 1.0
     """λ of the recipe that it makes; what is learned stands beside it."""
     default_steps: int
     batch: int = 16
-    make: Callable[[Ground], Learnable] = field(repr=False)
-    phases: Callable[[Parameters, int], tuple[Phase, ...]] = field(repr=False)
+    make: Callable[[Ground], Learnable] | None = field(repr=False, default=None)
+    phases: Callable[[Parameters, int], tuple[Phase, ...]] | None = field(repr=False, default=None)
     vectors: Callable[[Parameters], Mapping[str, object]] = field(repr=False, default=lambda params: {})
     """What of the recipe decides about the vectors: its method and mask; task arithmetic without a mask by default."""
+    run: Begin | None = field(repr=False, default=None)
+    """How a run begins; None for gradient steps on coefficients and masks (`session`)."""
 
     def as_json(self) -> dict[str, object]:
         """Return what a page needs to offer it."""
         return {
             **self.describe(),
             "group": self.group,
+            "makes": self.makes,
             "objective": self.objective,
             "splits": list(self.splits),
             "learns": list(self.learns),

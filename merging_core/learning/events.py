@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from merging_core.evaluation.report import Report
 from merging_core.learning.contract import Shown
 from merging_core.recipes.recipe import Recipe
 
-__all__ = ["Checked", "Event", "Finished", "Paused", "Progress"]
+__all__ = ["Checked", "Ended", "Event", "Finished", "Paused", "Progress", "Trained"]
 
 
 @dataclass(frozen=True)
@@ -71,16 +72,14 @@ class Paused:
         return {"kind": self.kind, "step": self.step}
 
 
-@dataclass(frozen=True, eq=False)
-class Finished:
-    """What became of it. `before` and `after` are on all of validation, of the start and of what is kept."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ended:
+    """What all runs say at their end. `before` and `after`, of start and of what is kept, are on all of validation."""
 
     step: int
     """Steps that were done."""
     kept_step: int
-    """After how many steps the weights were as the recipe has them."""
-    recipe: Recipe
-    hash: str
+    """After how many steps the weights were as they are kept."""
     before: Report
     after: Report
     split: str
@@ -93,7 +92,7 @@ class Finished:
     """Whether it was told to stop before its last step."""
     seconds: float
     """Of training and checks, also before a stop."""
-    kind: ClassVar = "finished"
+    kind: ClassVar = "ended"
 
     def as_json(self) -> dict[str, object]:
         """Return plain values."""
@@ -101,8 +100,6 @@ class Finished:
             "kind": self.kind,
             "step": self.step,
             "kept_step": self.kept_step,
-            "recipe": self.recipe.as_json(),
-            "hash": self.hash,
             "before": self.before.as_json(),
             "after": self.after.as_json(),
             "split": self.split,
@@ -114,7 +111,34 @@ class Finished:
         }
 
 
-Event = Progress | Checked | Paused | Finished
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Finished(Ended):
+    """A recipe came of it, whose tensors are in the store."""
+
+    recipe: Recipe
+    hash: str
+    kind: ClassVar = "finished"
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values."""
+        return {**super().as_json(), "recipe": self.recipe.as_json(), "hash": self.hash}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Trained(Ended):
+    """An expert came of it: a checkpoint folder with a README that says how it was trained. `before` is of the base."""
+
+    folder: Path
+    digest: str
+    """Of the content of its leaves."""
+    kind: ClassVar = "trained"
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values; where the folder lies is not among them."""
+        return {**super().as_json(), "digest": self.digest}
+
+
+Event = Progress | Checked | Paused | Ended
 
 
 def _number(value: float | None) -> float | None:

@@ -1,273 +1,51 @@
-"""The one loop: batches, gradients, steps, checks and events, for every method of learning.
-
-    with Session(spec, engine, evaluator, tasks, store) as session:
-        for event in session.events():
-            ...
-
-Events are asked for one by one, so whoever stops asking has paused the run, and `state` says at any time from where it
-goes on. A step's weights are made leaf by leaf from what is resident; each task's gradient by the weights is found by
-itself and added, and only then led back to what is learned, so that the activations of few tasks are held at a time.
-"""
+"""A run that makes a recipe: coefficients and masks of a merge, learned on resident task vectors."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Iterator, Sequence
-from itertools import accumulate
-from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import torch
 
-from merging_core.checkpoints.learned import LearnedTensors
-from merging_core.engines.live import LiveEngine
 from merging_core.engines.pricing import amount, available_memory
 from merging_core.errors import PlanError, Problem
-from merging_core.evaluation.evaluator import Evaluator
-from merging_core.evaluation.report import Report
-from merging_core.evaluation.tasks import AnyTask
-from merging_core.learning.batches import Gradient, TaskBatches
-from merging_core.learning.contract import Draw, Ground, Phase, Shown, Update, Values
-from merging_core.learning.events import Checked, Event, Finished, Paused, Progress
+from merging_core.learning.contract import Draw, Ground
+from merging_core.learning.descent import Descent, Standing
+from merging_core.learning.events import Finished
 from merging_core.learning.memory import peak_bytes
-from merging_core.learning.optimising import Optimisers
 from merging_core.learning.spec import LearnSpec
-from merging_core.learning.state import Best, State
+from merging_core.learning.state import State
 
-__all__ = ["Heed", "Session"]
+if TYPE_CHECKING:
+    from merging_core.learning.runs import Bench
 
-Heed = Callable[[], Literal["go", "pause", "stop"]]
-"""Asked before each step: go on, stand still, or end with what is there."""
-_SPLIT = "validation"
-_EVERY_SECONDS = 0.25
-_WAIT = 0.05
+__all__ = ["Session", "check_memory"]
 
 
-class Session:
+class Session(Descent):
     """One run of learning on checkpoints that are opened, tasks that are loaded, and a device.
 
-    `store` takes the learned tensors at the end; the engine's catalog must find them there. With `state` it goes on
-    from where an earlier session stood.
+    The bench's store takes the learned tensors at the end; the engine's catalog must find them there. With `state` it
+    goes on from where an earlier session stood.
     Raises as planning and reading do, EvaluationError where a task cannot be learned from, PlanError where the state
     is of another specification or of other models, or the run does not fit the memory of its device.
     """
 
-    def __init__(  # noqa: PLR0913
-        self,
-        spec: LearnSpec,
-        engine: LiveEngine,
-        evaluator: Evaluator,
-        tasks: Sequence[AnyTask],
-        store: LearnedTensors,
-        state: State | None = None,
-    ) -> None:
-        self.spec = spec
-        self._engine, self._evaluator, self._tasks, self._store = engine, evaluator, tuple(tasks), store
-        _check_memory(engine.plan(spec.recipe()).space.size, spec, engine.device)
-        plan, base, vectors = engine.parts(spec.recipe())
-        self._ground = Ground(plan.space, base, vectors, spec.params, spec.seed)
-        self._config = plan.survey.reference.config
-        self._models = tuple(checkpoint.content() for checkpoint in plan.survey.checkpoints)
-        if state is not None:
-            _check_state(state, spec, self._models)
-        self._learnable = spec.info.make(self._ground)
-        self._phases = spec.info.phases(spec.params, spec.steps)
-        self._ends = list(accumulate(phase.steps for phase in self._phases))
-        weights = plan.space.views(base)
-        self._batches = TaskBatches(
-            self._config, weights, tasks, spec.split, spec.info.objective, spec.batch, spec.seed
-        )  # fmt: skip
-        self._step, self._draws = (state.step, state.draws) if state is not None else (0, 0)
-        start = state.values if state is not None else self._learnable.start()
-        self._values = {name: value.to(base.device).clone().requires_grad_() for name, value in start.items()}
-        self._optimisers = Optimisers(state.moments if state is not None else {})
-        self._best = state.best if state is not None else None
-        self._since = state.since if state is not None else (0.0, 0)
-        self._seconds = state.seconds if state is not None else 0.0
-        self._losses: tuple[float, ...] = ()
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._batches.close()
-
-    @property
-    def steps(self) -> int:
-        """All steps of all phases."""
-        return sum(phase.steps for phase in self._phases)
-
-    @property
-    def state(self) -> State:
-        """Where the run stands, between two events."""
-        return State(
-            self.spec,
-            self._models,
-            self._step,
-            self._draws,
-            {name: value.detach().clone() for name, value in self._values.items()},
-            {name: moment.detach().clone() for name, moment in self._optimisers.moments().items()},
-            self._best,
-            self._since,
-            self._seconds,
-        )
-
-    def events(self, heed: Heed = lambda: "go") -> Iterator[Event]:
-        """Run to the end, or until `heed` says stop; the last event says what became of it. Raises as evaluating does.
-
-        A state that is taken between events is one between steps.
-        """
-        begun, earlier, first = time.perf_counter(), self._seconds, self._step
-        told, stopped = 0.0, False
-        if self._step == 0:
-            yield self._progress(None)
-            yield self._check()
-        while self._step < self.steps:
-            wish = heed()
-            if wish == "pause":
-                paused = time.perf_counter()
-                yield Paused(self._step)
-                while (wish := heed()) == "pause":
-                    time.sleep(_WAIT)
-                begun += time.perf_counter() - paused
-            if wish == "stop":
-                stopped = True
-                break
-            for _ in self._train():
-                if time.perf_counter() - told > 2 * _EVERY_SECONDS:
-                    told = time.perf_counter()
-                    yield self._progress(self._left(begun, first))
-            self._seconds = earlier + time.perf_counter() - begun
-            if time.perf_counter() - told > _EVERY_SECONDS or self._step == self.steps:
-                told = time.perf_counter()
-                yield self._progress(self._left(begun, first))
-            if self._step % self.spec.every == 0 or self._step == self.steps:
-                checked = self._check()
-                self._seconds = earlier + time.perf_counter() - begun
-                yield checked
-        yield self._finished(stopped)
-
-    def weights(self, values: Values | None = None) -> dict[str, torch.Tensor]:
-        """Return the merged weights as a recipe would have them, of the values now or of others."""
-        with torch.no_grad():
-            return self._learnable.merged(self._values if values is None else values, self._settled(self._step))
-
-    def _train(self) -> Iterator[None]:
-        """Do one step, yielding now and then."""
-        phase, within = self._phase()
-        share = within / max(1, phase.steps)
-        if within == 0:
-            for name in phase.restarts:
-                self._restart(name)
-        losses: tuple[float, ...] = ()
-        for number, update in enumerate(phase.updates):
-            if update.restart:
-                self._restart(update.value)
-            draw = Draw(self._step, number, self._phases.index(phase), share)
-            gradient = None
-            weights = self._learnable.merged(self._only(update), draw)
-            for found in self._batches.gradient(weights, self._draws):
-                gradient = found
-                if found is None:
-                    yield
-            if gradient is None:
-                raise ValueError("a step has a gradient")
-            losses = gradient.losses
-            self._move(phase, update, weights, gradient, share)
-            self._draws += 1
-        self._losses = losses
-        self._since = (self._since[0] + math.fsum(losses), self._since[1] + 1)
-        self._step += 1
-
-    def _only(self, update: Update) -> Values:
-        """Return the values, of which only what an update changes is differentiated by."""
-        return {name: value if name == update.value else value.detach() for name, value in self._values.items()}
-
-    def _move(self, phase: Phase, update: Update, weights: Values, gradient: Gradient, share: float) -> None:
-        """Lead the gradient by the weights back to the value, and take the step."""
-        value = self._values[update.value]
-        reached = [
-            (weights[name], leaf)
-            for name, leaf in gradient.leaves.items()
-            if weights[name].requires_grad
-        ]  # fmt: skip
-        (found,) = torch.autograd.grad([weight for weight, _ in reached], [value], [leaf for _, leaf in reached])
-        if not bool(torch.isfinite(found).all()):
-            must, fix = "the gradient is finite", "choose a smaller learning rate"
-            raise PlanError(Problem(must, "one that is not", f"step {self._step + 1}", fix))
-        self._optimisers.step_(phase, update, value, found, share)
-
-    def _restart(self, name: str) -> None:
-        with torch.no_grad():
-            self._values[name].copy_(self._learnable.restart(self._values, name))
-
-    def _phase(self) -> tuple[Phase, int]:
-        """Return the phase of the next step, and how many of its steps are done; at the end the last."""
-        done = self._step
-        for phase in self._phases[:-1]:
-            if done < phase.steps:
-                return phase, done
-            done -= phase.steps
-        return self._phases[-1], done
-
-    def _settled(self, step: int) -> Draw:
-        """Return the moment after so many steps, which belongs to the phase of the last of them."""
-        done = max(0, step - 1)
-        place = next(
-            (place for place in range(len(self._phases)) if done < self._ends[place]), len(self._phases) - 1
-        )  # fmt: skip
-        phase = self._phases[place]
-        within = step - (self._ends[place] - phase.steps)
-        return Draw(step, 0, place, within / max(1, phase.steps), settled=True)
-
-    def _progress(self, left: float | None) -> Progress:
-        with torch.no_grad():
-            shown: Shown = self._learnable.shown(self._values, self._settled(self._step))
-        total = math.fsum(self._losses) if self._losses else None
-        return Progress(self._step, self.steps, self._phase()[0].title, total, self._losses, shown, left)
-
-    def _left(self, begun: float, first: int) -> float | None:
-        done = self._step - first
-        return (time.perf_counter() - begun) / done * (self.steps - self._step) if done else None
-
-    def _check(self) -> Checked:
-        report = self._report(self.weights(), self.spec.subset)
-        score = self._score(report)
-        best = self._best is None or score >= self._best.score
-        if best:
-            kept = {name: value.detach().clone() for name, value in self._values.items()}
-            self._best = Best(self._step, self._draws, score, kept)
-        self._since = (0.0, 0)
-        return Checked(self._step, report, best)
-
-    def _score(self, report: Report) -> float:
-        """Return what a check is judged by, more being better."""
-        if self.spec.keep == "accuracy":
-            return report.average
-        if self.spec.keep == "loss":
-            return -report.loss
-        if self.spec.keep == "objective":
-            return -self._since[0] / self._since[1] if self._since[1] else -math.inf
-        return float(self._step)
-
-    def _report(self, weights: Values, subset: Literal["preview", "full"]) -> Report:
-        return self._evaluator.evaluate(
-            self._config, weights, self._tasks, _SPLIT, subset, transductive=self.spec.transductive
-        )
+    def __init__(self, spec: LearnSpec, bench: Bench, state: State | None = None) -> None:
+        engine, recipe = bench.engine, spec.recipe()
+        size = engine.plan(recipe).space.size
+        check_memory(peak_bytes(spec.info, size, len(spec.models), spec.params), engine.device)
+        plan, base, vectors = engine.parts(recipe)
+        ground = Ground(plan.space, base, vectors, spec.params, spec.seed)
+        models = tuple(checkpoint.content() for checkpoint in plan.survey.checkpoints)
+        super().__init__(spec, bench, Standing(ground, plan.survey.reference.config, models), state)
 
     def _finished(self, stopped: bool) -> Finished:
-        """Keep what was learned, and measure start and end on all of validation."""
-        last = self.spec.keep == "last" or self._best is None
-        kept = self._values if last or self._best is None else self._best.values
-        step = self._step if last or self._best is None else self._best.step
+        step, kept = self._kept()
         with torch.no_grad():
             tensors = self._learnable.tensors(kept, self._settled(step))
             before = self._learnable.merged(self._learnable.start(), Draw(0, settled=True))
-        recipe = self.spec.recipe(str(self._store.keep(tensors)))
-        merged = self._engine.merge(recipe)
+        recipe = self.spec.recipe(str(self.bench.store.keep(tensors)))
+        merged = self.bench.engine.merge(recipe)
         return Finished(
             step=self._step,
             kept_step=step,
@@ -284,22 +62,9 @@ class Session:
         )
 
 
-def _check_memory(size: int, spec: LearnSpec, device: torch.device) -> None:
-    """Raise PlanError where the vectors of a run, without activations, do not fit the device."""
+def check_memory(needed: int, device: torch.device) -> None:
+    """Raise PlanError where what a run holds, activations aside, does not fit the device."""
     memory = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else available_memory()
-    needed = peak_bytes(spec.info, size, len(spec.models), spec.params)
     if memory is not None and needed > memory:
         must = f"a run of learning fits the {amount(memory)} of memory of its device"
         raise PlanError(Problem(must, amount(needed), "memory", "use fewer experts, or a larger machine"))
-
-
-def _check_state(state: State, spec: LearnSpec, models: tuple[str, ...]) -> None:
-    problems = []
-    if state.spec != spec:
-        must, fix = "a run goes on with its own specification", "start it anew in another folder"
-        problems.append(Problem(must, "another", "spec", fix))
-    if state.models != models:
-        must, fix = "a run goes on with the models that it began with", "start it anew in another folder"
-        problems.append(Problem(must, "others", "models", fix))
-    if problems:
-        raise PlanError(*problems)

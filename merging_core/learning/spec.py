@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from merging_core.errors import Problem, RecipeError, closest, legible
+from merging_core.checkpoints.ref import parse_ref
+from merging_core.errors import CheckpointError, Problem, RecipeError, closest, legible
 from merging_core.learning.contract import LearnMethod
 from merging_core.learning.registry import learn_method, learn_methods
 from merging_core.methods.info import ParameterInfo, Parameters, ParameterValue, check_parameters, shown
@@ -87,7 +88,12 @@ class LearnSpec:
         return "the preview of validation" if self.subset == "preview" else "validation"
 
     def recipe(self, tensors: str | None = None) -> Recipe:
-        """Return the recipe of the result, with these learned tensors; without, what they are multiplied onto."""
+        """Return the recipe of the result, with these learned tensors; without, what they are multiplied onto.
+
+        Raises RecipeError where models are merged that cannot be, ValueError for a run that makes an expert.
+        """
+        if self.info.makes == "expert":
+            raise ValueError(f"{self.method} makes an expert, no recipe")
         given: dict[str, object] = {
             "version": 1,
             "base": self.base,
@@ -164,18 +170,20 @@ def parse_spec(given: object) -> LearnSpec:
         "spec",
     )
     problems += wrong
-    models = _models(given.get("models"), problems)
-    base = given.get("base")
-    if not isinstance(base, str):
-        got = shown(base) if "base" in given else "nothing"
-        problems.append(Problem("learning needs the base that its experts started from", got, "base"))
+    trains = info is not None and info.makes == "expert"
+    models = _none(given, problems) if trains else _models(given.get("models"), problems)
+    if trains and not names and not any(problem.where == "tasks" for problem in problems):
+        problems.append(Problem("an expert is trained on a task", "none", "tasks", "write [tiny/digits]"))
+    base = _base(given, alone=trains, problems=problems)
     if not problems and info is not None:
         spec = LearnSpec(
-            info.name, params, str(base), models, names, str(numbers["split"]), int(str(numbers["steps"])),
+            info.name, params, base, models, names, str(numbers["split"]), int(str(numbers["steps"])),
             int(str(numbers["batch"])), int(str(check["every"])),
             "full" if check["subset"] == "full" else "preview",
             _keep(numbers["keep"]), int(str(numbers["seed"])),
         )  # fmt: skip
+        if trains:
+            return spec
         recipe = spec.recipe()
         refs = tuple(entry.ref for entry in recipe.models)
         return replace(spec, base=str(recipe.base), models=refs)
@@ -225,6 +233,27 @@ def _models(given: object, problems: list[Problem]) -> tuple[str, ...]:
         problems.append(Problem("models is a list of references", got, "models", "write [zoo:tiny/digits]"))
         return ()
     return tuple(given)
+
+
+def _none(given: Mapping[object, object], problems: list[Problem]) -> tuple[str, ...]:
+    if given.get("models"):
+        must, fix = "an expert is trained from the base alone", "leave models out"
+        problems.append(Problem(must, shown(given["models"]), "models", fix))
+    return ()
+
+
+def _base(given: Mapping[object, object], *, alone: bool, problems: list[Problem]) -> str:
+    """Return the base, as recipes write it where no recipe will check it."""
+    base = given.get("base")
+    if not isinstance(base, str):
+        got = shown(base) if "base" in given else "nothing"
+        problems.append(Problem("learning needs the base that its experts started from", got, "base"))
+        return ""
+    try:
+        return str(parse_ref(base)) if alone else base
+    except CheckpointError as error:
+        problems += [replace(problem, where="base") for problem in error.problems]
+        return base
 
 
 def _keep(value: object) -> Keep:

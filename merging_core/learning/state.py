@@ -18,7 +18,7 @@ from merging_core.errors import BasinError, PlanError, Problem
 from merging_core.learning.contract import Values
 from merging_core.learning.spec import LearnSpec, parse_spec
 
-__all__ = ["Best", "State"]
+__all__ = ["Best", "State", "check_state"]
 
 _FORM = "1"
 _VALUE, _MOMENT, _BEST = "value/", "moment/", "best/"
@@ -113,3 +113,16 @@ def _named(prefix: str, values: Mapping[str, torch.Tensor]) -> Values:
 
 def _below(prefix: str, tensors: Mapping[str, torch.Tensor]) -> Values:
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def check_state(state: State, spec: LearnSpec, models: tuple[str, ...]) -> None:
+    """Raise PlanError where a state is of another specification, or of models of other content."""
+    problems = []
+    if state.spec != spec:
+        must, fix = "a run goes on with its own specification", "start it anew in another folder"
+        problems.append(Problem(must, "another", "spec", fix))
+    if state.models != models:
+        must, fix = "a run goes on with the models that it began with", "start it anew in another folder"
+        problems.append(Problem(must, "others", "models", fix))
+    if problems:
+        raise PlanError(*problems)

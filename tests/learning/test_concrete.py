@@ -113,7 +113,7 @@ def test_a_leaf_of_one_number_has_no_mask_and_the_rest_a_mean_of_one(small: Worl
 
 def test_the_gradient_by_a_logit_is_that_of_plain_autograd(small: World) -> None:
     with small.session(small.spec(MASKS)) as session:
-        learnable, ground = session._learnable, session._ground
+        learnable, ground = session._learnable, session.standing.ground
         logits = torch.linspace(-2, 2, ground.space.size).requires_grad_()
         along = {leaf.name: torch.cos(torch.arange(leaf.elements)).view(leaf.shape) for leaf in ground.space.leaves}
         merged = learnable.merged({"logits": logits}, Draw(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,8 +13,7 @@ from merging_core.checkpoints import write_checkpoint
 from merging_core.engines import make_plan
 from merging_core.engines.streaming import stream_leaves, stream_merge
 from merging_core.errors import BasinError, EvaluationError, PlanError
-from merging_core.evaluation.evaluator import Evaluator
-from merging_core.learning import Checked, Finished, Paused, Progress, Session, State
+from merging_core.learning import Checked, Finished, Paused, Progress, Session, State, open_run
 from merging_core.learning.batches import TaskBatches, rows_of_batch
 from merging_core.learning.contract import Draw
 from tests.engines.world import assert_same_bits
@@ -202,7 +202,7 @@ def test_the_gradient_is_the_same_for_any_number_of_workers(small: World, monkey
 
 def test_a_run_without_tasks_is_refused_in_a_sentence(small: World) -> None:
     with pytest.raises(EvaluationError, match="a task to learn from"):
-        Session(small.spec(), small.engine(), Evaluator("cpu", workers=1), (), small.store)
+        open_run(small.spec(), replace(small.bench(), tasks=()))
 
 
 def test_a_file_that_is_no_state_is_refused_in_a_sentence(small: World) -> None:

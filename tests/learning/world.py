@@ -16,7 +16,7 @@ from merging_core.engines import LiveEngine
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.tasks import Split, Task
-from merging_core.learning import LearnSpec, Session, State, parse_spec
+from merging_core.learning import Bench, LearnSpec, Session, State, parse_spec
 from tests.engines.world import write
 
 CONFIG = {"model_type": "basin_mlp", "input_size": 16, "hidden_sizes": [6], "num_labels": 3, "activation": "relu"}
@@ -54,7 +54,11 @@ class World:
 
     def session(self, spec: LearnSpec, state: State | None = None) -> Session:
         """Return a session on an engine of its own."""
-        return Session(spec, self.engine(), Evaluator("cpu", workers=1), self.tasks, self.store, state)
+        return Session(spec, self.bench(), state)
+
+    def bench(self, expert: Path | None = None) -> Bench:
+        """Return a bench with an engine of its own."""
+        return Bench(self.engine(), Evaluator("cpu", workers=1), self.tasks, self.store, expert)
 
 
 def world(folder: Path, experts: int = 2) -> World:
