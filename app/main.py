@@ -25,6 +25,7 @@ from app.hub.service import HubDesk
 from app.hub.source import visitors_hub
 from app.job_desk import JobDesk
 from app.jobs import Jobs, Limits
+from app.learning.simplex import Chance
 from app.ledger import Ledger
 from app.library.cards import CardMiddleware
 from app.library.shelf import Shelf, open_shelf
@@ -199,6 +200,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     desk = JobDesk(jobs)
     parts = [gallery.functions(), looking, exports.functions(), desk.functions(), picker.functions()]
     parts.append(UploadDesk(uploads).functions())
+    parts.append(Chance().functions())
     parts.append(MethodPicker(workbench, models, looks).functions())
     downloads = HubDesk(hub, network, jobs) if hub is not None else None
     if downloads is not None:

@@ -1,5 +1,6 @@
 // Every chart: the stem of their files, their title, what they show, their numbers.
 
+import { chancesTable, coinTable, simplexTable } from "./simplex-tables.js";
 import { accuracyTable, classesTable, confusionTable, cosinesTable, layersTable, methodsTable, methodTable, pathTable, tradeOffTable } from "./tables.js";
 
 export const ACCURACY = {
@@ -50,4 +51,19 @@ export const METHOD = {
 export const METHODS = {
   name: "methods", title: "All methods", table: methodsTable,
   sentence: "How well each method merges the same experts: where two intervals overlap, the examples do not say which of the two is better.",
+};
+
+export const SIMPLEX = {
+  name: "simplex", title: "Samples on the simplex", table: simplexTable,
+  sentence: "Samples of one of three classes, made smooth by a temperature: at a corner the sample is one class, in the middle it is a third of each.",
+};
+
+export const CHANCES = {
+  name: "chances", title: "How often each class was drawn", table: chancesTable,
+  sentence: "The share of the samples in which each class was drawn, with 95 % intervals, beside its probability: the softmax of the logits.",
+};
+
+export const COIN = {
+  name: "coin", title: "Samples of a relaxed coin", table: coinTable,
+  sentence: "Where the samples of a relaxed coin lie between 0 and 1, and their density: a cold coin lies near its ends, a warm one near the middle.",
 };

@@ -18,7 +18,7 @@ import torch
 from merging_core.learning.leaves import wide
 from merging_core.masks.coins import coin_hash, coin_key
 
-__all__ = ["Kind", "concrete_mask", "relaxed", "uniform"]
+__all__ = ["Kind", "concrete_mask", "relaxed", "relaxed_density", "relaxed_share", "uniform"]
 
 Kind = Literal["soft", "straight", "hard", "coin", "mean"]
 """A relaxed sample; its 0 or 1 with the gradient of the relaxed one; whether it is above ½; a coin; its probability."""
@@ -46,6 +46,27 @@ def relaxed(logits: torch.Tensor, chance: torch.Tensor, temperature: float) -> t
     [0.5]
     """
     return torch.sigmoid((torch.logit(chance).to(logits) + logits) / temperature)
+
+
+def relaxed_share(logit: float, at: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return how often a relaxed coin is at most `at`, numbers in [0, 1]: σ(T·logit(at) − x).
+
+    >>> relaxed_share(0.0, torch.tensor([0.0, 0.5, 1.0]), 0.5).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    return torch.sigmoid(temperature * torch.logit(at) - logit)
+
+
+def relaxed_density(logit: float, at: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the density of a relaxed coin at numbers in (0, 1), the derivative of `relaxed_share`.
+
+    Source: Maddison et al. 2017, arXiv:1611.00712, equation 24.
+
+    >>> relaxed_density(0.0, torch.tensor([0.2, 0.7]), 1.0).tolist()
+    [1.0, 1.0]
+    """
+    share = relaxed_share(logit, at, temperature)
+    return temperature * share * (1.0 - share) / (at * (1.0 - at))
 
 
 def concrete_mask(

@@ -9,7 +9,7 @@ import torch
 
 from merging_core.learning.leaves import merged_leaf
 from merging_core.learning.objectives import entropy
-from merging_core.learning.relaxation import concrete_mask, relaxed, uniform
+from merging_core.learning.relaxation import concrete_mask, relaxed, relaxed_density, relaxed_share, uniform
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -88,3 +88,17 @@ def test_chance_is_even_and_named() -> None:
     assert numbers.var().item() == pytest.approx(1 / 12, abs=2e-3)
     assert not torch.equal(numbers[:9], uniform(0, 3, "layers.1.weight", 9))
     assert torch.equal(numbers[:9], uniform(0, 3, "layers.0.weight", 9))
+
+
+@pytest.mark.parametrize("temperature", [0.1, 0.5, 3.0])
+def test_the_density_of_a_relaxed_coin_is_that_of_the_paper_and_of_its_samples(temperature: float) -> None:
+    logit, at = 0.7, torch.linspace(0.02, 0.98, 49, dtype=torch.float64)
+    alpha, low = torch.tensor(logit, dtype=torch.float64).exp(), -temperature - 1.0
+    paper = temperature * alpha * at**low * (1 - at) ** low / (alpha * at**-temperature + (1 - at) ** -temperature) ** 2
+    assert torch.allclose(relaxed_density(logit, at, temperature), paper, rtol=1e-12)
+    step = 1e-6
+    rise = relaxed_share(logit, at + step, temperature) - relaxed_share(logit, at - step, temperature)
+    assert torch.allclose(rise / (2 * step), paper, rtol=1e-6)
+    samples = relaxed(torch.tensor(logit, dtype=torch.float64), chance(200_000), temperature)
+    found = torch.stack([(samples <= place).double().mean() for place in at[::12]])
+    assert torch.allclose(found, relaxed_share(logit, at[::12], temperature), atol=4e-3)
