@@ -4,14 +4,14 @@
 import { fill, h } from "./dom.js";
 import { createJobs } from "./export-jobs.js";
 import { createForms } from "./export-forms.js";
-import { bytes, count } from "./format.js";
+import { createPlanTable } from "./export-plan.js";
 import { createPopover } from "./popover.js";
 
 const SIZES = [["", "one file"], ["5000000000", "5 GB"], ["2000000000", "2 GB"], ["500000000", "500 MB"], ["50000000", "50 MB"], ["1000000", "1 MB"]];
 const REST = 300;
 
 export function createExport({ server, store }) {
-  const plan = h("div", { class: "export-plan", role: "status" });
+  const plan = createPlanTable();
   const said = h("div", { class: "export-said", role: "alert" });
   const size = h("select", { id: "basin-export-size", onchange: () => look() }, SIZES.map(([value, title]) => h("option", { value }, title)));
   const start = h("button", { type: "button", class: "primary", onclick: begin }, "Start export");
@@ -20,7 +20,7 @@ export function createExport({ server, store }) {
   const { button, panel, element } = createPopover({
     title: "Export", className: "export-panel", act: "export", says: "Write this merge as a complete checkpoint folder",
     onOpen: () => { look(); jobs.list(); },
-  }, plan,
+  }, plan.element,
   h("div", { class: "export-start" }, h("label", { for: "basin-export-size" }, "files of at most"), size, start), said, jobs.element,
   h("section", { "aria-label": "Recipe" }, h("h3", {}, "The recipe, ready to run"),
     h("p", { class: "hint" }, "In the folder where Basin lies, with its Python. YAML and JSON are files for python -m merging_core merge."), forms.element));
@@ -36,18 +36,13 @@ export function createExport({ server, store }) {
     if (turn !== asked) return;
     if (!answer) {
       start.disabled = true;
-      fill(plan);
+      plan.clear();
       return forms.show({});
     }
     fill(said);
-    start.disabled = false;
     const { plan: found } = answer;
-    const files = found.files.length === 1 ? "one file" : `${found.files.length} files`;
-    fill(plan, h("p", { class: "export-words" }, found.words), h("dl", {},
-      row("Weights", `${bytes(found.bytes)} in ${files}`, `${found.dtype}, ${count(found.leaves)} leaves`),
-      row("Takes", `about ${found.seconds < 10 ? found.seconds.toFixed(0) : count(Math.round(found.seconds))} s`, "once it is its turn"),
-      row("Card", found.test ? "validation and test" : "validation", found.test ? "with your test score" : "score on test first to add a test score")),
-    found.warnings.map((text) => h("p", { class: "export-warning" }, text)));
+    start.disabled = found.problems.length > 0;
+    plan.show(found);
     forms.show(found.forms);
   }
 
@@ -88,8 +83,4 @@ export function createExport({ server, store }) {
   }
 
   return { button: element, state };
-}
-
-function row(name, value, more) {
-  return [h("dt", {}, name), h("dd", {}, value, h("small", {}, more))];
 }

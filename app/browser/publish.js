@@ -3,6 +3,7 @@
 
 import { signInLink } from "./account.js";
 import { fill, freshId, h } from "./dom.js";
+import { createLeaves } from "./export-plan.js";
 import { bytes } from "./format.js";
 
 const REST = 500;
@@ -26,7 +27,9 @@ export function createPublish(server, job, { onStarted }) {
   const form = h("div", { class: "publish-form" },
     h("label", { for: way.id }, "publish as"), way, owners, owner, h("label", { for: repo.id }, "repository"), repo, onlyYou, there, parts, hindered);
   const refused = h("div", { class: "publish-refused" });
-  const body = h("div", {}, refused, form, said, start);
+  const leaves = createLeaves();
+  leaves.show(job.result.outcomes ?? []);
+  const body = h("div", {}, refused, leaves.element, form, said, start);
   const element = h("details", { class: "publish", ontoggle: () => { if (element.open) load(); } }, h("summary", {}, "Publish on the Hugging Face Hub"), body);
   let plan = null;
   let asked = 0;

@@ -1,4 +1,4 @@
-"""What an export would be: the plan as the page shows it, the recipe in its forms, and what goes into the card."""
+"""What an export would be: its plan, what keeps it from being made, and what goes into the card."""
 
 from __future__ import annotations
 
@@ -12,30 +12,31 @@ from typing import Any
 from app.charts import accuracy as accuracy_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
+from app.export.table import Conditions, conditions_of, table_of
 from app.families import Family
 from app.hub.source import VisitorsHub
 from app.ledger import Ledger
 from app.own_family import family_named
 from app.state import StudioState
-from app.studio.here import check_here
+from app.studio.here import not_here
 from app.studio.workbench import Cancelled, Workbench
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.shards import shards
 from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import load_zoo
-from merging_core.engines import Plan, make_plan
-from merging_core.engines.pricing import amount
-from merging_core.errors import PlanError, Problem
+from merging_core.engines import Plan
+from merging_core.engines.plan import price, survey
+from merging_core.errors import CheckpointError, PlanError
 from merging_core.export import forms, in_words, pinned
 from merging_core.hub.data_ref import data_ref
+from merging_core.recipes.recipe import Recipe
 from merging_core.recipes.resolving import references
 
 __all__ = ["Planner"]
 
 _START_SECONDS = 3.0
 """What a worker process takes to be there, and to draw the charts."""
-_ROOM = 1.1
 
 
 @dataclass(frozen=True)
@@ -60,40 +61,42 @@ class Planner:
         uploads = UploadedCheckpoints(self.uploads) if self.uploads is not None else None
         return Catalog(load_zoo(self.zoo), hub=self.hub, local=local, uploads=uploads)
 
-    def plan(self, state: StudioState, shard_bytes: int | None) -> Plan:
-        """Plan a merge and check everything that can be known before it starts.
+    def plan(self, state: StudioState, shard_bytes: int | None) -> tuple[Plan, Conditions]:
+        """Plan a merge, and say what it asks of this server and what keeps it from being made now.
 
-        Raises: whatever planning says; `PlanError` when it is larger than an export may be or the disk too small.
+        Raises: whatever planning says, and everything else that can be known beside it.
         """
-        plan = make_plan(state.recipe, self.catalog)
-        shards(plan.outputs, shard_bytes)
-        needed = int(plan.output_bytes * _ROOM)
-        free = shutil.disk_usage(self.data or tempfile.gettempdir()).free
-        problems = []
-        if plan.output_bytes > self.largest:
-            must = f"an export has at most {amount(self.largest)}"
-            problems.append(Problem(must, amount(plan.output_bytes), "export", "use the command line"))
-        if needed > free:
-            must = f"the server's disk has {amount(needed)} free"
-            problems.append(Problem(must, amount(free), "export", "try again later, or use the command line"))
-        if problems:
-            raise PlanError(*problems)
+        recipe = state.recipe
+        surveyed = survey(recipe, self.catalog.open)
+        outputs = surveyed.outputs(recipe.dtype)
+        conditions = self._conditions(recipe, sum(leaf.nbytes for leaf in outputs))
+        try:
+            plan = price(recipe, surveyed)
+            shards(plan.outputs, shard_bytes)
+        except PlanError as error:
+            raise PlanError(*error.problems, *conditions.problems) from None
+        return plan, conditions
+
+    def checked(self, state: StudioState, shard_bytes: int | None) -> Plan:
+        """Plan a merge that is to be made now.
+
+        Raises: as `plan`; `CheckpointError` or `PlanError` with everything that keeps it from being made.
+        """
+        plan, conditions = self.plan(state, shard_bytes)
+        if conditions.problems:
+            raise (CheckpointError if conditions.missing else PlanError)(*conditions.problems)
         return plan
 
-    def shown(self, plan: Plan, shard_bytes: int | None) -> dict[str, Any]:
+    def shown(self, plan: Plan, conditions: Conditions, shard_bytes: int | None) -> dict[str, Any]:
         """Return a plan as the page shows it, with the recipe in its forms."""
-        parts = shards(plan.outputs, shard_bytes)
         return {
             "words": in_words(plan.recipe),
             "hash": plan.hash,
             "name": name_of(plan),
             "models": [checkpoint.label for checkpoint in plan.survey.experts],
-            "dtype": plan.recipe.dtype,
-            "leaves": len(plan.outputs),
-            "bytes": plan.output_bytes,
-            "files": [{"name": shard.file, "bytes": shard.nbytes} for shard in parts],
+            **table_of(plan, shard_bytes),
+            **conditions.as_json(),
             "seconds": round(plan.estimated_seconds + _START_SECONDS, 1),
-            "warnings": list(plan.warnings),
             "forms": forms(pinned(plan.recipe, plan.pins), shard_bytes).as_json(),
         }
 
@@ -114,9 +117,8 @@ class Planner:
     ) -> dict[str, Any]:
         """Measure what is not known yet, and return everything that the job needs, as plain JSON.
 
-        Raises: `CheckpointError` naming what is not downloaded; `CancelledError` when it was stopped.
+        Raises: `CancelledError` when it was stopped.
         """
-        check_here(references(state.recipe), self.catalog.open)
         family = family_named(self.workbench.families, state.family)
         measured = bool(family.tasks)
         numbers = self.workbench.accuracy(state, "validation", "full", cancelled).numbers if measured else None
@@ -134,6 +136,13 @@ class Planner:
             "data": data_of(family),
             "charts": self._charts(state, family, numbers, cancelled),
         }
+
+    def _conditions(self, recipe: Recipe, size: int) -> Conditions:
+        """Say what a merge whose output has `size` bytes asks of this server. Raises: as opening its models does."""
+        away = not_here(references(recipe), self.catalog.open)
+        missing = tuple((away[ref].label, size) for ref, size in self.catalog.missing_bytes(away).items())
+        free = shutil.disk_usage(self.data or tempfile.gettempdir()).free
+        return conditions_of(size, self.largest, free, missing)
 
     def _charts(
         self, state: StudioState, family: Family, numbers: dict[str, Any] | None, cancelled: Cancelled

@@ -60,8 +60,8 @@ class Exports:
     def plan(self, visitor: str, message: object) -> Answer:
         """Say what an export would be, and give the recipe in its forms."""
         state, shard_bytes = self._asked(message)
-        plan = self._planner.plan(state, shard_bytes)
-        shown = self._planner.shown(plan, shard_bytes)
+        plan, conditions = self._planner.plan(state, shard_bytes)
+        shown = self._planner.shown(plan, conditions, shard_bytes)
         return {"plan": {**shown, "test": self._planner.recorded(visitor, state) is not None}}
 
     @answers_in_turn
@@ -77,7 +77,7 @@ class Exports:
         return {"job": shown(self._jobs, job)}
 
     def _begin(self, visitor: str, state: StudioState, shard_bytes: int | None, cancelled: Cancelled) -> Job:
-        plan = self._planner.plan(state, shard_bytes)
+        plan = self._planner.checked(state, shard_bytes)
         payload = self._planner.payload(visitor, state, plan, shard_bytes, cancelled)
         return self._jobs.submit(
             visitor,

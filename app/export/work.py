@@ -25,6 +25,7 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     import torch
 
     torch.set_num_threads(1)
+    from app.export.table import leaves_of
     from app.hub.held import HeldModels
     from merging_core.checkpoints import Catalog
     from merging_core.checkpoints.local import LocalFolders
@@ -67,7 +68,7 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
         cancelled=reporter.cancelled,
     )
     reporter.log(f"written in {time.monotonic() - begun:.1f} s")
-    return {"name": payload["name"], "hash": plan.hash}
+    return {"name": payload["name"], "hash": plan.hash, "outcomes": leaves_of(plan)}
 
 
 def _pictures(charts: list[dict[str, Any]]) -> list[Any]:

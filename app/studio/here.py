@@ -9,7 +9,7 @@ from merging_core.engines.pricing import amount
 from merging_core.errors import BasinError, CheckpointError, Problem
 from merging_core.hub.headers import RemoteCheckpoint
 
-__all__ = ["check_here", "check_whole", "opened_all"]
+__all__ = ["check_here", "check_whole", "not_here", "opened_all"]
 
 Open = Callable[[str], Checkpoint]
 
@@ -47,12 +47,17 @@ def check_here(refs: Sequence[str], open_: Open) -> None:
     """Raise `CheckpointError`, a sentence for each checkpoint that is not downloaded; as `opened_all` before that."""
     fix = "open Choose models and press Download, then merge"
     problems = [
-        Problem(_must(one), "only the model's description", one.label, fix)
-        for one in opened_all(list(dict.fromkeys(refs)), open_)
-        if isinstance(one, RemoteCheckpoint)
+        Problem(_must(one), "only the model's description", one.label, fix) for one in not_here(refs, open_).values()
     ]
     if problems:
         raise CheckpointError(*problems)
+
+
+def not_here(refs: Sequence[str], open_: Open) -> dict[str, Checkpoint]:
+    """Return the checkpoints of which only headers are here, by reference. Raises as `opened_all`."""
+    named = list(dict.fromkeys(refs))
+    opened = zip(named, opened_all(named, open_), strict=True)
+    return {ref: one for ref, one in opened if isinstance(one, RemoteCheckpoint)}
 
 
 def _must(model: Checkpoint) -> str:

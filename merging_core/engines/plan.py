@@ -78,6 +78,13 @@ class Survey:
         """Where configuration and copied leaves come from: the base, or the first model."""
         return self.checkpoints[0]
 
+    def outputs(self, dtype: str) -> tuple[LeafSpec, ...]:
+        """Every leaf of the merged checkpoint in natural order, merged ones in a recipe's dtype."""
+        name = dict(DTYPE_NAMES)[dtype]
+        specs = {leaf.name: LeafSpec(leaf.name, name, leaf.shape) for leaf in self.space.leaves}
+        specs |= {leaf.name: LeafSpec(leaf.name, leaf.dtype, leaf.shape) for leaf in self.space.copied}
+        return tuple(specs[name] for name in self.reference.leaves)
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -108,10 +115,7 @@ class Plan:
     @cached_property
     def outputs(self) -> tuple[LeafSpec, ...]:
         """Every leaf of the merged checkpoint in natural order, merged ones in the recipe's dtype."""
-        dtype = dict(DTYPE_NAMES)[self.recipe.dtype]
-        specs = {leaf.name: LeafSpec(leaf.name, dtype, leaf.shape) for leaf in self.space.leaves}
-        specs |= {leaf.name: LeafSpec(leaf.name, leaf.dtype, leaf.shape) for leaf in self.space.copied}
-        return tuple(specs[name] for name in self.survey.reference.leaves)
+        return self.survey.outputs(self.recipe.dtype)
 
     @cached_property
     def outcomes(self) -> tuple[Outcome, ...]:

@@ -109,8 +109,11 @@ def test_an_export_that_is_larger_than_is_allowed_is_refused_in_its_plan(tmp_pat
     server = PretendServer(tmp_path, allowance=replace(allowance, export_bytes=1_000_000))
     try:
         with Browser(server.url) as browser:
-            refused = browser.call("export_plan", {"state": browser.state(), "shard_bytes": None})
-        assert "an export has at most 1.0 MB" in sentences(refused)[0]
+            message = {"state": browser.state(), "shard_bytes": None}
+            told = browser.call("export_plan", message)["plan"]["problems"]
+            refused = sentences(browser.call("export_start", message))
+        assert "an export has at most 1.0 MB" in refused[0]
+        assert [problem["sentence"] for problem in told] == refused
     finally:
         server.stop()
 

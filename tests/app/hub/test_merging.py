@@ -82,10 +82,13 @@ def test_a_link_opened_on_another_server_says_what_to_download_there(server: Hub
     ):
         told = sentences(ask)
         assert len(told) == 2 and all("open Choose models and press Download, then merge" in one for one in told)
-    assert (
-        there.call("export_plan", {"state": state})["plan"]["hash"]
-        == ada.call("export_plan", {"state": state})["plan"]["hash"]
-    )
+    away, here = (browser.call("export_plan", {"state": state})["plan"] for browser in (there, ada))
+    assert away["hash"] == here["hash"] and away["outcomes"] == here["outcomes"]
+    refs = [server.ref(name) for name in ("ada/base", "ada/digits")]
+    assert all(ref.startswith(one["label"]) for ref, one in zip(refs, away["missing"], strict=True))
+    assert all(one["bytes"] > here["bytes"] for one in away["missing"])
+    assert len(away["problems"]) == 2 and "are downloaded before it is merged" in away["problems"][0]["sentence"]
+    assert here["missing"] == here["problems"] == []
 
 
 def test_programs_merge_models_of_the_hub_by_name(server: HubServer) -> None:
