@@ -1,0 +1,1 @@
+"""Soups: averages of models whose weights are chosen, greedily, by gradients, or on a few examples under attack."""
