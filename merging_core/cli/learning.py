@@ -19,7 +19,7 @@ from merging_core.cli.tables import interval, percent
 
 if TYPE_CHECKING:
     from merging_core.evaluation.tasks import AnyTask
-    from merging_core.learning import Checked, Ended, LearnSpec, Progress, Run
+    from merging_core.learning import Checked, Ended, LearnSpec, Progress, Run, Tried
 
 __all__ = ["learn"]
 
@@ -152,10 +152,23 @@ def _progress(event: Progress) -> str:
 
 
 def _checked(event: Checked) -> str:
+    from merging_core.learning import Tried
+
     report = event.report
     best = "  best so far" if event.best else ""
+    part = "part" if report.subset == "full" and report.partial else report.subset
     numbers = f"{percent(report.average)} % {interval(report.average_interval)}  loss {report.loss:.4f}"
-    return f"step {event.step:>6}  validation {report.subset} {numbers}  n {report.n}{best}"
+    line = f"step {event.step:>6}  {report.split} {part} {numbers}  n {report.n}"
+    return f"{line}{_tried(event)}" if isinstance(event, Tried) else f"{line}{best}"
+
+
+def _tried(event: Tried) -> str:
+    """Say what was tried, what it did against what was kept before, and whether it stays."""
+    gained = ""
+    if event.difference is not None:
+        low, high = (100 * end for end in event.difference.interval)
+        gained = f", {100 * event.difference.value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return f"  {'kept' if event.best else 'left'}: {event.what}{gained}"
 
 
 def _told(ended: Ended, out: Path) -> str:

@@ -6,7 +6,7 @@ import json
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,7 @@ from merging_core.evaluation.metrics import correct, losses
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report, make_score
 from merging_core.evaluation.tasks import AnyTask
 
-__all__ = ["BATCH", "Answers", "Evaluator", "Part", "need_of", "parts_of", "scores"]
+__all__ = ["BATCH", "Answers", "Evaluator", "Part", "halves", "need_of", "parts_of", "scores"]
 
 BATCH = 48
 """Images a batch on a CPU, about: on two busy cores 32 to 64 took alike, 96 a little longer."""
@@ -282,6 +282,13 @@ def parts_of(tasks: Sequence[AnyTask], split: str, subset: Subset) -> tuple[Part
         task.splits[split].preview if subset == "preview" else size for task, size in zip(tasks, sizes, strict=True)
     ]
     return tuple(Part(task, split, 0, stop) for task, stop in zip(tasks, stops, strict=True))
+
+
+def halves(parts: Sequence[Part]) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Return two halves of each part: by the first something is chosen, and the rest is shown."""
+    middles = [part.start + (part.stop - part.start) // 2 for part in parts]
+    first = tuple(replace(part, stop=middle) for part, middle in zip(parts, middles, strict=True))
+    return first, tuple(replace(part, start=middle) for part, middle in zip(parts, middles, strict=True))
 
 
 def scores(answers: Sequence[Answers]) -> tuple[TaskScore, ...]:

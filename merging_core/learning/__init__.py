@@ -7,6 +7,7 @@ from merging_core.learning.events import Finished as Finished
 from merging_core.learning.events import Paused as Paused
 from merging_core.learning.events import Progress as Progress
 from merging_core.learning.events import Trained as Trained
+from merging_core.learning.events import Tried as Tried
 from merging_core.learning.registry import learn_method as learn_method
 from merging_core.learning.registry import learn_methods as learn_methods
 from merging_core.learning.runs import Bench as Bench
@@ -33,6 +34,7 @@ __all__ = [
     "Session",
     "State",
     "Trained",
+    "Tried",
     "learn_method",
     "learn_methods",
     "load_spec",

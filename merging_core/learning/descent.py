@@ -23,7 +23,8 @@ from merging_core.errors import PlanError, Problem
 from merging_core.evaluation.report import Report
 from merging_core.learning.batches import Gradient, TaskBatches
 from merging_core.learning.contract import Draw, Ground, Phase, Shown, Update, Values
-from merging_core.learning.events import Checked, Ended, Event, Paused, Progress
+from merging_core.learning.events import Checked, Ended, Event, Progress
+from merging_core.learning.heeding import heeded
 from merging_core.learning.optimising import Optimisers
 from merging_core.learning.spec import LearnSpec
 from merging_core.learning.state import Best, State, check_state
@@ -35,7 +36,6 @@ __all__ = ["Descent", "Standing"]
 
 _SPLIT = "validation"
 _EVERY_SECONDS = 0.25
-_WAIT = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,13 +117,9 @@ class Descent(ABC):
             yield self._progress(None)
             yield self._check()
         while self._step < self.steps:
-            wish = heed()
-            if wish == "pause":
-                paused = time.perf_counter()
-                yield Paused(self._step)
-                while (wish := heed()) == "pause":
-                    time.sleep(_WAIT)
-                begun += time.perf_counter() - paused
+            asked = time.perf_counter()
+            wish = yield from heeded(heed, self._step)
+            begun += time.perf_counter() - asked
             if wish == "stop":
                 stopped = True
                 break

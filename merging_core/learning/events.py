@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from merging_core.evaluation.intervals import Estimate
 from merging_core.evaluation.report import Report
 from merging_core.learning.contract import Shown
+from merging_core.learning.robustness import Robust
 from merging_core.recipes.recipe import Recipe
 
-__all__ = ["Checked", "Ended", "Event", "Finished", "Paused", "Progress", "Trained"]
+__all__ = ["Checked", "Ended", "Event", "Finished", "Paused", "Progress", "Trained", "Tried"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,30 @@ class Checked:
     def as_json(self) -> dict[str, object]:
         """Return plain values, without single examples."""
         return {"kind": self.kind, "step": self.step, "best": self.best, **self.report.as_json()}
+
+
+@dataclass(frozen=True, eq=False)
+class Tried(Checked):
+    """A check of one of several soups, on the examples that choose. `best`: whether it is kept."""
+
+    what: str
+    """The model that was tried."""
+    shares: tuple[float, ...]
+    """The weight of each model in the soup that was measured."""
+    difference: Estimate | None
+    """Its accuracy − that of what was kept before, paired; None for the first."""
+    robust: tuple[Robust, ...] = ()
+    """How it did under attacks, where it was attacked."""
+
+    def as_json(self) -> dict[str, object]:
+        """Return plain values, without single examples."""
+        tried = {
+            "what": self.what,
+            "shares": list(self.shares),
+            "difference": None if self.difference is None else self.difference.as_json(),
+            **({"robust": [robust.as_json() for robust in self.robust]} if self.robust else {}),
+        }
+        return {**super().as_json(), "tried": tried}
 
 
 @dataclass(frozen=True)

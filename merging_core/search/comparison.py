@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from merging_core.engines.live import LiveEngine
 from merging_core.errors import BasinError, CancelledError, EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.ensemble import ensemble_scores
-from merging_core.evaluation.evaluator import Evaluator, Part, parts_of
+from merging_core.evaluation.evaluator import Evaluator, Part, halves, parts_of
 from merging_core.evaluation.report import Report, TaskScore, compare, make_report
 from merging_core.evaluation.tasks import AnyTask
 from merging_core.methods.contract import MethodInfo
@@ -56,7 +56,7 @@ class Question:
         if not self.search:
             return ()
         whole = parts_of(self.tasks, "validation", "full")
-        return whole if self.split == "test" else tuple(replace(part, stop=part.stop // 2) for part in whole)
+        return whole if self.split == "test" else halves(whole)[0]
 
     @property
     def shown(self) -> tuple[Part, ...]:
@@ -64,7 +64,7 @@ class Question:
         whole = parts_of(self.tasks, self.split, "full")
         if not self.search or self.split == "test":
             return whole
-        return tuple(replace(part, start=part.stop // 2) for part in whole)
+        return halves(whole)[1]
 
     @property
     def infos(self) -> tuple[MethodInfo, ...]:

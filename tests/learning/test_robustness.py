@@ -36,7 +36,7 @@ def pictures() -> Task:
 
 
 def margins(task: Task) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return for each picture the logit of its label minus the other's, and the derivative of it by pixels in [0, 1]."""
+    """Return for each picture the logit of its label minus the other's, and its slope by pixels in [0, 1]."""
     split = task.splits["validation"]
     assert split.labels is not None
     order = torch.tensor(split.order)

@@ -22,7 +22,8 @@ def test_what_was_read_reads_back_the_same(info: Any) -> None:
     assert parse_spec(spec.as_json()) == spec
     assert (spec.split, spec.steps, spec.batch) == (info.splits[0], info.default_steps, info.batch)
     assert info.as_json()["name"] == info.name
-    assert sum(phase.steps for phase in info.phases(spec.params, spec.steps)) == spec.steps
+    if info.phases is not None:
+        assert sum(phase.steps for phase in info.phases(spec.params, spec.steps)) == spec.steps
 
 
 @pytest.mark.parametrize(

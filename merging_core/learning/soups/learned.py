@@ -83,8 +83,8 @@ LEARNED_SOUP = LearnMethod(
     source=Source(
         *SOUP_SOURCE,
         "learned soup, also by layer",
-        "labels come from the train split unless validation is named, which the paper takes and whose numbers are then "
-        "of examples that were learned from; logits are not scaled, where the paper learns one factor for them; a layer "
+        "labels come from the train split unless validation is named, which the paper takes; its numbers are then "
+        "of examples that were learned from; logits are not scaled, where the paper learns a factor for them; a layer "
         "is a leaf",
     ),
     group="soups",
