@@ -64,6 +64,7 @@ def shown(jobs: Jobs, job: Job) -> dict[str, Any]:
         "share": job.share,
         "what": job.what,
         "done": job.done,
+        "standing": job.standing,
         "ahead": jobs.ahead(job),
         "created": job.created,
         "finished": job.finished,

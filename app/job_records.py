@@ -64,6 +64,8 @@ class Job:
     what: str = ""
     done: int = 0
     """Bytes that are written."""
+    standing: dict[str, Any] | None = None
+    """More of how far it is while it runs, of a merge what `Standing.as_json` says; None where nobody says it."""
     bytes: int = 0
     """Bytes that the result takes on the disk."""
     log: tuple[tuple[str, str], ...] = ()

@@ -292,8 +292,9 @@ class Jobs:
         with self._changed:
             job = self._jobs[id_]
             if message[0] == "progress":
-                _, share, what, done = message
-                self._jobs[id_] = job.changed(share=max(job.share, min(1.0, share)), what=what, done=done)
+                _, share, what, done, standing = message
+                share = max(job.share, min(1.0, share))
+                self._jobs[id_] = job.changed(share=share, what=what, done=done, standing=standing)
             elif message[0] == "left":
                 self._keep(job.changed(left=message[1]))
             else:
@@ -334,6 +335,7 @@ class Jobs:
             ended.changed(
                 state=state,
                 what="",
+                standing=None,
                 problems=problems,
                 left=(),
                 result=result,

@@ -39,12 +39,15 @@ class Reporter:
         self._lock = threading.Lock()
         self._told = 0.0
 
-    def progress(self, share: float, what: str, done: int = 0) -> None:
-        """Tell which share of the work is done, in [0, 1], what is being done, and how many bytes are written."""
+    def progress(self, share: float, what: str, done: int = 0, standing: dict[str, Any] | None = None) -> None:
+        """Tell which share of the work is done, in [0, 1], what is being done, and how many bytes are written.
+
+        `standing` says more, of a merge what `Standing.as_json` does.
+        """
         now = time.monotonic()
         if now - self._told >= _TOLD_EVERY or share >= 1.0:
             self._told = now
-            self.send("progress", share, what, done)
+            self.send("progress", share, what, done, standing)
 
     def log(self, text: str) -> None:
         """Add a line to the job's log."""

@@ -1,5 +1,6 @@
 """`python -m merging_core`: the command line."""
 
+import os
 import sys
 
 from merging_core.process import prepare_process
@@ -7,8 +8,13 @@ from merging_core.process import prepare_process
 if __name__ == "__main__":
     prepare_process()
     try:
-        from merging_core.cli.main import main
+        from merging_core.cli.main import INTERRUPTED, main
 
-        sys.exit(main())
+        status = main()
+        if status == INTERRUPTED:  # a thread may be in one long call, which Python would wait for
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+        sys.exit(status)
     except KeyboardInterrupt:  # while the command line itself was still being imported
         sys.exit(130)

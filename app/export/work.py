@@ -32,7 +32,9 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     from merging_core.checkpoints.uploads import UploadedCheckpoints
     from merging_core.checkpoints.zoo import load_zoo
     from merging_core.engines import make_plan
+    from merging_core.engines.identifying import watched
     from merging_core.engines.pricing import amount
+    from merging_core.engines.progress import Standing
     from merging_core.export import Results, export_checkpoint
     from merging_core.recipes import parse_recipe
 
@@ -44,8 +46,15 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
         local=LocalFolders(Path(models)) if models else None,
         uploads=UploadedCheckpoints(Path(uploads)) if uploads else None,
     )
-    plan = make_plan(parse_recipe(payload["recipe"]), catalog)
-    if plan.hash != payload["hash"]:
+
+    def progress(standing: Standing) -> None:
+        share = standing.share if standing.stage == "merge" else 0.0
+        reporter.progress(share, standing.what, standing.written, standing.as_json())
+
+    with watched(progress, reporter.cancelled):
+        plan = make_plan(parse_recipe(payload["recipe"]), catalog)
+        known = plan.hash
+    if known != payload["hash"]:
         must = "the checkpoints are those that the merge was planned with"
         raise PlanError(Problem(must, "files that changed", "recipe", "start the export again"))
     reporter.log(f"{plan.stages.method.title} of {len(plan.survey.experts)}: {amount(plan.output_bytes)} to write")
@@ -53,9 +62,6 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     pictures = _pictures(payload["charts"])
     if pictures:
         reporter.log(f"{len(pictures)} charts drawn")
-
-    def progress(share: float, what: str) -> None:
-        reporter.progress(share, what, int(share * plan.output_bytes))
 
     export_checkpoint(
         plan,
@@ -68,7 +74,7 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
         cancelled=reporter.cancelled,
     )
     reporter.log(f"written in {time.monotonic() - begun:.1f} s")
-    return {"name": payload["name"], "hash": plan.hash, "outcomes": leaves_of(plan)}
+    return {"name": payload["name"], "hash": known, "outcomes": leaves_of(plan)}
 
 
 def _pictures(charts: list[dict[str, Any]]) -> list[Any]:

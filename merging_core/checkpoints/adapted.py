@@ -7,7 +7,7 @@ do not depend on how a leaf is cut or on how many threads there are. What the ad
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -119,9 +119,12 @@ class _AdaptedReading(Reading):
         leaf = self._leaf(name)
         return self.read_range(name, 0, leaf.elements).view(leaf.shape)
 
-    def data_digest(self, name: str) -> bytes:
+    def data_digest(self, name: str, hear: Callable[[int], None] | None = None) -> bytes:
         """Return the sha256 of a leaf's numbers as they are read."""
-        return hashlib.sha256(self.read(name).contiguous().view(-1).view(torch.uint8).numpy().data).digest()
+        data = self.read(name).contiguous().view(-1).view(torch.uint8).numpy().data
+        if hear is not None:
+            hear(len(data))
+        return hashlib.sha256(data).digest()
 
     def close(self) -> None:
         """Close both files."""

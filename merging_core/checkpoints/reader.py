@@ -29,6 +29,7 @@ from merging_core.checkpoints.dtypes import torch_dtype
 from merging_core.checkpoints.files import fingerprint, open_regular
 from merging_core.checkpoints.finite import check_finite
 from merging_core.checkpoints.header import FileHeader, LeafHeader, read_header
+from merging_core.checkpoints.heed import tell
 from merging_core.checkpoints.index import INDEX_NAME, read_shards
 from merging_core.checkpoints.ref import Ref
 from merging_core.checkpoints.tied import Twin, told_once
@@ -147,13 +148,18 @@ class Checkpoint:
             for twin in compared:
                 size = _COMPARED_AT_ONCE
                 cuts = [(at, min(at + size, twin.stored.elements)) for at in range(0, twin.stored.elements, size)]
-                parts = ((first.bits(twin.leaf, *cut), second.bits(twin.stored.name, *cut)) for cut in cuts)
-                if not all(numpy.array_equal(one.numpy(), other.numpy()) for one, other in parts):
+                if not all(self._alike(first, second, twin, *cut) for cut in cuts):
                     must = f"it holds the numbers of {twin.leaf}, to which {CONFIG_NAME} ties it"
                     fix = "write “tie_word_embeddings: false” into it if both are meant"
                     problems.append(Problem(must, "other numbers", f"{self.label}: {twin.stored.name}", fix))
         if problems:
             raise CheckpointError(*problems)
+
+    def _alike(self, first: Reading, second: Reading, twin: Twin, start: int, stop: int) -> bool:
+        size = twin.stored.nbytes // twin.stored.elements
+        tell(self.label, start * size, twin.stored.nbytes)
+        one, other = first.bits(twin.leaf, start, stop), second.bits(twin.stored.name, start, stop)
+        return numpy.array_equal(one.numpy(), other.numpy())
 
     @cached_property
     def _computed_content(self) -> str:
@@ -164,8 +170,16 @@ class Checkpoint:
         return digest if self.adapter is None else adapter_digest(digest, self.adapter)
 
     def _digest_of_leaves(self) -> str:
+        stored = self.stored
+        total, read = sum(leaf.nbytes for leaf in stored.values()), 0
+
+        def hear(size: int) -> None:
+            nonlocal read
+            read += size
+            tell(self.label, read, total)
+
         with self.reading() as reading:
-            return content_digest(self.stored.values(), reading.data_digest)
+            return content_digest(stored.values(), lambda name: reading.data_digest(name, hear))
 
 
 class Reading:
@@ -208,8 +222,11 @@ class Reading:
         """
         return self.read_range(name, start, stop, check=False).view(torch.uint8)
 
-    def data_digest(self, name: str) -> bytes:
-        """Return the sha256 of a leaf's stored bytes; raises CheckpointError when the file changed."""
+    def data_digest(self, name: str, hear: Callable[[int], None] | None = None) -> bytes:
+        """Return the sha256 of a leaf's stored bytes, telling `hear` of so many bytes now and then.
+
+        Raises CheckpointError when the file changed.
+        """
         leaf = self._leaf(name)
         digest = hashlib.sha256()
         buffer = bytearray(min(leaf.nbytes, _HASHED_AT_ONCE))
@@ -217,6 +234,8 @@ class Reading:
             part = memoryview(buffer)[: min(_HASHED_AT_ONCE, leaf.nbytes - at)]
             self._fill(part, leaf, leaf.offset + at)
             digest.update(part)
+            if hear is not None:
+                hear(len(part))
         return digest.digest()
 
     def close(self) -> None:

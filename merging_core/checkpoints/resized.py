@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -102,9 +102,12 @@ class _ResizedReading(Reading):
         leaf = self._leaf(name)
         return self.read_range(name, 0, leaf.elements).view(leaf.shape)
 
-    def data_digest(self, name: str) -> bytes:
+    def data_digest(self, name: str, hear: Callable[[int], None] | None = None) -> bytes:
         """Return the sha256 of a leaf's numbers as they are read."""
-        return hashlib.sha256(self.read(name).view(-1).view(torch.uint8).numpy().data).digest()
+        data = self.read(name).view(-1).view(torch.uint8).numpy().data
+        if hear is not None:
+            hear(len(data))
+        return hashlib.sha256(data).digest()
 
     def close(self) -> None:
         """Close both files."""

@@ -11,7 +11,10 @@ from typer.main import get_command
 
 from merging_core.errors import BasinError, legible
 
-__all__ = ["PROGRAM", "build", "main"]
+__all__ = ["INTERRUPTED", "PROGRAM", "build", "main"]
+
+INTERRUPTED = 130
+"""The exit status of a command that was interrupted."""
 
 PROGRAM = "python -m merging_core"
 
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BasinError as error:
         return _refuse(str(error))
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return status if isinstance(status, int) else 0
 
 

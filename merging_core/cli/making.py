@@ -10,7 +10,7 @@ import typer
 
 from merging_core.cli.options import AsJson
 from merging_core.cli.output import answer
-from merging_core.cli.progress import ProgressLine
+from merging_core.cli.progress import JsonLines, ProgressLine
 
 __all__ = ["merge", "plan"]
 
@@ -47,6 +47,9 @@ def merge(
             help="What computes: cpu, cuda, mps, or auto: CUDA where it is there and the plan says that it pays."
         ),
     ] = "auto",
+    json_progress: Annotated[
+        bool, typer.Option("--json-progress", help="Write progress to stderr as one JSON object a line.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Merge, and write the checkpoint with its card: all or nothing."""
@@ -55,6 +58,7 @@ def merge(
     from merging_core.cli.targets import open_bench
     from merging_core.engines import make_plan
     from merging_core.engines.devices import lane_for
+    from merging_core.engines.identifying import watched
     from merging_core.engines.pricing import amount
     from merging_core.export import export_checkpoint
     from merging_core.recipes import load_recipe
@@ -63,10 +67,13 @@ def merge(
     asked = load_recipe(recipe)
     limit = parse_size(shard_size) if shard_size is not None else None
     catalog = open_bench(recipe).catalog
-    made = make_plan(readable_recipe(asked, catalog), catalog)
-    lane = lane_for(made, device)
-    with ProgressLine() as progress:
-        folder = export_checkpoint(made, catalog, out_dir, shard_bytes=limit, progress=progress, lane=lane)
+    readable = readable_recipe(asked, catalog)
+    with ProgressLine() as line:
+        tell = JsonLines().stands if json_progress else line.stands
+        with watched(tell):
+            made = make_plan(readable, catalog)
+        lane = lane_for(made, device)
+        folder = export_checkpoint(made, catalog, out_dir, shard_bytes=limit, progress=tell, lane=lane)
     took = time.perf_counter() - start
     document = {
         "folder": str(folder),

@@ -25,8 +25,10 @@ YAML file.
 
 - Answers go to stdout: aligned text, or one JSON document with `--json`. Accuracies carry n and a 95 % interval.
 - Status 0: done. Status 2: bad input, with one message on stderr and nothing else; it names every problem that could be
-  found, one a line. Status 130: interrupted; nothing half-written stays.
-- `merge` and `learn` show their progress on stderr if that is a terminal. Everything runs on the CPU.
+  found, one a line. Status 130: interrupted; nothing half-written stays. That takes seconds, also within one large
+  matrix.
+- `merge` and `learn` show their progress on stderr if that is a terminal: of a merge bytes, pass, pace and time left.
+  `merge --json-progress` writes it there for programs. All but `merge` runs on the CPU.
 - `plan` and `hub show` read headers of the Hub and download nothing; the others download what is missing, check it by
   sha256 and keep it below `BASIN_CACHE` (by default the system's folder for caches). A branch or tag is resolved once,
   to a commit. Requests carry the token in `HF_TOKEN`, or none; `HF_ENDPOINT` names another Hub.

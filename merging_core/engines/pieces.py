@@ -19,10 +19,12 @@ from merging_core.engines.kernel import cuts, subtract_
 from merging_core.engines.lanes import CORES, Lane, Tile
 from merging_core.engines.learned import MASK
 from merging_core.engines.plan import Plan
+from merging_core.engines.progress import Meter
+from merging_core.engines.stoppable import GRACE
 from merging_core.errors import CancelledError, Problem
 from merging_core.space.parameter_space import SpaceLeaf
 
-__all__ = ["Cancelled", "Pieces", "Tile", "reading"]
+__all__ = ["Cancelled", "Pieces", "Tile", "cancellation", "reading"]
 
 Cancelled = Callable[[], bool]
 _SAMPLES, _SAMPLED = 128, 4096
@@ -31,6 +33,11 @@ _LEAST_DISTANCE = 8 * _SAMPLED
 
 Item = TypeVar("Item")
 Found = TypeVar("Found")
+
+
+def cancellation() -> CancelledError:
+    """Return what is raised where somebody asked for a merge to stop."""
+    return CancelledError(Problem("a merge runs to its end", "a request to cancel it", fix="nothing was written"))
 
 
 class Pieces:
@@ -44,7 +51,12 @@ class Pieces:
         self.size = size
         self.workers = workers
         self.lane = lane
+        self.meter: Meter | None = None
+        """Hears of what is read of the experts."""
         self._cancelled = cancelled
+        self._stopped = threading.Event()
+        self._busy = 0
+        self._idle = threading.Condition()
         self._own = threading.local()
         self.alone = threading.Lock()
         """Held by a worker while it has a large leaf in memory."""
@@ -55,9 +67,12 @@ class Pieces:
 
     def check(self) -> None:
         """Stop here if somebody asked for it: raise CancelledError."""
-        if self._cancelled is not None and self._cancelled():
-            must = "a merge runs to its end"
-            raise CancelledError(Problem(must, "a request to cancel it", fix="nothing was written"))
+        if self._stopped.is_set() or (self._cancelled is not None and self._cancelled()):
+            raise cancellation()
+
+    def stop(self) -> None:
+        """Let every worker stop at its next look."""
+        self._stopped.set()
 
     def each(self, function: Callable[[Item], Found], items: Iterable[Item]) -> Iterator[Found]:
         """Yield function(item) for each item, in order, side by side on cores of their own and a little ahead.
@@ -67,11 +82,17 @@ class Pieces:
 
         def work(item: Item) -> Found:
             self._own.works = True
-            with self.lane.working():
+            with self._working(), self.lane.working():
+                self.check()
                 return function(item)
 
-        pool = None if getattr(self._own, "works", False) else self._pool
-        return ahead(pool, 2 * self.workers, work if pool is not None else function, items)
+        if getattr(self._own, "works", False) or self._pool is None:
+            yield from ahead(None, 0, function, items)
+            return
+        for found in ahead(self._pool, 2 * self.workers, work, items):
+            yield found
+            if self.meter is not None:
+                self.meter.tick()
 
     def tiles(self, leaves: Iterable[int]) -> Iterator[Tile]:
         """Cut leaves into pieces, in order."""
@@ -98,14 +119,20 @@ class Pieces:
 
     def vector(self, model: int, tile: Tile, origin: torch.Tensor | None) -> torch.Tensor:
         """Return τₜ in a piece, or θₜ in the weight domain; the caller's own."""
-        expert = self._read(self.plan.survey.experts[model], tile)
+        expert = self._expert(model, tile)
         if self.plan.stages.method.domain == "weight" or origin is None:
             return expert
         return subtract_(expert, origin)
 
     def task_vector(self, model: int, tile: Tile, origin: torch.Tensor) -> torch.Tensor:
         """Return τₜ in a piece, whatever the domain; the caller's own."""
-        return subtract_(self._read(self.plan.survey.experts[model], tile), origin)
+        return subtract_(self._expert(model, tile), origin)
+
+    def _expert(self, model: int, tile: Tile) -> torch.Tensor:
+        read = self._read(self.plan.survey.experts[model], tile)
+        if self.meter is not None:
+            self.meter.looked_at(tile.leaf, model, tile.stop - tile.start)
+        return read
 
     def learned_mask(self, tile: Tile) -> torch.Tensor | None:
         """Return the learned mask in a piece; None where the leaf has none."""
@@ -152,11 +179,35 @@ class Pieces:
         self._pool = single_threaded_pool(self.workers, "basin-streaming")
 
     def close(self) -> None:
-        """Let go of workers and files."""
+        """Let go of workers and files; of a worker that is in one long call only its work is left.
+
+        It ends after that call, and the last one closes the files.
+        """
+        self.stop()
         if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            with self._idle:
+                idle = self._idle.wait_for(lambda: not self._busy, GRACE)
+            if idle:
+                self._pool.shutdown(wait=True)
             self._pool = None
-        self._opened.close()
+        with self._idle:
+            if not self._busy:
+                self._opened.close()
+
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        with self._idle:
+            self._busy += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._busy -= 1
+                if not self._busy:
+                    self._idle.notify_all()
+                    if self._pool is None:
+                        self._opened.close()
 
 
 @contextmanager

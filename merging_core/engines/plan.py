@@ -34,7 +34,7 @@ from merging_core.engines.pricing import (
 from merging_core.engines.settings import Settings, settings_of
 from merging_core.engines.varying_leaves import idle_filters, leaf_problems, what_varies
 from merging_core.engines.with_adapters import adapter_json, adapters_held, model_words, with_adapters
-from merging_core.errors import BasinError, PlanError, Problem
+from merging_core.errors import BasinError, CancelledError, PlanError, Problem
 from merging_core.methods.varying import numbers_of
 from merging_core.recipes.canonical import canonical, recipe_hash
 from merging_core.recipes.recipe import Recipe
@@ -101,6 +101,8 @@ class Plan:
     streaming_bytes: int
     """Peak memory of the streaming engine."""
     warnings: tuple[str, ...]
+    workers: int
+    """Threads of the streaming engine."""
 
     @property
     def space(self) -> ParameterSpace:
@@ -255,6 +257,8 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
     def opened(ref: str, where: str) -> Checkpoint | None:
         try:
             return open_checkpoint(ref)
+        except CancelledError:
+            raise
         except BasinError as error:
             errors.append(error)
             problems.extend(error.located(where).problems)
@@ -309,6 +313,7 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
         + (4 * space.size if learned is not None and learned.masked else 0),
         streaming_bytes=streaming,
         warnings=(*_warnings(recipe, surveyed), *idle_filters(recipe, space.leaves)),
+        workers=min(MAX_WORKERS, cores()),
     )
     memory = available_memory()
     problems = leaf_problems(found, settings, space.leaves) + learned_problems(learned, found.method)

@@ -137,7 +137,7 @@ def _contexts(found: Prepared) -> tuple[CombineContext, ...]:
     walks = [
         Walk(Rewalked(partial(_stacked, found, range(run.first, run.last))), run.value) for run in joined(found.terms)
     ]
-    common = CombineContext(plan.stages.params, gather_walks(method, walks))
+    common = CombineContext(plan.stages.params, gather_walks(method, walks), check=found.pieces.check)
     common = replace(common, statistics=ranks_of_walks(method, walks, plan.space.size, common))
 
     def of_leaf(place: int) -> dict[str, torch.Tensor]:

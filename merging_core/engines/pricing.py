@@ -27,9 +27,11 @@ __all__ = [
     "available_memory",
     "live_memory",
     "merge_seconds",
+    "operations_of",
     "passes_of",
     "seconds",
     "streaming_memory",
+    "work_seconds",
 ]
 
 STREAMED_PIECE = 1 << 17
@@ -159,6 +161,23 @@ def seconds(passes: Passes, read_bytes: int, written_bytes: int, elements: int) 
     """
     disk = (passes.reads * read_bytes + written_bytes) / _DISK_BYTES_PER_SECOND
     return disk + passes.reads * elements / _ELEMENTS_PER_SECOND + passes.operations / _OPERATIONS_PER_SECOND
+
+
+def work_seconds(elements: int, read_bytes: int, written_bytes: int, operations: float, workers: int) -> float:
+    """Estimate the time of a part of a merge, as `seconds` does, with work on whole leaves spread over `workers`.
+
+    >>> work_seconds(60_000_000, 1_000_000_000, 0, 2e10, 2)
+    3.0
+    """
+    work = operations / (_OPERATIONS_PER_SECOND * workers)
+    return seconds(Passes(1, ()), read_bytes, written_bytes, elements) + work
+
+
+def operations_of(stages: Stages, settings: Settings, space: ParameterSpace) -> dict[int, float]:
+    """Return how many operations each leaf takes that the method sees whole, by its place."""
+    places = whole_leaves(stages.method, stages.params, space.leaves)
+    costs = _costs(stages, settings, space)
+    return {place: cost.operations for place, cost in zip(places, costs, strict=bool(costs))}
 
 
 def merge_seconds(passes: Passes, elements: int, workers: int) -> float:

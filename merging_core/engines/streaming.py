@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -26,21 +26,20 @@ from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.learned import BESIDE_NAME
 from merging_core.checkpoints.writer import drafting
-from merging_core.cores import MAX_WORKERS, cores
+from merging_core.engines.identifying import identify, watched
 from merging_core.engines.kernel import cuts, finish_, non_finite
 from merging_core.engines.lanes import CORES, LEAST_PART, Lane, Tile, in_parts, with_less
 from merging_core.engines.pieces import Cancelled, Pieces, reading
 from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.preparing import Prepared, prepare
 from merging_core.engines.pricing import STREAMED_PIECE
+from merging_core.engines.progress import Meter, Progress, Standing
+from merging_core.engines.stoppable import stoppable
 from merging_core.errors import CheckpointError, PlanError, Problem
 
-__all__ = ["RECIPE_NAME", "Cancelled", "Progress", "stream_leaves", "stream_merge"]
+__all__ = ["RECIPE_NAME", "Cancelled", "Progress", "Standing", "stream_leaves", "stream_merge"]
 
 RECIPE_NAME = "recipe.json"
-
-Progress = Callable[[float, str], None]
-"""Called with the share that is done, in [0, 1], and what is being done."""
 
 _LARGEST = {"float32": math.inf, "float16": 65520.0, "bfloat16": (2 - 2**-8) * 2.0**127}
 """Numbers from here on are rounded to infinity."""
@@ -70,13 +69,17 @@ def stream_merge(  # noqa: PLR0913
     `chunk_elements` (at least 1) is how many elements of each model are read at once, and `workers` how many threads
     there are, as many as cores by default; neither changes a bit. `lane` is what computes, if not the cores of the CPU:
     where its memory does not suffice pieces become smaller, and the CPU does what it cannot (`devices.lane_for`).
+    `progress(standing)` is called from another thread.
 
-    Raises CancelledError when `cancelled()` becomes true, CheckpointError when an input changed since the plan,
+    Raises CancelledError soon after `cancelled()` becomes true, also where a worker is in one long call (its thread
+    then ends after it), CheckpointError when an input changed since the plan,
     NonFiniteError when a leaf that is read is not finite, PlanError when a merged number does not fit the recipe's
     dtype or the output cannot be written.
     """
     check_target(out_dir, plan.output_bytes, overwrite=overwrite)
-    _check_unchanged(plan, catalog)
+    with watched(progress, cancelled):
+        _check_unchanged(plan, catalog)
+    identify(plan, progress, cancelled)
     specs = [LeafSpec(leaf.name, leaf.dtype, leaf.shape) for leaf in plan.outputs]
     drafted = drafting(
         out_dir,
@@ -93,7 +96,8 @@ def stream_merge(  # noqa: PLR0913
 
         def run(lane: Lane, size: int) -> None:
             with _pieces(plan, size, workers, cancelled, lane) as pieces:
-                _Writing(plan, draft, pieces, progress or _silent).run()
+                writing = _Writing(plan, draft, pieces, progress or _silent)
+                stoppable(writing.run, pieces.check, pieces.stop)
 
         with_less(lane, lane.piece or chunk_elements, STREAMED_PIECE, run)
     return draft.folder
@@ -112,25 +116,26 @@ def stream_leaves(
 
     Raises as `stream_merge` does, while it is walked.
     """
-    tell = progress or _silent
     with _pieces(plan, chunk_elements, workers, cancelled, lane) as pieces:
         pieces.check()
-        for checkpoint in plan.survey.checkpoints:
-            checkpoint.check_twins()
+        with watched(progress, cancelled):
+            for checkpoint in plan.survey.checkpoints:
+                checkpoint.check_twins()
+        meter = pieces.meter = Meter(plan, 0, progress or _silent)
         with lane.working():
-            prepared = prepare(pieces, lambda what: tell(0.0, what))
+            prepared = prepare(pieces, meter.say)
+        meter.found()
         place = {leaf.name: index for index, leaf in enumerate(plan.space.leaves)}
-        done = 0
         for spec in plan.outputs:
             index = place.get(spec.name)
             if index is None:
                 yield spec.name, plan.survey.reference.read(spec.name)
+                meter.wrote(spec.nbytes, spec.name)
                 continue
             tiles = pieces.each(lambda tile: list(_merged(prepared, tile)), prepared.tiles_of(index))
             parts = [made for parts in tiles for _, made in parts]
             leaf = plan.space.leaves[index]
-            done += leaf.elements
-            tell(min(1.0, done / plan.space.size), leaf.name)
+            meter.wrote(spec.nbytes, leaf.name, index, leaf.elements)
             empty = torch.empty(0, dtype=getattr(torch, plan.recipe.dtype))
             yield leaf.name, torch.cat([empty, *parts]).view(leaf.shape)
 
@@ -143,34 +148,33 @@ class _Writing:
         self._draft = draft
         self._pieces = pieces
         self._progress = progress
-        self._total = max(1, plan.output_bytes)
 
     def run(self) -> None:
         """Write whatever is missing."""
         self._pieces.check()
-        done = self._total - sum(
+        written = self._plan.output_bytes - sum(
             item_size(spec.dtype) * (stop - start)
             for spec in self._plan.outputs
             for start, stop in self._draft.missing(spec.name)
         )
-        if self._draft.begun:
-            self._progress(min(1.0, done / self._total), "going on where it was stopped")
+        meter = self._pieces.meter = Meter(self._plan, written, self._progress)
+        meter.say("going on where it was stopped" if self._draft.begun else "starting")
         for name, count in self._pieces.each(self._copy, self._copied()):
-            done += count
-            self._progress(min(1.0, done / self._total), name)
+            meter.wrote(count, name)
         names = [leaf.name for leaf in self._plan.space.leaves]
         if not any(self._draft.missing(name) for name in names):
             return
         with self._pieces.lane.working():
-            prepared = prepare(self._pieces, lambda what: self._progress(min(1.0, done / self._total), what))
+            prepared = prepare(self._pieces, meter.say)
+        meter.found()
         tiles = (tile for tile in prepared.tiles() if self._is_missing(names[tile.leaf], tile))
         for tile, count in self._pieces.each(lambda tile: self._merge(prepared, tile), tiles):
-            done += count
-            self._progress(min(1.0, done / self._total), names[tile.leaf])
+            meter.wrote(count, names[tile.leaf], tile.leaf, tile.stop - tile.start)
 
     def _merge(self, prepared: Prepared, tile: Tile) -> tuple[Tile, int]:
         count = 0
         for part, merged in _merged(prepared, tile):
+            self._pieces.check()
             self._draft.write(self._plan.space.leaves[tile.leaf].name, part.start, merged)
             count += merged.numel() * merged.element_size()
         return tile, count
@@ -220,7 +224,7 @@ def _pieces(
 ) -> AbstractContextManager[Pieces]:
     if size < 1:
         raise ValueError("a piece has at least one element")
-    return reading(plan, size, workers or lane.workers or min(MAX_WORKERS, cores()), cancelled, lane)
+    return reading(plan, size, workers or lane.workers or plan.workers, cancelled, lane)
 
 
 def _identity(plan: Plan, shard_bytes: int | None, lane: Lane) -> str:
@@ -229,7 +233,7 @@ def _identity(plan: Plan, shard_bytes: int | None, lane: Lane) -> str:
     return f"{__version__} {plan.hash} {shard_bytes}" + (f" {lane.device.type}" if own else "")
 
 
-def _silent(share: float, what: str) -> None:
+def _silent(standing: Standing) -> None:
     return None
 
 

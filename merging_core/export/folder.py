@@ -8,6 +8,7 @@ from pathlib import Path
 from merging_core.checkpoints.companions import companions_of
 from merging_core.checkpoints.growing import check_target
 from merging_core.checkpoints.shards import shards
+from merging_core.engines.identifying import identify
 from merging_core.engines.lanes import CORES, Lane
 from merging_core.engines.plan import Opens, Plan
 from merging_core.engines.streaming import Cancelled, Progress, stream_merge
@@ -40,6 +41,7 @@ def export_checkpoint(  # noqa: PLR0913
     """
     check_target(out_dir, plan.output_bytes, overwrite=overwrite)
     shards(plan.outputs, shard_bytes)
+    identify(plan, progress, cancelled)
     card = model_card(plan, results, pictures, shard_bytes=shard_bytes)
     extra: dict[str, str | bytes] = {**companions_of(plan.survey.reference), CARD_NAME: card}
     for picture in pictures:

@@ -49,6 +49,10 @@ WeightRule = Literal["any", "not negative", "none"]
 """Which weights a method takes: any number, 0 or more, or none at all (each is 1)."""
 
 
+def _go_on() -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class CombineContext:
     """What a combination knows besides vectors and weights: its parameters and the finished statistics, by name."""
@@ -57,6 +61,8 @@ class CombineContext:
     statistics: Mapping[str, torch.Tensor] = field(default_factory=dict)
     found: tuple[tuple[torch.Tensor, ...], ...] = ()
     """For each model what `WholeLeaf.of_each` found in this leaf."""
+    check: Callable[[], None] = field(default=_go_on, compare=False, repr=False)
+    """Raises where the merge is no longer wanted; asked between the steps of whatever takes many."""
 
 
 @dataclass(frozen=True, eq=False)

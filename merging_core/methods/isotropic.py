@@ -74,6 +74,7 @@ def isotropic_with_own(leaves: torch.Tensor, weights: torch.Tensor, context: Com
     parts = []
     if own:
         for vector in vectors:
+            context.check()
             outside = vector - shared[0] @ (shared[0].T @ vector)
             parts.append(leading(outside, spectrum(outside), own, float(torch.linalg.matrix_norm(vector))))
     left, _ = polar(torch.cat([part[0] for part in (*parts, shared)], dim=1))

@@ -50,6 +50,7 @@ def singular_merge(leaves: torch.Tensor, weights: torch.Tensor, context: Combine
     known = context.found or tuple(_of_each(leaf) for leaf in leaves)
     parts = []
     for place in places:
+        context.check()
         left, values, right = leading(wide(leaves[place]), (known[place][0], known[place][1]), count)
         weight = float(weights[place])
         parts.append((left if weight > 0.0 else -left, values * abs(weight), right))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from merging_core.methods.contract import CombineContext, Cost, MethodInfo, WholeLeaf
@@ -44,7 +46,7 @@ def least_disturbing(leaves: torch.Tensor, weights: torch.Tensor, context: Combi
         return _solved(target, gram).to(torch.float32)
     steps = int(context.params.number("steps"))
     size = context.params.number("step_size") if "step_size" in context.params else STEP_SIZE
-    return _descended(vectors.sum(dim=0), target, gram, steps, size).to(torch.float32)
+    return _descended(vectors.sum(dim=0), target, gram, steps, size, context.check).to(torch.float32)
 
 
 def _solved(target: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
@@ -56,11 +58,17 @@ def _solved(target: torch.Tensor, gram: torch.Tensor) -> torch.Tensor:
 
 
 def _descended(
-    start: torch.Tensor, target: torch.Tensor, gram: torch.Tensor, steps: int, step_size: float
+    start: torch.Tensor,
+    target: torch.Tensor,
+    gram: torch.Tensor,
+    steps: int,
+    step_size: float,
+    check: Callable[[], None],
 ) -> torch.Tensor:
     """Take Adam's steps; the gradient of the loss is 2(M Σ Gₜ − Σ wₜτₜGₜ)."""
     here, first, second = start, torch.zeros_like(start), torch.zeros_like(start)
     for step in range(1, steps + 1):
+        check()
         gradient = (here @ gram).sub_(target).mul_(2.0)
         first.mul_(_FIRST).add_(gradient, alpha=1.0 - _FIRST)
         second.mul_(_SECOND).add_(gradient.square_(), alpha=1.0 - _SECOND)

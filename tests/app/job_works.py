@@ -27,7 +27,7 @@ def patient(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
     (folder / ".result.partial-0").mkdir()
     (folder / ".result.partial-0" / "weights.bin").write_bytes(b"half")
     reporter.log(f"process {os.getpid()}")
-    reporter.progress(0.5, "waiting", 4)
+    reporter.progress(0.5, "waiting", 4, {"words": "4 B of 8 B"})
     while not reporter.cancelled():
         if payload.get("until") and Path(payload["until"]).exists():
             return {"name": "patient"}

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from app.job_desk import files_of
+from app.job_desk import files_of, shown
 from app.jobs import Job, JobError, Jobs, Limits
 from app.live import BusyError
 
@@ -95,9 +95,11 @@ def test_a_job_runs_politely_in_a_process_of_its_own_and_is_kept(jobs: Jobs, tmp
 @pytest.mark.parametrize("work", ["patient", "stubborn"])
 def test_a_job_is_cancelled_whether_it_listens_or_not_and_leaves_nothing(work: str, jobs: Jobs, tmp_path: Path) -> None:
     job = begun(jobs, submit(jobs, work))
+    if work == "patient":
+        assert until(lambda: shown(jobs, jobs.get("ann", job.id))["standing"]) == {"words": "4 B of 8 B"}
     assert jobs.cancel("ann", job.id).state == "running"
     now = ended(jobs, job)
-    assert now.state == "cancelled"
+    assert (now.state, now.standing) == ("cancelled", None)
     assert [problem["where"] for problem in now.problems] == (["elsewhere"] if work == "stubborn" else [])
     until(lambda: is_gone(process_of(job)))
     assert left(tmp_path, job) == ["job.json"]

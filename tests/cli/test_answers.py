@@ -19,6 +19,7 @@ from merging_core.checkpoints.zoo import load_zoo
 from merging_core.cli.main import build
 from merging_core.cli.progress import ProgressLine
 from merging_core.cli.targets import open_bench
+from merging_core.engines.progress import Standing
 from merging_core.evaluation.percent import percent
 from merging_core.methods.registry import methods, registry_as_json
 from tests.cli.conftest import Run, Trio, Write, tensors
@@ -210,6 +211,28 @@ def test_progress_is_one_line_on_a_terminal_that_is_wiped_at_the_end() -> None:
         progress(0.25, "merging")
         progress(1.0, "merging")
     assert terminal.getvalue() == "\r25 % merging\r100 % merging\r" + " " * 13 + "\r"
+
+
+def test_a_merge_tells_programs_how_it_stands_and_people_in_bytes(
+    run: Run, write: Write, trio: Trio, tmp_path: Path
+) -> None:
+    recipe = write("recipe.json", trio.recipe())
+    answer = run("merge", recipe, str(tmp_path / "out"), "--json", "--json-progress")
+    told = [json.loads(line) for line in answer.err.splitlines()]
+    last = told[-1]
+    assert (last["stage"], last["share"], last["done_bytes"]) == ("merge", 1.0, last["total_bytes"])
+    assert last["written_bytes"] == last["output_bytes"] == answer.document["bytes"]
+    assert (last["pass"], last["passes"], last["at_most"]) == (1, 1, False)
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal, standing = Terminal(), Standing(10**9, 4 * 10**9, "layer", 1, 2, True, 5e8, 9.0)
+    ProgressLine(terminal).stands(standing)
+    said = "1.0 GB of at most 4.0 GB, pass 1 of at most 2"
+    assert terminal.getvalue().startswith(f"\r25 % {said}")
+    assert standing.in_words() == f"{said}, 500.0 MB/s, at most 9 s left"
 
 
 def test_a_refusal_of_the_program_itself_is_status_2_and_one_line() -> None:

@@ -92,7 +92,7 @@ def test_without_memory_for_a_piece_smaller_ones_give_the_same_bytes(
     driver = AwayDriver(most=4 * 9_000)
     shares: list[float] = []
     lane = Ring(driver, 40_000, workers=2)
-    stream_merge(plan, catalog, tmp_path / "away", lane=lane, progress=lambda share, _: shares.append(share))
+    stream_merge(plan, catalog, tmp_path / "away", lane=lane, progress=lambda standing: shares.append(standing.share))
     assert "short of memory" in driver.log and "relieve" in driver.log and shares[-1] == 1.0
     assert driver.log[-1] == "fetched"
     stream_merge(plan, catalog, tmp_path / "here")

@@ -19,6 +19,7 @@ from transformers import CLIPVisionConfig, CLIPVisionModel
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import LiveEngine, make_plan, stream_merge
+from merging_core.engines.progress import Standing
 from merging_core.engines.streaming import stream_leaves
 from merging_core.errors import CancelledError, CheckpointError, NonFiniteError, PlanError
 from merging_core.recipes.parse import parse_recipe
@@ -140,15 +141,19 @@ def test_a_taken_folder_is_refused_before_anything_is_read(made: Family, tmp_pat
     told: list[str] = []
     with pytest.raises(PlanError, match="the output folder is new or empty"):
         plan = make_plan(made.recipe("ties"), catalog)
-        stream_merge(plan, catalog, tmp_path / "out", progress=lambda share, what: told.append(what))
+        stream_merge(plan, catalog, tmp_path / "out", progress=lambda standing: told.append(standing.what))
     assert told == [] and (tmp_path / "out" / "mine.txt").read_text() == "keep"
 
 
 def test_progress_rises_to_one(made: Family, tmp_path: Path, catalog: Catalog) -> None:
-    shares: list[float] = []
+    told: list[Standing] = []
     plan = make_plan(made.recipe("ties"), catalog)
-    stream_merge(plan, catalog, tmp_path / "out", progress=lambda share, what: shares.append(share))
-    assert shares == sorted(shares) and shares[-1] == 1.0
+    stream_merge(plan, catalog, tmp_path / "out", progress=told.append)
+    assert [one.stage for one in told] == sorted(one.stage for one in told)
+    merging = [one for one in told if one.stage == "merge"]
+    for share in (lambda one: one.share, lambda one: one.written / one.output):
+        shares = [share(one) for one in merging]
+        assert shares == sorted(shares) and shares[-1] == 1.0
 
 
 def test_parts_of_a_composite_configuration_state_the_new_dtype(made: Family, tmp_path: Path, catalog: Catalog) -> None:
@@ -169,7 +174,8 @@ from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import make_plan, stream_merge
 from merging_core.recipes.parse import parse_recipe
 draft._NOTED_EVERY = 1
-def told(share, what):
+def told(standing):
+    share = standing.written / standing.output
     print(share, flush=True)
     if share >= float(sys.argv[3]):
         time.sleep(600)
@@ -204,7 +210,7 @@ def test_a_merge_that_was_killed_goes_on_and_gives_the_bytes_of_one_that_was_not
             catalog,
             tmp_path / name,
             shard_bytes=1_000_000,
-            progress=lambda done, what: said.append((done, what)),
+            progress=lambda standing: said.append((standing.written / standing.output, standing.what)),
         )
     went_on = [done for done, what in said if what == "going on where it was stopped"]
     assert len(went_on) == 1 and share - 0.05 < went_on[0] < 1.0

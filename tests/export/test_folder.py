@@ -156,7 +156,7 @@ def test_a_cancelled_export_leaves_nothing(catalog: Catalog, tmp_path: Path) -> 
             catalog,
             tmp_path / "out",
             shard_bytes=700_000,
-            progress=lambda share, what: shares.append(share),
+            progress=lambda standing: shares.append(standing.share),
             cancelled=lambda: bool(shares) and shares[-1] > 0.5,
         )
     assert list(tmp_path.iterdir()) == []
