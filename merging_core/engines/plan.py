@@ -18,6 +18,7 @@ from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.cores import MAX_WORKERS, cores
+from merging_core.engines.cautions import cautions
 from merging_core.engines.learned import Learned, learned_problems, read_learned
 from merging_core.engines.outcomes import Outcome, outcomes
 from merging_core.engines.pricing import (
@@ -35,7 +36,6 @@ from merging_core.engines.settings import Settings, settings_of
 from merging_core.engines.varying_leaves import idle_filters, leaf_problems, what_varies
 from merging_core.engines.with_adapters import adapter_json, adapters_held, model_words, with_adapters
 from merging_core.errors import BasinError, CancelledError, PlanError, Problem
-from merging_core.methods.varying import numbers_of
 from merging_core.recipes.canonical import canonical, recipe_hash
 from merging_core.recipes.recipe import Recipe
 from merging_core.recipes.stages import Stages, stages
@@ -312,7 +312,7 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
         live_bytes=live_memory(found, settings, space, len(surveyed.experts), surveyed.base is not None)
         + (4 * space.size if learned is not None and learned.masked else 0),
         streaming_bytes=streaming,
-        warnings=(*_warnings(recipe, surveyed), *idle_filters(recipe, space.leaves)),
+        warnings=(*cautions(recipe, surveyed.checkpoints, surveyed.experts), *idle_filters(recipe, space.leaves)),
         workers=min(MAX_WORKERS, cores()),
     )
     memory = available_memory()
@@ -369,33 +369,3 @@ def _model_json(checkpoint: Checkpoint) -> dict[str, Any]:
         "content": checkpoint.known_content,
         **adapter_json(checkpoint),
     }
-
-
-def _warnings(recipe: Recipe, surveyed: Survey) -> tuple[str, ...]:
-    """What a person should know although it is no mistake."""
-    texts = []
-    target = dict(DTYPE_NAMES)[recipe.dtype]
-    wider = {leaf.dtype for model in surveyed.checkpoints for leaf in model.leaves.values()}
-    lossy = sorted(wider & {"F64", "F32", "F16", "BF16"} - {target}) if target != "F32" else sorted(wider & {"F64"})
-    if lossy:
-        texts.append(f"weights stored as {', '.join(lossy)} are rounded to {recipe.dtype}, once, at the end")
-    idle = [
-        model.label
-        for model, entry in zip(surveyed.experts, recipe.models, strict=True)
-        if not any(numbers_of(entry.weight))
-    ]
-    if idle:
-        texts.append(f"{', '.join(idle)} {'has' if len(idle) == 1 else 'have'} weight 0 and no say in the merge")
-    for model in surveyed.checkpoints:
-        named = next((twin for twin in model.twins if twin.named), None)
-        if named is not None:
-            of = surveyed.reference.label
-            texts.append(f"{model.label} calls {named.leaf} {named.stored.name}, and all else so; named as in {of}")
-    contents: dict[str, str] = {}
-    for model in surveyed.checkpoints:
-        if model.known_content is None:
-            continue
-        if model.known_content in contents:
-            texts.append(f"{model.label} holds the same weights as {contents[model.known_content]}")
-        contents.setdefault(model.known_content, model.label)
-    return tuple(texts)
