@@ -33,6 +33,10 @@ def evaluate(
     ] = "validation",
     task: TaskNames = None,
     family: Family = None,
+    linearised: Annotated[
+        bool,
+        typer.Option("--linearised", help="Score f(x; θ₀) + ∇f(x; θ₀)·(θ − θ₀), the model linearised at its base."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Score a merge or a checkpoint on the zoo's tasks."""
@@ -58,12 +62,16 @@ def evaluate(
     tasks = bench.tasks(chosen, task or ())
     weights = weights_of(checkpoint) if recipe is None else bench.engine().merge(recipe).weights
     evaluator = Evaluator("cpu")
-    report = evaluator.evaluate(checkpoint.config, weights, tasks, split)
+    base = bench.base(chosen, recipe) if linearised else None
+    asked = evaluator if base is None else evaluator.linearised(weights_of(base))
+    report = asked.evaluate(checkpoint.config, weights, tasks, split)
     report = report.against(bench.experts(chosen, tasks, evaluator, split))
-    answer(_report_table(report), {**identity, "family": chosen.name, **report.as_json()}, as_json=as_json)
+    at = {} if base is None else {"linearised_at": base.label}
+    document = {**identity, **at, "family": chosen.name, **report.as_json()}
+    answer(_report_table(report, None if base is None else base.label), document, as_json=as_json)
 
 
-def _report_table(report: Report) -> str:
+def _report_table(report: Report, base: str | None) -> str:
     header = ("task", "accuracy %", "95 % interval", "loss", "n")
     rows = [
         (score.task, percent(score.accuracy), interval(score.interval), f"{score.loss:.3f}", str(score.n))
@@ -81,6 +89,8 @@ def _report_table(report: Report) -> str:
         bounds = interval(report.normalised_interval, scale=1.0, digits=3)
         over = len(report.normalised_tasks)
         lines.append(f"normalised (÷ expert, {over} of {len(report.tasks)} tasks): {report.normalised:.3f} ({bounds})")
+    if base is not None:
+        lines.append(f"linearised at {base}: f(x; θ₀) + ∇f(x; θ₀)·(θ − θ₀); the experts it is divided by are not")
     if report.transductive:
         lines.append("transductive: the method adapted on test inputs")
     return "\n".join(lines)

@@ -70,6 +70,17 @@ class Bench:
         fix = f"name the family whose tasks fit: --family {names}"
         raise EvaluationError(Problem(must, f"{len(wanted)} leaves like no family's", checkpoint.label, fix))
 
+    def base(self, family: ZooFamily, recipe: Recipe | None) -> Checkpoint:
+        """Return the checkpoint that a model is linearised at: its recipe's base, else its family's.
+
+        Raises CheckpointError, EvaluationError for a recipe that has none.
+        """
+        ref = family.base if recipe is None else recipe.base
+        if ref is None:
+            must, fix = "a model is linearised at its base", "give the recipe a base"
+            raise EvaluationError(Problem(must, "a recipe without one", "base", fix))
+        return self.catalog.open(ref)
+
     def tasks(self, family: ZooFamily, names: Sequence[str]) -> tuple[Task, ...]:
         """Load the named tasks of a family, or all; `digits` is short for `tiny/digits`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import threading
 import weakref
@@ -20,6 +21,7 @@ from merging_core.evaluation.batches import Batches, Cancelled
 from merging_core.evaluation.heads import Head, OwnHead
 from merging_core.evaluation.metrics import correct, losses
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report, make_score
+from merging_core.evaluation.tangent import Linearised
 from merging_core.evaluation.tasks import AnyTask
 
 __all__ = ["BATCH", "Answers", "Evaluator", "Part", "halves", "need_of", "parts_of", "scores"]
@@ -94,6 +96,17 @@ class Evaluator:
         self._decks: weakref.WeakKeyDictionary[AnyTask, dict[str, _Deck]] = weakref.WeakKeyDictionary()
         self._architectures: dict[tuple[str, Asked, int | None], Architecture] = {}
         self._lock = threading.Lock()
+        self._base: Weights | None = None
+
+    def linearised(self, base: Weights) -> Evaluator:
+        """Return the evaluator of models linearised at `base`: it scores f(x; θ₀) + ∇f(x; θ₀)·(θ − θ₀) of weights θ.
+
+        It shares tasks and threads with this one; its reports say that they are of linearised models. It raises
+        EvaluationError for tasks without classes.
+        """
+        found = copy.copy(self)
+        found._base = base
+        return found
 
     def evaluate(
         self,
@@ -113,7 +126,7 @@ class Evaluator:
         `normalised`. Raises EvaluationError (model, task or split do not fit, all problems at once) and CancelledError.
         """
         parts = parts_of(tasks, split, subset)
-        return make_report(self.scores(config, weights, parts, cancelled), subset, experts, transductive)
+        return self._said(self.scores(config, weights, parts, cancelled), subset, experts, transductive)
 
     def anytime(
         self,
@@ -132,7 +145,7 @@ class Evaluator:
         """
         first = self.evaluate(config, weights, tasks, split, "preview", cancelled)
         if first.partial:
-            yield make_report(first.tasks, "preview", experts, transductive)
+            yield self._said(first.tasks, "preview", experts, transductive)
         yield self.finish(config, weights, tasks, first, cancelled, experts=experts, transductive=transductive)
 
     def finish(
@@ -156,9 +169,8 @@ class Evaluator:
         begun = zip(tasks, first.tasks, strict=True)
         rest = [Part(task, score.split, score.n, score.of) for task, score in begun if score.n < score.of]
         later = {score.task: score for score in self.scores(config, weights, rest, cancelled)} if rest else {}
-        return make_report(
-            [_joined(score, later.get(score.task)) for score in first.tasks], "full", experts, transductive
-        )
+        joined = [_joined(score, later.get(score.task)) for score in first.tasks]
+        return self._said(joined, "full", experts, transductive)
 
     def scores(
         self, config: Mapping[str, Any], weights: Weights, parts: Sequence[Part], cancelled: Cancelled | None = None
@@ -197,6 +209,23 @@ class Evaluator:
                 for part, (deck, output, projected) in zip(parts, answered, strict=True)
             )
 
+    def _said(
+        self,
+        found: Sequence[TaskScore],
+        subset: Subset,
+        experts: Mapping[str, TaskScore] | None,
+        transductive: bool,
+    ) -> Report:
+        return make_report(found, subset, experts, transductive, linearised=self._base is not None)
+
+    def _function(self, group: _Group, weights: Weights) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return what a group's model makes of rows; linearised, its own head, if it has one, stands still."""
+        bound = fitting(group.found, {**weights, **group.leaves} if group.leaves else weights, self.device)
+        if self._base is None:
+            return partial(group.found.forward, bound)
+        base = fitting(group.found, {**self._base, **group.leaves} if group.leaves else self._base, self.device)
+        return Linearised(group.found.forward, base).of(bound)
+
     def _outputs(
         self, config: Mapping[str, Any], weights: Weights, parts: Sequence[Part], cancelled: Cancelled | None
     ) -> list[tuple[_Deck, torch.Tensor, bool]]:
@@ -204,8 +233,7 @@ class Evaluator:
         groups, decks = self._groups(config, parts)
         found: dict[int, tuple[_Deck, torch.Tensor, bool]] = {}
         for group in groups:
-            bound = fitting(group.found, {**weights, **group.leaves} if group.leaves else weights, self.device)
-            function = partial(group.found.forward, bound)
+            function = self._function(group, weights)
             first = decks[group.places[0]]
             if not first.ready:
                 function = partial(_prepared_first, function, parts[group.places[0]].task.prepared)
@@ -226,6 +254,8 @@ class Evaluator:
             if need not in asked:
                 asked[need] = self._architecture(config, *need)
             problems += task.misfits(asked[need])
+            if self._base is not None and task.metric == "perplexity":
+                problems.append(Problem("a linearised model is scored on tasks with classes", task.metric, task.name))
         if problems:
             raise EvaluationError(*problems)
         groups: dict[tuple[object, ...], _Group] = {}

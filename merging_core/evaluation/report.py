@@ -114,7 +114,7 @@ class Report:
     `average`: the mean of the tasks' accuracies, each task counting alike; `loss`: the mean of their losses.
     `normalised`: mean over tasks of merged ÷ expert accuracy, over those tasks whose expert is known
     (`normalised_tasks`); None if there is none or an expert has no example right. `transductive`: the method adapted
-    on test inputs. Intervals are 95 % (see `intervals`).
+    on test inputs. `linearised`: of the model linearised at its base (see `tangent`). Intervals are 95 % (`intervals`).
     """
 
     tasks: tuple[TaskScore, ...]
@@ -127,6 +127,7 @@ class Report:
     normalised_interval: Interval | None = None
     normalised_tasks: tuple[str, ...] = ()
     transductive: bool = False
+    linearised: bool = False
 
     @property
     def n(self) -> int:
@@ -173,6 +174,7 @@ class Report:
                 "loss": _finite(self.loss),
             },
             "normalised": normalised,
+            **({"linearised": True} if self.linearised else {}),
         }
 
 
@@ -236,6 +238,8 @@ def make_report(
     subset: Subset,
     experts: Mapping[str, TaskScore] | None = None,
     transductive: bool = False,
+    *,
+    linearised: bool = False,
 ) -> Report:
     """Return the report of the scores of one model on tasks of one split; raises EvaluationError if there are none."""
     splits = {score.split for score in scores}
@@ -251,6 +255,7 @@ def make_report(
         average_interval=average_interval(counts, totals),
         loss=sum(score.loss for score in scores) / len(scores),
         transductive=transductive,
+        linearised=linearised,
     )
     return report.against(experts) if experts else report
 

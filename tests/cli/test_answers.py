@@ -148,6 +148,22 @@ def test_an_expert_on_its_own_task_is_what_the_manifest_says(run: Run) -> None:
     assert score["interval"][0] < score["accuracy"] < score["interval"][1]
 
 
+def test_a_linearised_expert_is_another_model_and_every_line_says_so(run: Run) -> None:
+    said = run("evaluate", "zoo:tiny/digits", "--task", "digits", "--linearised").out.splitlines()
+    assert said[-1].startswith("linearised at zoo:tiny/base: ")
+    assert said[-2].startswith("normalised (÷ expert, 1 of 1 tasks): 0.9")
+
+
+def test_a_model_without_a_base_is_not_linearised(run: Run, write: Write) -> None:
+    recipe = {key: value for key, value in RECIPE.items() if key != "base"} | {
+        "method": {"name": "linear"},
+        "lambda": 1,
+    }
+    answer = run("evaluate", write("recipe.json", recipe), "--linearised")
+    assert answer.status != 0
+    assert "a model is linearised at its base" in answer.err
+
+
 def test_the_table_shows_the_numbers_of_the_document(run: Run) -> None:
     arguments = ("evaluate", "zoo:tiny/digits", "--task", "digits", "--task", "tiny/shapes")
     lines = run(*arguments).out.splitlines()

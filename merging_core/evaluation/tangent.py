@@ -1,0 +1,181 @@
+"""The tangent space of a model at its base: f(x; θ₀) + ∇f(x; θ₀)·(θ − θ₀), of the evaluation's own forward functions.
+
+What is linear in θ is what the model gives; a head of prototypes, which scales features to length 1, stands on top as
+it is, as in the released code. The derivative along θ − θ₀ is found by forward-mode differentiation: one pass that
+carries it beside the values, without a Jacobian. Three things must hold for that, and are made to hold here:
+
+- torch's fast attention on a CPU has no forward mode, so in these passes attention is written out.
+- oneDNN's product (`dense`) and tensors of inference mode lose derivatives without a word, so neither is used.
+- A level of forward mode belongs to the whole process, not to a thread, so all threads share one.
+
+Source: Ortiz-Jimenez et al. 2023, arXiv:2305.12827, equation 3, and its code (`linearize.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from torch.autograd import forward_ad as untyped
+from torch.nn.functional import scaled_dot_product_attention
+from torch.overrides import TorchFunctionMode
+
+__all__ = ["Linearised", "along"]
+
+forward_ad: Any = untyped
+Weights = Mapping[str, torch.Tensor]
+Forward = Callable[[Weights, torch.Tensor], torch.Tensor]
+
+
+def along(forward: Forward, weights: Weights, vector: Weights, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return f(rows; weights) and its derivative ∇f(rows; weights)·vector, without gradients of either.
+
+    `forward` is an architecture's; a leaf that `vector` lacks does not move. Any number of threads may ask at once.
+
+    >>> square = lambda weights, rows: rows * weights["w"] ** 2
+    >>> value, slope = along(square, {"w": torch.tensor(3.0)}, {"w": torch.tensor(1.0)}, torch.ones(2))
+    >>> value.tolist(), slope.tolist()
+    ([9.0, 9.0], [6.0, 6.0])
+    """
+    with torch.inference_mode(False), torch.enable_grad(), _level(), _PlainAttention():
+        held = {name: _ordinary(leaf) for name, leaf in weights.items()}
+        moved = {name: forward_ad.make_dual(held[name], _ordinary(step)) for name, step in vector.items()}
+        value, slope = forward_ad.unpack_dual(forward({**held, **moved}, _ordinary(rows)))
+        if slope is None:
+            return value.detach(), torch.zeros_like(value)
+        return value.detach(), slope.detach()
+
+
+@dataclass(frozen=True, eq=False)
+class Linearised:
+    """A forward function whose output is linear in the weights: that of `forward` at `base`, with its derivative there.
+
+    Called like `forward`, and differentiable in the weights: its gradient is ∇f(x; θ₀)ᵀ times that of the output, for
+    which the model runs once more at θ₀.
+
+    >>> square = Linearised(lambda weights, rows: rows * weights["w"] ** 2, {"w": torch.tensor(3.0)})
+    >>> square({"w": torch.tensor(5.0)}, torch.ones(1)).tolist()
+    [21.0]
+    """
+
+    forward: Forward
+    base: Weights
+
+    def __call__(self, weights: Weights, rows: torch.Tensor) -> torch.Tensor:
+        """Return f(rows; θ₀) + ∇f(rows; θ₀)·(weights − θ₀)."""
+        names = tuple(name for name in self.base if name in weights)
+        leaves = [weights[name] for name in names]
+        result: torch.Tensor = _Linear.apply(self, names, rows, *leaves)  # type: ignore[no-untyped-call]
+        return result
+
+    def of(self, weights: Weights) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return the function of rows alone, without gradients; weights − θ₀ is found once."""
+        vector = self.vector(weights)
+
+        def function(rows: torch.Tensor) -> torch.Tensor:
+            value, slope = along(self.forward, self.base, vector, rows)
+            return value + slope
+
+        return function
+
+    def vector(self, weights: Weights) -> dict[str, torch.Tensor]:
+        """Return weights − θ₀, of the leaves that differ."""
+        with torch.inference_mode(False), torch.no_grad():
+            found = {name: weights[name] - leaf for name, leaf in self.base.items() if weights.get(name) is not None}
+            return {name: step for name, step in found.items() if bool(step.any())}
+
+
+class _Linear(torch.autograd.Function):
+    """The output forward; backward, the gradient of an ordinary pass at the base."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, model: Linearised, names: tuple[str, ...], rows: torch.Tensor, *leaves: torch.Tensor
+    ) -> torch.Tensor:
+        ctx.model, ctx.names, ctx.rows = model, names, rows
+        ctx.moved = tuple(leaf.requires_grad for leaf in leaves)
+        return model.of(dict(zip(names, leaves, strict=True)))(rows)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        model, (gradient,) = ctx.model, grads
+        asked = [name for name, moved in zip(ctx.names, ctx.moved, strict=True) if moved]
+        with torch.enable_grad():
+            held = {name: model.base[name].detach().requires_grad_() for name in asked}
+            output = model.forward({**model.base, **held}, ctx.rows)
+            found = torch.autograd.grad(output, list(held.values()), gradient, allow_unused=True)
+        each = dict(zip(asked, found, strict=True))
+        return (None, None, None, *(each.get(name) for name in ctx.names))
+
+
+class _PlainAttention(TorchFunctionMode):
+    """Attention as products and a softmax, in this thread only: what forward mode can follow."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Write attention out; leave everything else as it is."""
+        if function is scaled_dot_product_attention:
+            return _attention(*args, **(kwargs or {}))
+        return function(*args, **(kwargs or {}))
+
+
+def _attention(  # noqa: PLR0913
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attn_mask: torch.Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> torch.Tensor:
+    """Return softmax(q·kᵀ·scale + mask)·v, as `scaled_dot_product_attention` does without dropout."""
+    if enable_gqa:
+        key, value = (each.repeat_interleave(query.shape[-3] // each.shape[-3], -3) for each in (key, value))
+    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
+    if attn_mask is not None and attn_mask.dtype == torch.bool:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    elif attn_mask is not None:
+        scores = scores + attn_mask
+    return scores.softmax(dim=-1) @ value
+
+
+def _ordinary(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor that forward mode can follow: one of inference mode is copied."""
+    return tensor.clone() if tensor.is_inference() else tensor.detach()
+
+
+_LOCK = threading.Lock()
+_USERS = [0]
+
+
+@contextmanager
+def _level() -> Iterator[None]:
+    """Be inside the process's one level of forward mode: the first to come enters it, the last to go leaves it."""
+    with _LOCK:
+        if _USERS[0] == 0:
+            forward_ad.enter_dual_level()
+        _USERS[0] += 1
+        _learn_forward_mode()
+    try:
+        yield
+    finally:
+        with _LOCK:
+            _USERS[0] -= 1
+            if _USERS[0] == 0:
+                forward_ad.exit_dual_level()
+
+
+@cache
+def _learn_forward_mode() -> None:
+    """Let torch load what forward mode needs, which it does the first time, with a warning about itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        forward_ad.make_dual(torch.zeros(1), torch.zeros(1))
