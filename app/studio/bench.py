@@ -45,6 +45,7 @@ from merging_core.methods.varying import Varying
 from merging_core.recipes import Recipe, parse_recipe, recipe_hash
 from merging_core.recipes.changes import with_lambda
 from merging_core.recipes.resolving import references
+from merging_core.space.vocabulary import BY_TOKEN
 
 __all__ = ["ZooBench"]
 
@@ -304,6 +305,8 @@ class ZooBench:
         return recipe_hash(recipe, self._pinned(recipe))
 
     def _pinned(self, recipe: Recipe) -> dict[str, str]:
+        if recipe.vocabulary == BY_TOKEN:
+            return self._engine.plan(recipe).pins
         return {ref: self._pin(ref) for ref in references(recipe)}
 
     def _references_of(self, family: Family, split: str, subset: Subset, cancelled: Cancelled) -> References:

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from merging_core.checkpoints.files import open_regular, read_fully
 from merging_core.checkpoints.reader import Checkpoint
-from merging_core.errors import CheckpointError
 
 __all__ = ["COMPANIONS", "companions_of"]
 
@@ -47,15 +45,5 @@ COMPANIONS = MappingProxyType(
 
 def companions_of(checkpoint: Checkpoint) -> dict[str, bytes]:
     """Return those that lie beside a model's configuration; what is no regular file or too large is left out."""
-    if not checkpoint.config:
-        return {}
-    found: dict[str, bytes] = {}
-    for name, most in COMPANIONS.items():
-        try:
-            with open_regular(checkpoint.folder / name, root=checkpoint.root) as file:
-                data = read_fully(file, most + 1, name)
-        except CheckpointError:
-            continue
-        if len(data) <= most:
-            found[name] = data
-    return found
+    found = {name: checkpoint.beside(name, most) for name, most in COMPANIONS.items()}
+    return {name: data for name, data in found.items() if data is not None}

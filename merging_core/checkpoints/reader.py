@@ -26,7 +26,7 @@ from merging_core.checkpoints.config import read_json_object
 from merging_core.checkpoints.content import adapter_digest, content_digest
 from merging_core.checkpoints.digests import Digests
 from merging_core.checkpoints.dtypes import torch_dtype
-from merging_core.checkpoints.files import fingerprint, open_regular
+from merging_core.checkpoints.files import fingerprint, open_regular, read_fully
 from merging_core.checkpoints.finite import check_finite
 from merging_core.checkpoints.header import FileHeader, LeafHeader, read_header
 from merging_core.checkpoints.heed import tell
@@ -121,6 +121,21 @@ class Checkpoint:
             yield reading
         finally:
             reading.close()
+
+    def beside(self, name: str, most: int) -> bytes | None:
+        """Return a small file that lies beside the configuration; None where there is none.
+
+        That is so too for what is no regular file or has more than `most` bytes, and for a model without configuration:
+        whose files those are nobody knows.
+        """
+        if not self.config:
+            return None
+        try:
+            with open_regular(self.folder / name, root=self.root) as file:
+                data = read_fully(file, most + 1, name)
+        except CheckpointError:
+            return None
+        return data if len(data) <= most else None
 
     def content(self) -> str:
         """Return the content digest, 64 hex digits; computed once, by reading every byte, unless it was known."""

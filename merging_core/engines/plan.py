@@ -41,8 +41,7 @@ from merging_core.recipes.recipe import Recipe
 from merging_core.recipes.stages import Stages, stages
 from merging_core.space.naming import named_like
 from merging_core.space.parameter_space import CopiedLeaf, ParameterSpace, build_space
-from merging_core.space.token_ids import token_problems
-from merging_core.space.vocabulary import vocabulary_words, with_vocabulary
+from merging_core.space.vocabulary import BY_TOKEN, token_counts, vocabulary_words, with_vocabulary
 
 __all__ = ["DTYPE_NAMES", "Opens", "Plan", "Survey", "make_plan", "price", "survey"]
 
@@ -67,6 +66,8 @@ class Survey:
     space: ParameterSpace
     learned: Learned | None = None
     """The recipe's learned tensors, where it has some."""
+    tokens: str | None = None
+    """What tells this way of matching rows by their tokens from another, where the recipe does that."""
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -157,11 +158,12 @@ class Plan:
 
     @cached_property
     def pins(self) -> dict[str, str]:
-        """Reference as the recipe writes it → reference with the pin of what it holds."""
+        """Reference as the recipe writes it → reference with the pin of what it holds; so too of rows by token."""
         refs = [entry.ref for entry in self.recipe.models]
         if self.recipe.base is not None:
             refs.insert(0, self.recipe.base)
-        return {ref: str(_pinned(opened)) for ref, opened in zip(refs, self.survey.checkpoints, strict=True)}
+        found = {ref: str(_pinned(opened)) for ref, opened in zip(refs, self.survey.checkpoints, strict=True)}
+        return found if self.survey.tokens is None else {**found, BY_TOKEN: f"{BY_TOKEN}@{self.survey.tokens}"}
 
     @cached_property
     def canonical(self) -> str:
@@ -189,6 +191,7 @@ class Plan:
             "copied": [{"name": leaf.name, "dtype": leaf.dtype, "reason": leaf.reason} for leaf in self.copied],
             "leaves": [outcome.as_json() for outcome in self.outcomes],
             "resized": [{"name": name, "what": words} for name, words in self.resized],
+            "tokens": token_counts(self.survey.checkpoints),
             "dtype": self.recipe.dtype,
             "output_bytes": self.output_bytes,
             "memory": {"live": self.live_bytes, "streaming": self.streaming_bytes},
@@ -273,8 +276,9 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
     problems += unfit
     reference = next((model for model in (base, *found) if model is not None), None)
     found = [named_like(reference, model) if model is not None and reference is not None else None for model in found]
-    base, *found = with_vocabulary(recipe.vocabulary, [base, *found])
-    problems += token_problems([base, *found])
+    shaped = with_vocabulary(recipe.vocabulary, [base, *found])
+    base, *found = shaped.models
+    problems += shaped.problems
     experts = tuple(expert for expert in found if expert is not None)
     problems += _repeated(found)
     space = None
@@ -291,7 +295,7 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
             learned = read_learned(tensors, space, len(experts))
     if problems or space is None:
         raise _one_error(errors, problems)
-    return Survey(base, experts, space, learned)
+    return Survey(base, experts, space, learned, shaped.tokens)
 
 
 def price(recipe: Recipe, surveyed: Survey) -> Plan:

@@ -88,7 +88,7 @@ class Residents:
 
         if failed:
             return survey(recipe, again)
-        key = ("survey", recipe.base, tuple(refs), tuple(id(opened[ref]) for ref in refs))
+        key = ("survey", recipe.base, recipe.vocabulary, tuple(refs), tuple(id(opened[ref]) for ref in refs))
         return self._surveys.get(key, lambda: survey(recipe, again), lambda _: 1)
 
     def weights(self, checkpoint: Checkpoint, space: ParameterSpace) -> torch.Tensor:

@@ -61,7 +61,8 @@ def command_line(recipe_file: str, shard_bytes: int | None = None) -> str:
 def pinned(recipe: Recipe, pins: Mapping[str, str]) -> Recipe:
     """Return a recipe whose references say what they must contain; `pins` as a plan has them."""
     models = tuple(replace(entry, ref=pins[entry.ref]) for entry in recipe.models)
-    return replace(recipe, base=pins[recipe.base] if recipe.base is not None else None, models=models)
+    base = pins[recipe.base] if recipe.base is not None else None
+    return replace(recipe, base=base, models=models, vocabulary=pins.get(recipe.vocabulary, recipe.vocabulary))
 
 
 def _mergekit(recipe: Recipe) -> str:

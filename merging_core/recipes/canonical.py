@@ -25,7 +25,8 @@ def canonical(recipe: Recipe, pins: Mapping[str, str]) -> str:
     Defaults are filled in, references pinned by `pins` (reference → pinned reference), keys sorted, numbers short
     (`1`, not `1.0`; a list of equal numbers is one number), text in ASCII. Left out is what cannot matter: the seed of
     a merge without randomness, what a model overrides with the value that it would have anyway, and the default of a
-    parameter that a method got later.
+    parameter that a method got later. Where rows are matched by token, `pins` has which way that is (`by token` →
+    `by token@…`).
 
     Raises RecipeError naming every reference that `pins` lacks.
 
@@ -48,6 +49,8 @@ def canonical(recipe: Recipe, pins: Mapping[str, str]) -> str:
     content["method"] = {"name": recipe.method.name, "params": known.as_json()}
     masked = known_from_the_start(mask(recipe.mask.kind).parameters, recipe.mask.params)
     content["mask"] = {"kind": recipe.mask.kind, **masked.as_json()}
+    if "vocabulary" in content:
+        content["vocabulary"] = pins.get(recipe.vocabulary, recipe.vocabulary)
     content["models"] = [_entry(entry, pins, common) for entry in recipe.models]
     if not (method(recipe.method.name).stochastic or mask(recipe.mask.kind).stochastic):
         del content["seed"]

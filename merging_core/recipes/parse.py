@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TypeVar, cast
@@ -42,6 +43,7 @@ __all__ = ["parse_recipe"]
 
 _LATER_KEYS = ("tensors", "vocabulary")
 _KEYS = ("version", "base", "models", "mask", "method", "layer_scaling", "lambda", "dtype", "seed", *_LATER_KEYS)
+_MATCHED = re.compile(r"by token@[0-9a-f]{64}")
 _SMALLEST_WEIGHT = 1e-12
 _LISTED = 40
 """Problems that are told one by one; the rest are counted."""
@@ -73,7 +75,7 @@ def parse_recipe(given: object) -> Recipe:
     scale = _number(mapping.get("lambda", default_lambda), lambda_parameter(default_lambda), "lambda", problems)
     dtype = _value(mapping, DTYPE, problems)
     seed = _value(mapping, SEED, problems)
-    vocabulary = _value(mapping, VOCABULARY, problems)
+    vocabulary = _vocabulary(mapping, problems)
     tensors = _tensors(mapping["tensors"], problems) if mapping.get("tensors") is not None else None
     if method_info and mask_info and scaling_info:
         # Rules about what goes together hold for what could be read; whatever could not is a problem already.
@@ -87,7 +89,7 @@ def parse_recipe(given: object) -> Recipe:
             dtype=str(dtype),
             seed=int(cast(int, seed)),
             tensors=tensors,
-            vocabulary=str(vocabulary),
+            vocabulary=vocabulary,
         )
         problems += rules(
             recipe, method_info, mask_info, scaling_info, len(entries), base_is_given=mapping.get("base") is not None
@@ -142,6 +144,14 @@ def _value(mapping: Mapping[str, object], info: ParameterInfo, problems: list[Pr
         return info.coerced(value)
     problems.append(problem)
     return info.default
+
+
+def _vocabulary(mapping: Mapping[str, object], problems: list[Problem]) -> str:
+    """Read what becomes of tokens; behind `by token` may stand a digest."""
+    given = mapping.get(VOCABULARY.name)
+    if isinstance(given, str) and _MATCHED.fullmatch(given):
+        return given
+    return str(_value(mapping, VOCABULARY, problems))
 
 
 def _number(given: object, info: ParameterInfo, where: str, problems: list[Problem]) -> Number:

@@ -60,8 +60,9 @@ VOCABULARY = ParameterInfo(
     "Vocabulary",
     "choice",
     "same",
-    "What becomes of tokens that not all models have: refused, the rows that all have merged, or all rows of the base.",
-    choices=("same", "common rows", "base"),
+    "What becomes of tokens that not all models have: refused, the rows that all have merged, rows matched by the text "
+    "of their tokens, or all rows of the base.",
+    choices=("same", "common rows", "by token", "base"),
 )
 
 
@@ -130,7 +131,11 @@ class Recipe:
     tensors: str | None = None
     """Learned masks and coefficients, by content: `learned:` and 64 hex digits."""
     vocabulary: str = "same"
-    """What becomes of rows of tokens that not all models have: `same`, `common rows` or `base`."""
+    """What becomes of rows of tokens that not all models have: `same`, `common rows`, `by token` or `base`.
+
+    Behind `by token` may stand, after an @, which way of bringing rows together is meant: 64 hex digits, as
+    `Plan.pins` has them.
+    """
 
     def as_json(self) -> dict[str, object]:
         """Return the recipe as JSON values, in the order in which people read it; `parse_recipe` reads it back."""

@@ -22,12 +22,13 @@ from merging_core.space.architecture import architecture_problems
 from merging_core.space.averaged import is_averaged, why_not
 from merging_core.space.depth import Depth, depths
 from merging_core.space.naming import named_like
-from merging_core.space.vocabulary import has_tokens
+from merging_core.space.token_leaves import has_tokens
 
 __all__ = ["CopiedLeaf", "DepthSegment", "ParameterSpace", "SpaceLeaf", "build_space"]
 
 _LISTED = 8
 """Problems of one kind and one model that are told one by one; the rest are counted."""
+_ROWS = "write vocabulary: common rows, or by token, or base, into the recipe"
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,7 @@ def _leaf_problems(reference: Checkpoint, model: Checkpoint) -> list[Problem]:
     for name in ours.keys() & theirs.keys():
         a, b = ours[name], theirs[name]
         if a.shape != b.shape and not any(is_floating(leaf.dtype) and not is_averaged(leaf) for leaf in (a, b)):
-            fix = "write vocabulary: common rows, or vocabulary: base, into the recipe" if has_tokens(a, b) else ""
+            fix = _ROWS if has_tokens(a, b) else ""
             shapes.append(_differs(f"the shape is {list(a.shape)}", f"{list(b.shape)}", reference, model, name, fix))
         if is_averaged(a) != is_averaged(b):
             kinds.append(_differs(f"the dtype is {_kind(a)}", _kind(b), reference, model, name))
