@@ -20,6 +20,7 @@ from merging_core.cli.tables import interval, percent
 if TYPE_CHECKING:
     from merging_core.evaluation.tasks import AnyTask
     from merging_core.learning import Checked, Ended, LearnSpec, Progress, Run, Tried
+    from merging_core.learning.robustness import Robust
 
 __all__ = ["learn"]
 
@@ -124,6 +125,17 @@ def _readable(bench: object, spec: LearnSpec, family: str | None) -> tuple[Learn
     return replace(spec, tasks=tuple(task.name for task in tasks)), tasks
 
 
+def _attacked(before: Robust, after: Robust) -> str:
+    """Say how start and end do under an attack, on the same examples as without."""
+    from merging_core.evaluation.report import compare
+
+    gain = compare(after.report, before.report).average
+    low, high = (100 * end for end in gain.interval)
+    ends = [f"{percent(one.report.average)} % {interval(one.report.average_interval)}" for one in (before, after)]
+    gained = f"{100 * gain.value:+.1f} points ({low:+.1f} to {high:+.1f})"
+    return f"{after.attack.words}: right before and after it {ends[0]} at the start, {ends[1]} learned, {gained}"
+
+
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
     """Give an event that Ctrl-C sets, so that a step is never cut in two; a second one ends at once."""
@@ -186,6 +198,7 @@ def _told(ended: Ended, out: Path) -> str:
         f"{made}: as after step {ended.kept_step} of {ended.step}, in {ended.seconds:.1f} s",
         f"validation, n {ended.after.n}: {ends[0]} at the start, {ends[1]} learned",
         f"difference, paired: {100 * gain.value:+.1f} points ({low:+.1f} to {high:+.1f})",
+        *(_attacked(*pair) for pair in ended.robust),
         f"learned from: {ended.split}"
         + (" (transductive: the inputs of the test split)" if ended.transductive else "")
         + (" (the examples that are shown here too)" if ended.seen else ""),

@@ -118,6 +118,8 @@ class Ended:
     """Whether it was told to stop before its last step."""
     seconds: float
     """Of training and checks, also before a stop."""
+    robust: tuple[tuple[Robust, Robust], ...] = ()
+    """Under each attack, where there was one: of the start and of what is kept, on the examples of `before`."""
     kind: ClassVar = "ended"
 
     def as_json(self) -> dict[str, object]:
@@ -134,6 +136,7 @@ class Ended:
             "chosen_by": self.chosen_by,
             "stopped": self.stopped,
             "seconds": round(self.seconds, 3),
+            **({"robust": [_pair(*pair) for pair in self.robust]} if self.robust else {}),
         }
 
 
@@ -165,6 +168,10 @@ class Trained(Ended):
 
 
 Event = Progress | Checked | Paused | Ended
+
+
+def _pair(before: Robust, after: Robust) -> dict[str, object]:
+    return {"before": before.as_json(), "after": after.as_json()}
 
 
 def _number(value: float | None) -> float | None:

@@ -9,6 +9,7 @@ from merging_core.learning.concrete import CONCRETE_ADAMERGING, CONCRETE_TASK_AR
 from merging_core.learning.contract import LearnMethod
 from merging_core.learning.soups.greedy import GREEDY_SOUP
 from merging_core.learning.soups.learned import LEARNED_SOUP
+from merging_core.learning.soups.robust import ROBUST_SOUP
 
 __all__ = ["learn_method", "learn_methods"]
 
@@ -16,7 +17,7 @@ __all__ = ["learn_method", "learn_methods"]
 @cache
 def learn_methods() -> tuple[LearnMethod, ...]:
     """Return every method."""
-    return (ADAMERGING, ATLAS, CONCRETE_TASK_ARITHMETIC, CONCRETE_ADAMERGING, GREEDY_SOUP, LEARNED_SOUP)
+    return (ADAMERGING, ATLAS, CONCRETE_TASK_ARITHMETIC, CONCRETE_ADAMERGING, GREEDY_SOUP, LEARNED_SOUP, ROBUST_SOUP)
 
 
 def learn_method(name: str) -> LearnMethod:
