@@ -23,7 +23,16 @@ from merging_core.learning.leaves import merged_leaf
 from merging_core.learning.relaxation import Kind, concrete_mask, uniform
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 
-__all__ = ["CONCRETE_ADAMERGING", "CONCRETE_TASK_ARITHMETIC", "MaskedCoefficients", "temperature_at"]
+__all__ = [
+    "CONCRETE_ADAMERGING",
+    "CONCRETE_TASK_ARITHMETIC",
+    "MASK_PARAMETERS",
+    "SCALE",
+    "MaskedCoefficients",
+    "mask_alone",
+    "mask_phase",
+    "temperature_at",
+]
 
 LOGITS = "logits"
 _SETTLED = -1
@@ -107,7 +116,7 @@ INNER_RATE = replace(
     default=0.1,
     help="How far the inner step goes; the released code has 1.",
 )
-_MASKS = (LOGIT, MASK_RATE, TEMPERATURE, FINAL_TEMPERATURE, SAMPLE, FINAL)
+MASK_PARAMETERS = (LOGIT, MASK_RATE, TEMPERATURE, FINAL_TEMPERATURE, SAMPLE, FINAL)
 
 
 class MaskedCoefficients:
@@ -208,7 +217,8 @@ def _mask_update(params: Parameters) -> Update:
     return Update(LOGITS, Optimiser("adam", rate=params.number("mask_rate")))
 
 
-def _mask_alone(ground: Ground) -> Learnable:
+def mask_alone(ground: Ground) -> Learnable:
+    """Return a mask for all experts, with λ as the one coefficient."""
     return MaskedCoefficients(ground, scale=ground.params.number("lambda"), coefficients=False)
 
 
@@ -216,7 +226,8 @@ def _mask_and_coefficients(ground: Ground) -> Learnable:
     return MaskedCoefficients(ground, scale=1.0, coefficients=True)
 
 
-def _one_phase(params: Parameters, steps: int) -> tuple[Phase, ...]:
+def mask_phase(params: Parameters, steps: int) -> tuple[Phase, ...]:
+    """Return the one phase in which the mask is learned."""
     return (Phase("mask", "Mask", steps, (_mask_update(params),)),)
 
 
@@ -252,9 +263,9 @@ CONCRETE_TASK_ARITHMETIC = LearnMethod(
     learns=("mask",),
     default_lambda=0.3,
     default_steps=500,
-    parameters=(SCALE, *_MASKS),
-    make=_mask_alone,
-    phases=_one_phase,
+    parameters=(SCALE, *MASK_PARAMETERS),
+    make=mask_alone,
+    phases=mask_phase,
 )
 
 CONCRETE_ADAMERGING = LearnMethod(
@@ -275,7 +286,7 @@ CONCRETE_ADAMERGING = LearnMethod(
     learns=("mask", "coefficients"),
     default_lambda=1.0,
     default_steps=600,
-    parameters=(PER, INITIAL, RATE, MASK_SHARE, INNER, INNER_RATE, *_MASKS),
+    parameters=(PER, INITIAL, RATE, MASK_SHARE, INNER, INNER_RATE, *MASK_PARAMETERS),
     make=_mask_and_coefficients,
     phases=_two_phases,
 )

@@ -67,7 +67,7 @@ class Descent(ABC):
         self._ends = list(accumulate(phase.steps for phase in self._phases))
         weights = ground.space.views(ground.base)
         self._batches = TaskBatches(
-            standing.config, weights, bench.tasks, spec.split, spec.info.objective, spec.batch, spec.seed
+            standing.config, weights, spec.teachers(bench.tasks), spec.split, spec.info.objective, spec.batch, spec.seed
         )  # fmt: skip
         self._step, self._draws = (state.step, state.draws) if state is not None else (0, 0)
         start = state.values if state is not None else self._learnable.start()

@@ -7,6 +7,7 @@ from functools import cache
 from merging_core.learning.adamerging import ADAMERGING, ATLAS
 from merging_core.learning.concrete import CONCRETE_ADAMERGING, CONCRETE_TASK_ARITHMETIC
 from merging_core.learning.contract import LearnMethod
+from merging_core.learning.realignment import SAFETY_REALIGNMENT
 from merging_core.learning.soups.greedy import GREEDY_SOUP
 from merging_core.learning.soups.learned import LEARNED_SOUP
 from merging_core.learning.soups.robust import ROBUST_SOUP
@@ -17,7 +18,10 @@ __all__ = ["learn_method", "learn_methods"]
 @cache
 def learn_methods() -> tuple[LearnMethod, ...]:
     """Return every method."""
-    return (ADAMERGING, ATLAS, CONCRETE_TASK_ARITHMETIC, CONCRETE_ADAMERGING, GREEDY_SOUP, LEARNED_SOUP, ROBUST_SOUP)
+    return (
+        ADAMERGING, ATLAS, CONCRETE_TASK_ARITHMETIC, CONCRETE_ADAMERGING, GREEDY_SOUP, LEARNED_SOUP, ROBUST_SOUP,
+        SAFETY_REALIGNMENT,
+    )  # fmt: skip
 
 
 def learn_method(name: str) -> LearnMethod:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from merging_core.checkpoints.ref import parse_ref
-from merging_core.errors import CheckpointError, Problem, RecipeError, closest, legible
+from merging_core.errors import CheckpointError, EvaluationError, Problem, RecipeError, closest, legible
+from merging_core.evaluation.tasks import AnyTask
 from merging_core.learning.contract import LearnMethod
 from merging_core.learning.registry import learn_method, learn_methods
 from merging_core.methods.info import ParameterInfo, Parameters, ParameterValue, check_parameters, shown
@@ -38,7 +39,20 @@ SUBSET = ParameterInfo(
     "Whether a check looks at the preview of validation, or at all of it.",
     choices=("preview", "full"),
 )
-_KEYS = ("version", "method", "base", "models", "tasks", "split", "steps", "batch", "check", "keep", "seed")
+_KEYS = (
+    "version",
+    "method",
+    "base",
+    "models",
+    "tasks",
+    "learn_from",
+    "split",
+    "steps",
+    "batch",
+    "check",
+    "keep",
+    "seed",
+)
 _CHECK = (EVERY, SUBSET)
 _MOST_TASKS = 64
 
@@ -63,6 +77,8 @@ class LearnSpec:
     subset: Literal["preview", "full"]
     keep: Keep
     seed: int
+    learn_from: tuple[str, ...] = ()
+    """Names of the tasks that are learned from; empty for all. Checks look at all of them."""
     version: int = VERSION
 
     @property
@@ -104,6 +120,24 @@ class LearnSpec:
         }
         return parse_recipe(given if tensors is None else {**given, "tensors": tensors})
 
+    def teachers(self, tasks: Sequence[AnyTask]) -> tuple[AnyTask, ...]:
+        """Return those of the run's tasks that are learned from; the last part of a name is enough.
+
+        Raises EvaluationError with every name that is none of them.
+        """
+        if not self.learn_from:
+            return tuple(tasks)
+        found = {name: task for task in tasks for name in (task.name.rpartition("/")[2], task.name)}
+        problems = [
+            Problem("what is learned from is one of the run's tasks", shown(name), "learn_from", closest(name, found))
+            for name in self.learn_from
+            if name not in found
+        ]
+        if problems:
+            raise EvaluationError(*problems)
+        wanted = {id(found[name]) for name in self.learn_from}
+        return tuple(task for task in tasks if id(task) in wanted)
+
     def as_json(self) -> dict[str, object]:
         """Return the specification as JSON values; `parse_spec` reads it back."""
         return {
@@ -112,6 +146,7 @@ class LearnSpec:
             "base": self.base,
             "models": list(self.models),
             "tasks": list(self.tasks),
+            **({"learn_from": list(self.learn_from)} if self.learn_from else {}),
             "split": self.split,
             "steps": self.steps,
             "batch": self.batch,
@@ -158,6 +193,7 @@ def parse_spec(given: object) -> LearnSpec:
     check, wrong = _section(given, "check", _CHECK)
     problems += wrong
     names = _names(given.get("tasks", []), "tasks", problems)
+    teachers = _names(given.get("learn_from", []), "learn_from", problems)
     known = info if info is not None else learn_methods()[0]
     steps = ParameterInfo("steps", "Steps", "integer", known.default_steps, "How many steps.", 1, 1_000_000)
     batch = ParameterInfo("batch", "Batch", "integer", known.batch, "Examples of each task in a step.", 1, 4_096)
@@ -180,7 +216,7 @@ def parse_spec(given: object) -> LearnSpec:
             info.name, params, base, models, names, str(numbers["split"]), int(str(numbers["steps"])),
             int(str(numbers["batch"])), int(str(check["every"])),
             "full" if check["subset"] == "full" else "preview",
-            _keep(numbers["keep"]), int(str(numbers["seed"])),
+            _keep(numbers["keep"]), int(str(numbers["seed"])), teachers,
         )  # fmt: skip
         if trains:
             return spec

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ROBUST_SOUP"]
 
+_CHOSEN_BY = replace(
+    AGAINST,
+    default="mixture",
+    help="What the weights are chosen by: answers to pictures as they are, under an ℓ∞ attack, under an ℓ2 attack, or "
+    "the mean of the three.",
+)
 PARTS = ParameterInfo(
     "parts",
     "Parts",
@@ -51,8 +57,6 @@ ROBUST_SOUP = LearnMethod(
     splits=("validation", "train"),
     default_steps=64,
     batch=50,
-    parameters=(replace(AGAINST, default="mixture", help="What the weights are chosen by: answers as pictures are, under "
-                        "an ℓ∞ attack, under an ℓ2 attack, or the mean of the three."),
-                *ATTACK_PARAMETERS, PARTS),
+    parameters=(_CHOSEN_BY, *ATTACK_PARAMETERS, PARTS),
     run=_run,
-)  # fmt: skip
+)
