@@ -1,5 +1,6 @@
 """`python -m merging_core`: the command line."""
 
+import gc
 import os
 import sys
 
@@ -7,6 +8,8 @@ from merging_core.process import prepare_process
 
 if __name__ == "__main__":
     prepare_process()
+    # What libraries make while they are imported stays: looking through it for garbage again and again finds none.
+    gc.set_threshold(100_000, 20, 20)
     try:
         from merging_core.cli.main import INTERRUPTED, main
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from typing import TypeVar
 
 import torch
 
-__all__ = ["MAX_WORKERS", "cores", "on_one_core", "single_threaded_pool"]
+__all__ = ["MAX_WORKERS", "cores", "on_one_core", "one_core", "single_threaded_pool"]
 
 MAX_WORKERS = 8
 
@@ -64,6 +65,24 @@ def on_one_core(function: Callable[[], Found]) -> Found:
     1
     """
     return function() if torch.get_num_threads() == 1 else _lone_worker().submit(function).result()
+
+
+@contextmanager
+def one_core() -> Iterator[None]:
+    """Let torch use one core for what this thread does inside, beside workers that use the others.
+
+    Threads that torch starts for an operation go on spinning for a while afterwards, and take the workers' time.
+
+    >>> with one_core():
+    ...     torch.get_num_threads()
+    1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @cache

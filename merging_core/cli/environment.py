@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,13 @@ from merging_core.checkpoints.local import LocalFolders
 from merging_core.errors import HubError, Problem
 
 if TYPE_CHECKING:
+    from merging_core.checkpoints.reader import Checkpoint
+    from merging_core.checkpoints.ref import Ref
     from merging_core.hub.client import Hub
 
 __all__ = [
     "CACHE_GIGABYTES",
+    "HubWhenAsked",
     "cache_budget",
     "folders_of_environment",
     "hub_of_environment",
@@ -47,6 +51,36 @@ def hub_of_environment(environment: Mapping[str, str] = os.environ) -> Hub:
         own_cache=True,
         notice=lambda sentence: print(sentence, file=sys.stderr),
     )
+
+
+class HubWhenAsked:
+    """The Hub of the environment, loaded when something of it is asked for: most recipes name none of its models."""
+
+    @cached_property
+    def _hub(self) -> Hub:
+        return hub_of_environment()
+
+    def open(self, ref: Ref, /) -> Checkpoint:
+        """Open a checkpoint as `Hub.open` does; raises as that and `hub_of_environment` do, as all of these."""
+        return self._hub.open(ref)
+
+    def check_access(self, ref: Ref, /) -> None:
+        """Check as `Hub.check_access` does."""
+        self._hub.check_access(ref)
+
+    def pin(self, ref: Ref, /) -> Ref:
+        """Pin as `Hub.pin` does."""
+        return self._hub.pin(ref)
+
+    def missing_bytes(self, ref: Ref, /) -> int:
+        """Count as `Hub.missing_bytes` does."""
+        return self._hub.missing_bytes(ref)
+
+    def download(
+        self, ref: Ref, /, progress: Callable[[float, str], None] | None, cancelled: Callable[[], bool] | None
+    ) -> Path:
+        """Download as `Hub.download` does."""
+        return self._hub.download(ref, progress, cancelled)
 
 
 def folders_of_environment(environment: Mapping[str, str] = os.environ) -> LocalFolders | None:

@@ -18,7 +18,7 @@ from merging_core.checkpoints.dtypes import is_floating
 from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.checkpoints.zoo import Zoo, ZooFamily, load_zoo
 from merging_core.cli.downloads import readable, readable_recipe
-from merging_core.cli.environment import folders_of_environment, hub_of_environment
+from merging_core.cli.environment import HubWhenAsked, folders_of_environment
 from merging_core.engines import LiveEngine, make_plan
 from merging_core.engines.pricing import available_memory
 from merging_core.errors import EvaluationError, Problem, closest
@@ -120,7 +120,7 @@ def open_bench(*recipes: str | Path) -> Bench:
     Learned tensors are looked for beside the files of `recipes`; references among them are passed over.
     """
     beside = tuple(Path(text).parent for text in recipes if not is_reference(str(text)))
-    zoo, hub, local = load_zoo(), hub_of_environment(), folders_of_environment()
+    zoo, hub, local = load_zoo(), HubWhenAsked(), folders_of_environment()
     digests = Digests(partial(own_folder, "digests"))
     learned = LearnedTensors(beside)
     return Bench(zoo, Catalog(zoo, allow_files=True, hub=hub, local=local, learned=learned, digests=digests))

@@ -115,7 +115,7 @@ def combine_flat(  # noqa: PLR0913
 
     def combine(piece: tuple[int, int, Terms, CombineContext]) -> None:
         start, stop, own, context = piece
-        out[start:stop] = combine_piece([vector[start:stop] for vector in vectors], own.weights, info, context)
+        out[start:stop] = combine_piece(stacked(start, stop), own.weights, info, context)
 
     alike = [(spans[run.first][0], spans[run.last - 1][1], run.value) for run in joined(terms)]
     common = CombineContext(params)

@@ -17,6 +17,7 @@ import torch
 from merging_core.errors import PlanError, Problem
 from merging_core.masks.info import MaskContext, MaskInfo
 from merging_core.methods.contract import CombineContext, MethodInfo, WholeLeaf
+from merging_core.native import loops
 
 __all__ = [
     "ACCELERATOR_PIECE",
@@ -27,6 +28,7 @@ __all__ = [
     "combine_whole",
     "cuts",
     "finish_",
+    "finished",
     "mask_piece",
     "non_finite",
     "round_",
@@ -114,13 +116,13 @@ def mask_piece(vector: torch.Tensor, factor: float, info: MaskInfo, context: Mas
 
 
 def combine_piece(
-    vectors: Sequence[torch.Tensor], weights: torch.Tensor, info: MethodInfo, context: CombineContext
+    vectors: torch.Tensor, weights: torch.Tensor, info: MethodInfo, context: CombineContext
 ) -> torch.Tensor:
     """Return what the method makes of one piece of every model.
 
-    Shapes: vectors T × [n] float32 (masked task vectors, or weights θₜ in the weight domain), weights [T] → [n].
+    Shapes: vectors [T, n] float32 (masked task vectors, or weights θₜ in the weight domain), weights [T] → [n].
     """
-    return info.combine(torch.stack(tuple(vectors)), weights, context)
+    return info.combine(vectors, weights, context)
 
 
 def combine_whole(
@@ -160,6 +162,30 @@ def finish_(
     if domain == "weight":
         return torch.sub(combined, base, out=out).mul_(coefficient).add_(base)
     return torch.mul(combined, coefficient, out=out).add_(base)
+
+
+def finished(
+    combined: torch.Tensor, base: torch.Tensor | None, coefficient: float, domain: str, dtype: torch.dtype
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return `finish_` of a piece, rounded once to a dtype, and the largest magnitude before; NaN if one is NaN.
+
+    Shapes: combined, base [n] float32, n ≥ 1 → [n] of `dtype`, 0-dim.
+
+    >>> out, largest = finished(torch.tensor([1.0, -2.0]), torch.zeros(2), 1.5, "task_vector", torch.bfloat16)
+    >>> out.tolist(), largest.item()
+    ([1.5, -3.0], 3.0)
+    """
+    if base is None or (domain == "weight" and coefficient == 1.0):
+        stage = loops.COMBINED
+    elif coefficient == 0.0:
+        stage = loops.BASE
+    else:
+        stage = loops.MOVED if domain == "weight" else loops.ADDED
+    if (quick := loops.finished(combined, base, coefficient, stage, dtype)) is not None:
+        return quick[0], torch.tensor(quick[1])
+    merged = finish_(torch.empty_like(combined), combined, base, coefficient, domain)
+    low, high = torch.aminmax(merged)
+    return merged.to(dtype), torch.maximum(-low, high)
 
 
 def round_(flat: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:

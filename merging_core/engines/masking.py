@@ -37,6 +37,8 @@ __all__ = [
 
 _HELD_LEAF = 1 << 22
 """Elements of a leaf that is held in memory rather than read twice."""
+_SAMPLED_OF_LEAF = 1 << 14
+"""Elements of it from which its thresholds are guessed."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,15 @@ class PreparedMask:
     gains: tuple[float, ...] = ()
     """What survives in each leaf is multiplied by; nothing for masks that are not balanced."""
 
-    def apply(self, leaf: int, start: int, vector: torch.Tensor) -> torch.Tensor:
+    def apply(self, leaf: int, start: int, vector: torch.Tensor, *, own: bool = False) -> torch.Tensor:
         """Return elements start, start + 1, … of a leaf's task vector after layer scaling of each, and the mask.
 
-        Shapes: vector [n] float32 → [n]; where nothing is to be done, the very same tensor.
+        Shapes: vector [n] float32 → [n]; where nothing is to be done, the very same tensor. One that is the engine's
+        `own` may be written to.
         """
         standings = self.standings(leaf)[start : start + vector.numel()] if self.standings is not None else None
         gain = self.gains[leaf] if self.gains else 1.0
-        context = MaskContext(self.params[leaf], self.thresholds[leaf], standings, gain, self.keys[leaf], start)
+        context = MaskContext(self.params[leaf], self.thresholds[leaf], standings, gain, self.keys[leaf], start, own)
         return mask_piece(vector, self.factors[leaf], self.info, context)
 
     def groups(self, spans: Sequence[tuple[int, int]]) -> tuple[Group, ...]:
@@ -152,9 +155,8 @@ def prepare_mask(  # noqa: PLR0913
             for index, leaf in enumerate(leaves):
                 if leaf.stop > leaf.start and not is_identity(specs[index]):
                     pieces = Rewalked(partial(_scaled, range(index, index + 1), factors, walk), leaf.elements)
-                    small = leaf.elements <= _HELD_LEAF
-                    found = info.thresholds(list(pieces) if small else pieces, specs[index].params)
-                    thresholds[index] = found.cpu()
+                    held = _in_memory(pieces) if leaf.elements <= _HELD_LEAF else pieces
+                    thresholds[index] = info.thresholds(held, specs[index].params).cpu()
     if info.by_standing and not whole and standings is None:
         # A leaf is ranked when its first piece is asked for, and forgotten when the next leaf comes.
         standings = lru_cache(1)(
@@ -194,6 +196,13 @@ def _gain(prepared: PreparedMask, leaf: int, walk: Callable[[], Iterable[torch.T
     before = l1_norm(piece if factor == 1.0 else piece * factor for piece in walk())
     after = l1_norm(masked())
     return float(torch.tensor(before / after, dtype=torch.float32)) if after > 0.0 else 1.0
+
+
+def _in_memory(pieces: Rewalked) -> Rewalked:
+    """Hold the pieces of a leaf; every so many elements of them are its sample."""
+    held = list(pieces)
+    step = 1 + sum(piece.numel() for piece in held) // _SAMPLED_OF_LEAF
+    return Rewalked(lambda: iter(held), pieces.size, lambda: (piece[::step] for piece in held))
 
 
 def _sampled(

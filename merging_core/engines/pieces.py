@@ -15,13 +15,14 @@ from merging_core.checkpoints.finite import check_finite
 from merging_core.checkpoints.reader import Checkpoint, Reading
 from merging_core.cores import single_threaded_pool
 from merging_core.engines.ahead import ahead
-from merging_core.engines.kernel import cuts, subtract_
+from merging_core.engines.kernel import cuts
 from merging_core.engines.lanes import CORES, Lane, Tile
 from merging_core.engines.learned import MASK
 from merging_core.engines.plan import Plan
 from merging_core.engines.progress import Meter
 from merging_core.engines.stoppable import GRACE
 from merging_core.errors import CancelledError, Problem
+from merging_core.native import loops
 from merging_core.space.parameter_space import SpaceLeaf
 
 __all__ = ["Cancelled", "Pieces", "Tile", "cancellation", "reading"]
@@ -117,19 +118,18 @@ class Pieces:
         base = self.plan.survey.base
         return None if base is None else self._read(base, tile)
 
-    def vector(self, model: int, tile: Tile, origin: torch.Tensor | None) -> torch.Tensor:
-        """Return τₜ in a piece, or θₜ in the weight domain; the caller's own."""
-        expert = self._expert(model, tile)
-        if self.plan.stages.method.domain == "weight" or origin is None:
-            return expert
-        return subtract_(expert, origin)
+    def vector(
+        self, model: int, tile: Tile, origin: torch.Tensor | None, out: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return τₜ in a piece, or θₜ in the weight domain; the caller's own, in `out` where that is given."""
+        return self._expert(model, tile, None if self.plan.stages.method.domain == "weight" else origin, out)
 
     def task_vector(self, model: int, tile: Tile, origin: torch.Tensor) -> torch.Tensor:
         """Return τₜ in a piece, whatever the domain; the caller's own."""
-        return subtract_(self._expert(model, tile), origin)
+        return self._expert(model, tile, origin, None)
 
-    def _expert(self, model: int, tile: Tile) -> torch.Tensor:
-        read = self._read(self.plan.survey.experts[model], tile)
+    def _expert(self, model: int, tile: Tile, minus: torch.Tensor | None, out: torch.Tensor | None) -> torch.Tensor:
+        read = self._read(self.plan.survey.experts[model], tile, minus, out)
         if self.meter is not None:
             self.meter.looked_at(tile.leaf, model, tile.stop - tile.start)
         return read
@@ -143,20 +143,37 @@ class Pieces:
         read = partial(self._reading(learned.checkpoint).read_range, MASK + leaf.name, tile.start, tile.stop)
         return self.lane.take(read, check=True).to(torch.float32)
 
-    def _read(self, checkpoint: Checkpoint, tile: Tile) -> torch.Tensor:
+    def _read(
+        self,
+        checkpoint: Checkpoint,
+        tile: Tile,
+        minus: torch.Tensor | None = None,
+        out: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return a piece of a checkpoint in float32, less `minus`, in `out` or memory of its own.
+
+        Raises NonFiniteError, the first time that it is read, where it is not finite.
+        """
         self.check()
         leaf: SpaceLeaf = self.plan.space.leaves[tile.leaf]
         known = self._known(checkpoint, tile)
         first, last = tile.start // self.size, -(-tile.stop // self.size)
         checked = all(known[first:last])
         read = partial(self._reading(checkpoint).read_range, leaf.name, tile.start, tile.stop)
-        piece = self.lane.take(read, check=not checked)
-        narrow = piece if piece.dtype is torch.float32 else piece.to(torch.float32)
-        if piece.dtype is torch.float64:
-            check_finite(narrow, f"{checkpoint.label}: {leaf.name} in float32")
+        at_once = self.lane is CORES
+        piece = self.lane.take(read, check=not (checked or at_once))
+        room = torch.empty(piece.numel(), device=piece.device) if out is None else out
+        finite = loops.widen_(room, piece, minus)
+        if not (finite or checked) and at_once:
+            piece = read(check=True)
+        if finite is None:
+            wide = piece.to(torch.float32)
+            if piece.dtype is torch.float64:
+                check_finite(wide, f"{checkpoint.label}: {leaf.name} in float32")
+            room = room.copy_(wide) if minus is None else torch.sub(wide, minus, out=room)
         if tile.start % self.size == 0 and (tile.stop % self.size == 0 or tile.stop == leaf.elements):
             known[first:last] = b"\1" * (last - first)
-        return narrow
+        return room
 
     def _known(self, checkpoint: Checkpoint, tile: Tile) -> bytearray:
         """Return which pieces of a leaf were read before and found finite, 1 or 0 for each."""

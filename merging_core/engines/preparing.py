@@ -13,6 +13,7 @@ from functools import partial
 
 import torch
 
+from merging_core.cores import one_core
 from merging_core.engines.coefficients import after_combine, before_mask
 from merging_core.engines.flat import ACCELERATOR_BLOCKS
 from merging_core.engines.kernel import combine_piece, combine_whole
@@ -53,12 +54,15 @@ class Prepared:
     coefficients: tuple[float, ...] = ()
     """λ(ℓ)·λ of each leaf."""
 
-    def inputs(self, tile: Tile, origin: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-        """Return what the method combines in a piece, after the mask, of every model."""
-        return tuple(
-            masked.apply(tile.leaf, tile.start, self.pieces.vector(model, tile, origin))
-            for model, masked in enumerate(self.masks)
-        )
+    def inputs(self, tile: Tile, origin: torch.Tensor | None) -> torch.Tensor:
+        """Return what the method combines in a piece, after the mask, of every model: [T, n]."""
+        rows = torch.empty((len(self.masks), tile.stop - tile.start), device=self.pieces.lane.device)
+        for model, masked in enumerate(self.masks):
+            row = self.pieces.vector(model, tile, origin, rows[model])
+            found = masked.apply(tile.leaf, tile.start, row, own=True)
+            if found is not row:
+                row.copy_(found)
+        return rows
 
     def combined(self, tile: Tile, origin: torch.Tensor | None) -> torch.Tensor:
         """Return what the method makes of a piece; of a leaf that it sees whole, the piece is all of it."""
@@ -72,7 +76,7 @@ class Prepared:
         if tile.leaf not in self.whole or info.whole_leaf is None:
             return combine_piece(inputs, terms.weights, info, context)
         shape = self.pieces.plan.space.leaves[tile.leaf].shape
-        models = [one.view(shape) for one in inputs]
+        models = [row.view(shape) for row in inputs]
         return combine_whole(models, terms.weights, info.whole_leaf, context).reshape(-1)
 
     def tiles(self) -> Iterator[Tile]:
@@ -93,6 +97,11 @@ class Prepared:
 
 def prepare(pieces: Pieces, tell: Tell) -> Prepared:
     """Walk the models as often as the recipe needs; `tell(what)` says what for. Raises as reading does."""
+    with one_core():
+        return _prepared(pieces, tell)
+
+
+def _prepared(pieces: Pieces, tell: Tell) -> Prepared:
     plan = pieces.plan
     terms = terms_of(plan.settings, pieces.lane.device)
     whole = frozenset(whole_leaves(plan.stages.method, plan.stages.params, plan.space.leaves))
@@ -156,7 +165,7 @@ def _stacked(found: Prepared, places: Iterable[int]) -> Iterator[torch.Tensor]:
 
 
 def _stack(found: Prepared, tile: Tile) -> torch.Tensor:
-    return torch.stack(found.inputs(tile, found.pieces.origin(tile)))
+    return found.inputs(tile, found.pieces.origin(tile))
 
 
 def _alpha(found: Prepared) -> float | None:

@@ -27,7 +27,7 @@ from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.learned import BESIDE_NAME
 from merging_core.checkpoints.writer import drafting
 from merging_core.engines.identifying import identify, watched
-from merging_core.engines.kernel import cuts, finish_, non_finite
+from merging_core.engines.kernel import cuts, finished, non_finite
 from merging_core.engines.lanes import CORES, LEAST_PART, Lane, Tile, in_parts, with_less
 from merging_core.engines.pieces import Cancelled, Pieces, reading
 from merging_core.engines.plan import Opens, Plan
@@ -210,10 +210,9 @@ def _merged_part(prepared: Prepared, tile: Tile) -> torch.Tensor:
     origin = pieces.origin(tile)
     combined = prepared.combined(tile, origin)
     coefficient, domain = prepared.coefficients[tile.leaf], plan.stages.method.domain
-    merged = finish_(torch.empty_like(combined), combined, origin, coefficient, domain)
-    out, ends = pieces.lane.give(merged.to(getattr(torch, plan.recipe.dtype)), torch.stack(torch.aminmax(merged)))
-    low, high = ends.tolist()
-    if not max(-low, high) < _LARGEST[plan.recipe.dtype]:
+    made = finished(combined, origin, coefficient, domain, getattr(torch, plan.recipe.dtype))
+    out, largest = pieces.lane.give(*made)
+    if not largest.item() < _LARGEST[plan.recipe.dtype]:
         error = non_finite([(plan.space.leaves[tile.leaf].name, out)], plan.recipe.dtype)
         raise error or PlanError(Problem("every merged number is finite", "one that is not", "merge"))
     return out

@@ -49,6 +49,8 @@ class MaskContext:
     """64 bits that name (seed, content, leaf); see `merging_core.masks.coins.coin_key`."""
     start: int = 0
     """Index within its leaf of the piece's first element."""
+    own: bool = False
+    """Whether nobody needs the piece as it is, so that a mask may write to it."""
 
 
 def never(params: Parameters) -> bool:
@@ -73,9 +75,9 @@ def whole(params: Parameters) -> bool:
 class MaskInfo(Description):
     """One kind of mask: its record and its pure functions.
 
-    `apply(vector[n] float32, context) -> [n]` works on any piece of one leaf. Where `ranks` is present, the magnitudes
-    at `ranks(n, params)` among the n elements of the leaf or of the whole model (as `scope` says) are found first; rank
-    1 is the largest.
+    `apply(vector[n] float32, context) -> [n]` works on any piece of one leaf, and leaves it alone unless `context.own`.
+    Where `ranks` is present, the magnitudes at `ranks(n, params)` among the n elements of the leaf or of the whole
+    model (as `scope` says) are found first; rank 1 is the largest.
     """
 
     stochastic: bool

@@ -8,6 +8,7 @@ import torch
 
 from merging_core.masks.info import MaskContext, MaskInfo, density_parameter
 from merging_core.methods.info import ParameterInfo, Parameters, Source
+from merging_core.native import loops
 
 __all__ = ["MAGNITUDE", "just_below", "keep_largest", "kept_count", "largest", "scope_parameter"]
 
@@ -52,7 +53,10 @@ def keep_largest(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:
     if context.thresholds is None:
         raise ValueError("the magnitude mask needs its threshold first")
     # One pass: hardshrink keeps what is above a number, here the float32 just below the threshold. −0 becomes 0.
-    return torch.nn.functional.hardshrink(vector, just_below(context.thresholds[0]))
+    limit = just_below(context.thresholds[0])
+    if context.own and loops.shrink_(vector, limit):
+        return vector
+    return torch.nn.functional.hardshrink(vector, limit)
 
 
 def just_below(threshold: torch.Tensor) -> float:

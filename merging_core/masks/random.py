@@ -34,13 +34,14 @@ def keep_at_random(vector: torch.Tensor, context: MaskContext) -> torch.Tensor:
 def survivors(vector: torch.Tensor, context: MaskContext, density: float, scale: float = 1.0) -> torch.Tensor:
     """Keep each τᵢ with probability `density` < 1, times `scale`, and put zero elsewhere.
 
-    Shapes: vector [n] float32 → [n], of its own.
+    Shapes: vector [n] float32 → [n], of its own, or the vector itself where the context says that it may be written to.
 
     >>> survivors(torch.ones(6), MaskContext(key=7), 0.5, 2.0).tolist()
     [0.0, 0.0, 0.0, 2.0, 2.0, 2.0]
     """
     limit = coin_limit(density)
-    if (quick := loops.drop(vector, context.key, context.start, limit, scale)) is not None:
+    out = vector if context.own else None
+    if (quick := loops.drop(vector, context.key, context.start, limit, scale, out)) is not None:
         return quick
     left = kept(vector, coins(context.key, context.start, vector.numel(), density, vector.device))
     return left if scale == 1.0 else left.mul_(scale)

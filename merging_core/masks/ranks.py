@@ -15,20 +15,20 @@ __all__ = ["MOST_HELD", "Rewalked", "joined", "magnitudes_at", "magnitudes_of_ra
 
 _HALF = 16
 _BINS = 1 << _HALF
-_TOP = (1 << (_HALF - 1)) - 1
-"""The last bin of numbers without a sign."""
+_MAGNITUDE = (1 << 31) - 1
+"""The bits of a number without its sign."""
 _PIECE = 1 << 18
 _BATCH = 1 << 17
 _SMALL = _BINS
 _SPREAD = 8.0
 """Standard deviations by which a sample may miss a rank: pieces of neighbours tell less than single elements."""
 _MOST_GUESSED = 0.125
-"""The share of the elements whose bin may be guessed; more of them cost more than a walk."""
+"""The share of the elements that may be held by a guess; more of them cost more than a walk."""
 MOST_HELD = 1 << 24
-"""Elements of all rows that are held because their bin was guessed."""
+"""Elements that are held at the most."""
 
-Bins = tuple[int, int]
-"""A range of upper halves, both ends included."""
+Words = tuple[int, int]
+"""A range of magnitudes, read as integers, both ends included."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Rewalked:
     """Pieces that can be walked more than once: each walk calls `read` again.
 
     `size`: the number of elements, where it is known. `sample`: some of the elements, spread over all of them, where a
-    walk costs much; from them the ranks are guessed, so that most often one walk is enough.
+    walk costs much; from them the ranks are guessed, so that most often one quick walk is enough.
 
     >>> pieces = Rewalked(lambda: iter([1, 2]))
     >>> list(pieces), list(pieces)
@@ -55,7 +55,7 @@ def magnitudes_at(pieces: Iterable[torch.Tensor], ranks: Callable[[int], Sequenc
     """Return the magnitudes at the ranks that `ranks(n)` names for n elements: rank 1 is the largest |x|.
 
     Shapes: each piece [n] float32 → [R] float32. `pieces` is walked up to three times; twice where its size is known,
-    and most often once where there is a sample too (`Rewalked`).
+    and most often once where there is a sample too (`Rewalked`), thrice where that misled.
 
     Raises ValueError if there is no element of such a rank.
 
@@ -82,16 +82,21 @@ def magnitudes_of_ranks(pieces: Iterable[torch.Tensor], ranks: Sequence[int]) ->
     The bits of a non-negative float32, read as an integer, are ordered as the numbers are. So the answer is found by
     counting: once by the upper 16 bits, once by the lower 16 among those that share the upper ones. Counts are
     integers: the result does not depend on pieces, threads or device, and no sorted copy is needed. Where a sample
-    tells about which upper bits it will be, the elements that have them are held at the first walk, and there is no
-    second one unless the guess was wrong.
+    tells about which upper bits it will be, the elements that have them are held and those above are counted, and
+    there is nothing else to be done unless the guess was wrong.
 
-    Shapes: each piece [n] float32, finite; returns [R] float32 on the pieces' device. `pieces` is walked twice at most.
+    Shapes: each piece [n] float32, finite; returns [R] float32 on the pieces' device. `pieces` is walked twice at most,
+    and thrice where a sample misled.
 
     Raises ValueError if there is no element of a rank.
 
     >>> magnitudes_of_ranks([torch.tensor([0.5, -3.0]), torch.tensor([2.0])], (2, 3)).tolist()
     [2.0, 0.5]
     """
+    if isinstance(pieces, Rewalked) and (guesses := _guesses(pieces, ranks)):
+        found = _guessed(pieces, ranks, guesses)
+        if found is not None:
+            return found
     return magnitudes_of_rows(_OneRow(pieces), ranks)[0]
 
 
@@ -103,15 +108,13 @@ def magnitudes_of_rows(pieces: Iterable[torch.Tensor], ranks: Sequence[int]) -> 
     >>> magnitudes_of_rows([torch.tensor([[1.0, -3.0], [0.5, 0.0]]), torch.tensor([[2.0], [7.0]])], (1, 2)).tolist()
     [[3.0, 2.0], [7.0, 0.5]]
     """
-    guesses = _guesses(pieces, ranks)
-    uppers, held = _upper_counts(pieces, guesses)
+    uppers = _upper_counts(pieces)
     for rank in ranks:
         if rank < 1 or not uppers or int(uppers[0].sum()) < rank:
             raise ValueError(f"there is no element of rank {rank}")
     found = [[_bin_of_rank(counts, rank) for rank in ranks] for counts in uppers]
     bins = [tuple(dict.fromkeys(bin_of for bin_of, _ in row)) for row in found]
-    right = held is not None and all(any(low <= one <= high for low, high in guesses) for row in bins for one in row)
-    lowers = _lower_counts([torch.stack([*held])] if right and held is not None else pieces, bins)
+    lowers = _lower_counts(pieces, bins)
     if not lowers:
         raise ValueError("pieces must give the same elements when they are walked again")
     rows = []
@@ -142,14 +145,6 @@ class _OneRow:
     def __init__(self, pieces: Iterable[torch.Tensor]) -> None:
         self.pieces = pieces
 
-    @property
-    def sample(self) -> Callable[[], Iterator[torch.Tensor]] | None:
-        return self.pieces.sample if isinstance(self.pieces, Rewalked) else None
-
-    @property
-    def size(self) -> int | None:
-        return self.pieces.size if isinstance(self.pieces, Rewalked) else None
-
     def __iter__(self) -> Iterator[torch.Tensor]:
         return (piece.reshape(1, -1) for piece in self.pieces)
 
@@ -178,44 +173,61 @@ def standings(rows: torch.Tensor) -> torch.Tensor:
     return torch.empty_like(rows).scatter_(1, order, middle)
 
 
-def _guesses(pieces: Iterable[torch.Tensor], ranks: Sequence[int]) -> tuple[Bins, ...]:
-    """Guess from a sample in which bins the ranks of one row lie; nothing where there is none, or it tells little."""
-    if not isinstance(pieces, _OneRow) or pieces.sample is None or not pieces.size:
+def _guesses(pieces: Rewalked, ranks: Sequence[int]) -> tuple[Words, ...]:
+    """Guess from a sample among which words each rank lies; nothing where there is none, or it tells little."""
+    if pieces.sample is None or not pieces.size:
         return ()
     some = [piece.reshape(-1) for piece in pieces.sample()]
     if not sum(piece.numel() for piece in some):
         return ()
-    sample = torch.cat(some).detach().abs()
-    highs = sample.view(torch.int32).sort(descending=True).values >> _HALF
-    found, last = list[Bins](), highs.numel() - 1
+    words = torch.cat(some).detach().abs().view(torch.int32)
+    # On a CPU numpy sorts a few integers in a fraction of torch's time.
+    rising = words.sort().values if words.device.type != "cpu" else torch.from_numpy(np.sort(words.numpy()))
+    found, count = list[Words](), rising.numel()
     for rank in ranks:
         share = min(1.0, rank / pieces.size)
-        miss = _SPREAD * math.sqrt(share * (1.0 - share) / highs.numel()) + 1.0 / highs.numel()
-        top = _TOP if share <= miss else int(highs[math.floor((share - miss) * last)])
-        low = 0 if share + miss >= 1.0 else int(highs[math.ceil((share + miss) * last)])
-        found.append((low, top))
-    held = sum(int(((highs >= low) & (highs <= top)).sum()) for low, top in found)
-    return tuple(dict.fromkeys(found)) if held <= _MOST_GUESSED * highs.numel() else ()
+        miss = _SPREAD * math.sqrt(share * (1.0 - share) / count) + 1.0 / count
+        top = _MAGNITUDE if share <= miss else int(rising[count - 1 - math.floor((share - miss) * (count - 1))])
+        low = 0 if share + miss >= 1.0 else int(rising[count - 1 - math.ceil((share + miss) * (count - 1))])
+        found.append((low & ~(_BINS - 1), top | (_BINS - 1)))
+    held = sum(int(((rising >= low) & (rising <= top)).sum()) for low, top in dict.fromkeys(found))
+    return tuple(found) if held <= _MOST_GUESSED * count else ()
 
 
-def _upper_counts(
-    pieces: Iterable[torch.Tensor], guesses: Sequence[Bins]
-) -> tuple[list[torch.Tensor], list[torch.Tensor] | None]:
-    """Count each row by upper 16 bits; return also the elements of one row whose bins are guessed, if that is few."""
-    counts: torch.Tensor | None = None
+def _guessed(pieces: Iterable[torch.Tensor], ranks: Sequence[int], guesses: Sequence[Words]) -> torch.Tensor | None:
+    """Return the magnitudes at the ranks if each lies where it was guessed; `pieces` is walked once."""
+    ranges = tuple(dict.fromkeys(guesses))
     held: _Held | None = None
+    above = [0] * len(ranges)
+    for piece in pieces:
+        for part in torch.split(piece.detach().reshape(-1), _PIECE):
+            words, more = _in_ranges(part, ranges)
+            held = held or _Held(part.device)
+            above = [known + new for known, new in zip(above, more, strict=True)]
+            if not held.add(words):
+                return None
+    if held is None:
+        return None
+    known, found = held.words(), []
+    for rank, guess in zip(ranks, guesses, strict=True):
+        inside = known if len(ranges) == 1 else known[(known >= guess[0]) & (known <= guess[1])]
+        within = rank - above[ranges.index(guess)]
+        if not 1 <= within <= inside.numel():
+            return None
+        found.append(_selected(inside.view(torch.float32), (within,)))
+    return torch.cat(found)
+
+
+def _upper_counts(pieces: Iterable[torch.Tensor]) -> list[torch.Tensor]:
+    """Count each row by upper 16 bits."""
+    counts: torch.Tensor | None = None
     for part in _parts(pieces):
         if counts is None:
             counts = torch.zeros(part.shape[0], 2, _BINS, dtype=torch.int64, device=part.device)
         for row, tables in zip(part.detach(), counts, strict=True):
             if not loops.count_upper(row, tables):
                 tables[0] += torch.bincount(row.abs().view(torch.int32) >> _HALF, minlength=_BINS)
-        if guesses:
-            held = held or _Held(part.device)
-            held.add(part[0].detach(), guesses)
-    known = held.words() if held is not None else None
-    found = [] if counts is None else list(counts.sum(1))
-    return found, None if known is None else [known.view(torch.float32)]
+    return [] if counts is None else list(counts.sum(1))
 
 
 class _Held:
@@ -225,22 +237,22 @@ class _Held:
         self._room = torch.empty(_BINS, dtype=torch.int32, device=device)
         self._count = 0
 
-    def add(self, row: torch.Tensor, guesses: Sequence[Bins]) -> None:
-        """Hold the words in guessed bins, as long as that is few altogether."""
-        if self._count > MOST_HELD:
-            return
-        more = _in_bins(row, guesses)
+    def add(self, more: torch.Tensor) -> bool:
+        """Hold some words more; say whether they are few altogether."""
         count = self._count + more.numel()
+        if count > MOST_HELD:
+            return False
         if count > self._room.numel():
-            room = torch.empty(2 * count, dtype=torch.int32, device=row.device)
+            room = torch.empty(2 * count, dtype=torch.int32, device=more.device)
             room[: self._count] = self._room[: self._count]
             self._room = room
         self._room[self._count : count] = more
         self._count = count
+        return True
 
-    def words(self) -> torch.Tensor | None:
-        """Return what is held; None where it was too much."""
-        return self._room[: self._count] if self._count <= MOST_HELD else None
+    def words(self) -> torch.Tensor:
+        """Return what is held."""
+        return self._room[: self._count]
 
 
 def _lower_counts(pieces: Iterable[torch.Tensor], bins: Sequence[Sequence[int]]) -> list[list[torch.Tensor]]:
@@ -249,7 +261,8 @@ def _lower_counts(pieces: Iterable[torch.Tensor], bins: Sequence[Sequence[int]])
     for part in _parts(pieces):
         found = []
         for row, uppers in zip(part, bins, strict=True):
-            words = [_in_bins(row.detach(), [(upper, upper)]) & (_BINS - 1) for upper in uppers]
+            ranges = [(upper << _HALF, (upper << _HALF) | (_BINS - 1)) for upper in uppers]
+            words = [_in_ranges(row.detach(), [one])[0] & (_BINS - 1) for one in ranges]
             found.append([torch.bincount(word, minlength=_BINS) for word in words])
         if counts:
             found = [
@@ -260,20 +273,20 @@ def _lower_counts(pieces: Iterable[torch.Tensor], bins: Sequence[Sequence[int]])
     return counts
 
 
-def _in_bins(row: torch.Tensor, bins: Sequence[Bins]) -> torch.Tensor:
-    """Return the magnitudes, as words, whose upper halves lie in one of some ranges, in order."""
-    ranges = [(low << _HALF, (top << _HALF) | (_BINS - 1)) for low, top in bins]
+def _in_ranges(row: torch.Tensor, ranges: Sequence[Words]) -> tuple[torch.Tensor, Sequence[int]]:
+    """Return the magnitudes, as words, that lie in one of some ranges, in order, and how many lie above each."""
     if (quick := loops.within(row, ranges)) is not None:
         return quick
     bits = row.abs().view(torch.int32)
     if bits.device.type != "cpu":
-        return bits[torch.stack([(bits >= low) & (bits <= top) for low, top in ranges]).any(0)]
+        inside = torch.stack([(bits >= low) & (bits <= top) for low, top in ranges]).any(0)
+        return bits[inside], torch.stack([(bits > top).sum() for _, top in ranges]).tolist()
     # On a CPU numpy takes a quarter of torch's time for this.
     words = bits.numpy()
     taken = np.zeros(words.shape, dtype=bool)
     for low, top in ranges:
         taken |= (words >= low) & (words <= top)
-    return torch.from_numpy(words[taken])
+    return torch.from_numpy(words[taken]), [int(np.count_nonzero(words > top)) for _, top in ranges]
 
 
 def _parts(pieces: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:

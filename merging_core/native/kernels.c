@@ -13,7 +13,7 @@
 #endif
 
 #define BLOCK 1024
-#define NEAR 16
+#define INFINITE 0x7f800000u
 #define MAGNITUDE 0x7fffffffu
 
 static inline uint32_t finalised(uint32_t word) {
@@ -42,9 +42,10 @@ EACH_MACHINE static void survivors(float *restrict out, const float *restrict in
     }
 }
 
-/* Keep x where hash < limit, times scale; put +0 elsewhere. `inner` and `outer` are the halves of the key. */
+/* Keep x where hash < limit, times scale; put +0 elsewhere. `out` may be `in`. */
 void basin_drop(float *out, const float *in, int64_t count, uint64_t key, uint64_t start, uint32_t limit, float scale) {
     uint32_t words[BLOCK];
+    float survived[BLOCK];
     for (int64_t at = 0; at < count;) {
         uint64_t index = start + (uint64_t)at;
         int64_t size = count - at < BLOCK ? count - at : BLOCK;
@@ -52,7 +53,8 @@ void basin_drop(float *out, const float *in, int64_t count, uint64_t key, uint64
         if ((uint64_t)size > left) size = (int64_t)left;
         uint32_t inner = (uint32_t)key ^ finalised((uint32_t)(index >> 32));
         hashes(words, size, (uint32_t)index, inner, (uint32_t)(key >> 32));
-        survivors(out + at, in + at, words, size, limit, scale);
+        survivors(survived, in + at, words, size, limit, scale);
+        memcpy(out + at, survived, (size_t)size * sizeof *out);
         at += size;
     }
 }
@@ -148,28 +150,146 @@ void basin_upper(int64_t *counts, int64_t *others, const uint32_t *words, int64_
     if (i < count) counts[(words[i] & MAGNITUDE) >> 16]++;
 }
 
-EACH_MACHINE static int any_within(const uint32_t *restrict words, int64_t count, uint32_t low, uint32_t span) {
-    uint32_t found = 0;
-    for (int64_t i = 0; i < count; i++) found |= ((words[i] & MAGNITUDE) - low) <= span;
-    return found != 0;
+/* flags[i] = 1 where the magnitude lies in a range; return how many lie above it. */
+EACH_MACHINE static int64_t mark(uint8_t *restrict flags, const uint32_t *restrict words, int64_t count, uint32_t low,
+                                 uint32_t high) {
+    int32_t above = 0;
+    for (int64_t i = 0; i < count; i++) above += (words[i] & MAGNITUDE) > high;
+    for (int64_t i = 0; i < count; i++) flags[i] |= (words[i] & MAGNITUDE) - low <= high - low;
+    return above;
 }
 
-/* Write the magnitudes that lie in one of some ranges, ends included, in order; return how many. */
+/* Write the magnitudes that lie in one of some ranges, ends included, in order; return how many. Add to `above` how
+ * many lie above each range. */
 int64_t basin_within(uint32_t *out, const uint32_t *words, int64_t count, const uint32_t *lows, const uint32_t *highs,
-                     int64_t ranges) {
+                     int64_t *above, int64_t ranges) {
+    uint8_t flags[BLOCK];
     int64_t taken = 0;
-    for (int64_t at = 0; at < count; at += NEAR) {
-        int64_t size = count - at < NEAR ? count - at : NEAR;
-        int some = 0;
-        for (int64_t r = 0; r < ranges; r++) some |= any_within(words + at, size, lows[r], highs[r] - lows[r]);
-        if (!some) continue;
-        for (int64_t i = at; i < at + size; i++) {
-            uint32_t word = words[i] & MAGNITUDE;
-            int inside = 0;
-            for (int64_t r = 0; r < ranges; r++) inside |= word - lows[r] <= highs[r] - lows[r];
-            out[taken] = word;
-            taken += inside;
+    for (int64_t from = 0; from < count; from += BLOCK) {
+        int64_t size = count - from < BLOCK ? count - from : BLOCK;
+        memset(flags, 0, sizeof flags);
+        for (int64_t r = 0; r < ranges; r++) above[r] += mark(flags, words + from, size, lows[r], highs[r]);
+        for (int64_t at = 0; at < size; at += 8) {
+            uint64_t inside;
+            memcpy(&inside, flags + at, 8);
+            for (; inside; inside &= inside - 1) out[taken++] = words[from + at + __builtin_ctzll(inside) / 8] & MAGNITUDE;
         }
     }
     return taken;
+}
+
+/* out = in - minus; return whether a number of `in` is not finite. */
+EACH_MACHINE static int less(float *restrict out, const uint32_t *restrict in, const float *restrict minus,
+                             int64_t count) {
+    uint32_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        float value;
+        memcpy(&value, in + i, 4);
+        found |= (in[i] & INFINITE) == INFINITE;
+        out[i] = value - minus[i];
+    }
+    return found != 0;
+}
+
+EACH_MACHINE static int kept(float *restrict out, const uint32_t *restrict in, int64_t count) {
+    uint32_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        found |= (in[i] & INFINITE) == INFINITE;
+        memcpy(out + i, in + i, 4);
+    }
+    return found != 0;
+}
+
+EACH_MACHINE static int wide_less(float *restrict out, const uint16_t *restrict in, const float *restrict minus,
+                                  int64_t count) {
+    uint32_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits = (uint32_t)in[i] << 16;
+        float value;
+        memcpy(&value, &bits, 4);
+        found |= (bits & INFINITE) == INFINITE;
+        out[i] = value - minus[i];
+    }
+    return found != 0;
+}
+
+EACH_MACHINE static int wide(float *restrict out, const uint16_t *restrict in, int64_t count) {
+    uint32_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits = (uint32_t)in[i] << 16;
+        found |= (bits & INFINITE) == INFINITE;
+        memcpy(out + i, &bits, 4);
+    }
+    return found != 0;
+}
+
+/* Write bfloat16 (`narrow`) or float32 numbers as float32, less those of `minus` where it is one; return whether a
+ * number is not finite. */
+int basin_widen(float *out, const void *in, int narrow, const float *minus, int64_t count) {
+    if (narrow) return minus ? wide_less(out, in, minus, count) : wide(out, in, count);
+    return minus ? less(out, in, minus, count) : kept(out, in, count);
+}
+
+/* Put +0 in place of every number in [-limit, limit]. */
+EACH_MACHINE void basin_shrink(float *values, int64_t count, float limit) {
+    for (int64_t i = 0; i < count; i++) values[i] = values[i] >= -limit && values[i] <= limit ? 0.0f : values[i];
+}
+
+EACH_MACHINE static void scaled(float *restrict out, const float *restrict combined, const float *restrict base,
+                                int64_t count, float coefficient) {
+    for (int64_t i = 0; i < count; i++) {
+        float found = combined[i] * coefficient;
+        out[i] = found + base[i];
+    }
+}
+
+EACH_MACHINE static void moved(float *restrict out, const float *restrict combined, const float *restrict base,
+                               int64_t count, float coefficient) {
+    for (int64_t i = 0; i < count; i++) {
+        float found = combined[i] - base[i];
+        found = found * coefficient;
+        out[i] = found + base[i];
+    }
+}
+
+EACH_MACHINE static uint32_t largest(const float *restrict values, int64_t count) {
+    uint32_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, 4);
+        bits &= MAGNITUDE;
+        found = bits > found ? bits : found;
+    }
+    return found;
+}
+
+/* Round to the nearest bfloat16, ties to even; NaN stays NaN. */
+EACH_MACHINE static void narrowed(uint16_t *restrict out, const float *restrict values, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, values + i, 4);
+        uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+        out[i] = (uint16_t)((bits & MAGNITUDE) > INFINITE ? 0x7fc0u : rounded);
+    }
+}
+
+/* The last stage of a merge: combined (0), base + c * combined (1), base + c * (combined - base) (2) or base (3),
+ * rounded to bfloat16 (`narrow`) or kept as float32. Return the bits of the largest magnitude before rounding. */
+uint32_t basin_finish(void *out, int narrow, const float *combined, const float *base, int64_t count, float coefficient,
+                      int stage) {
+    float values[BLOCK];
+    uint32_t found = 0;
+    for (int64_t at = 0; at < count; at += BLOCK) {
+        int64_t size = count - at < BLOCK ? count - at : BLOCK;
+        float *target = narrow ? values : (float *)out + at;
+        const float *made = target;
+        if (stage == 1) scaled(target, combined + at, base + at, size, coefficient);
+        else if (stage == 2) moved(target, combined + at, base + at, size, coefficient);
+        else made = (stage == 3 ? base : combined) + at;
+        uint32_t most = largest(made, size);
+        found = most > found ? most : found;
+        if (narrow) narrowed((uint16_t *)out + at, made, size);
+        else if (made != target) memcpy(target, made, (size_t)size * sizeof *target);
+    }
+    return found;
 }

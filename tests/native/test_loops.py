@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from merging_core.engines.kernel import finished
 from merging_core.masks import ranks
 from merging_core.masks.info import MaskContext
-from merging_core.masks.random import survivors
+from merging_core.masks.magnitude import keep_largest
+from merging_core.masks.random import keep_at_random, survivors
 from merging_core.methods.contract import CombineContext
 from merging_core.methods.info import Parameters
 from merging_core.methods.sums import weighted_sum
@@ -41,6 +45,10 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, compute: Callable[[], torch.Tenso
     with monkeypatch.context() as changed:
         changed.setattr(loops, "_loaded", lambda: None)
         return bits(quick), bits(compute())
+
+
+def as_words(found: torch.Tensor) -> torch.Tensor:
+    return found.view(torch.int16 if found.dtype is torch.bfloat16 else torch.int32)
 
 
 def bits(found: torch.Tensor) -> torch.Tensor:
@@ -91,6 +99,81 @@ def test_ranks_are_the_same(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     assert torch.equal(
         quick.view(torch.float32), vector.abs().sort(descending=True).values[[rank - 1 for rank in wanted]]
     )
+
+
+@needs_compiler
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("domain", ["task_vector", "weight"])
+@pytest.mark.parametrize("coefficient", [0.3, 1.0, 0.0, -2.0])
+def test_weights_come_and_go_with_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, size: int, dtype: torch.dtype, domain: str, coefficient: float
+) -> None:
+    weights, (base, combined) = numbers(1, size, 1)[0].to(dtype), numbers(2, size, 2)
+    room = torch.empty(size)
+    for minus in (None, base):
+        assert loops.widen_(room, weights, minus) is bool(torch.isfinite(weights).all())
+        plain = weights.to(torch.float32) if minus is None else weights.to(torch.float32) - minus
+        assert torch.equal(bits(room), bits(plain))
+    for origin in (None, base):
+        quick = finished(combined, origin, coefficient, domain, dtype)
+        with monkeypatch.context() as changed:
+            changed.setattr(loops, "_loaded", lambda: None)
+            out, largest = finished(combined, origin, coefficient, domain, dtype)
+        assert torch.equal(as_words(quick[0]), as_words(out)) and quick[1].item() == largest.item()
+
+
+@needs_compiler
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("place", [0, 700, 1999])
+def test_what_is_not_finite_is_noticed(bad: float, dtype: torch.dtype, place: int) -> None:
+    weights, room = torch.zeros(2000, dtype=dtype), torch.empty(2000)
+    weights[place] = bad
+    assert loops.widen_(room, weights) is False and loops.widen_(room, weights, torch.ones(2000)) is False
+    _, largest = finished(weights.float(), None, 1.0, "weight", dtype)
+    assert not largest.item() < math.inf
+
+
+@needs_compiler
+def test_a_number_that_rounds_to_infinity_is_told_by_its_magnitude() -> None:
+    out, largest = finished(torch.tensor([1.0, -3.4e38]), None, 1.0, "weight", torch.bfloat16)
+    assert out.tolist() == [1.0, -math.inf] and largest.item() == pytest.approx(3.4e38)
+
+
+@needs_compiler
+def test_other_dtypes_and_devices_are_left_to_torch() -> None:
+    assert loops.widen_(torch.empty(2), torch.ones(2, dtype=torch.float16)) is None
+    assert loops.widen_(torch.empty(2), torch.ones(4, dtype=torch.bfloat16)[::2]) is None
+    assert finished(torch.ones(2), None, 1.0, "weight", torch.float16)[0].dtype is torch.float16
+
+
+@needs_compiler
+@pytest.mark.parametrize("size", SIZES)
+def test_masks_write_into_what_is_the_engines_own_and_leave_the_rest_alone(
+    monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    vector = numbers(1, size)[0]
+    for apply, params in ((keep_largest, {"density": 0.5}), (keep_at_random, {"density": 0.4})):
+        context = MaskContext(Parameters(**params), torch.tensor([0.5]), key=9, start=3)
+        quick, plain = both_ways(monkeypatch, lambda apply=apply, context=context: apply(vector.clone(), context))
+        assert torch.equal(quick, plain)
+        own = vector.clone()
+        assert apply(own, replace(context, own=True)) is own and torch.equal(bits(own), plain)
+        kept = vector.clone()
+        apply(kept, context)
+        assert torch.equal(bits(kept), bits(vector))
+
+
+@needs_compiler
+@pytest.mark.parametrize("ranges", [[(0, 1 << 29)], [(1 << 29, (1 << 30) + 5)], [(0, 0), (0x3F000000, 0x40000000)]])
+def test_magnitudes_within_ranges_are_the_same(monkeypatch: pytest.MonkeyPatch, ranges: list[tuple[int, int]]) -> None:
+    vector = numbers(1, 3001)[0]
+    found, above = ranks._in_ranges(vector, ranges)
+    with monkeypatch.context() as changed:
+        changed.setattr(loops, "_loaded", lambda: None)
+        plain, more = ranks._in_ranges(vector, ranges)
+    assert torch.equal(found, plain) and list(above) == list(more)
 
 
 @needs_compiler
