@@ -12,7 +12,7 @@ from merging_core.methods.info import ParameterInfo, shown
 from merging_core.methods.varying import Number
 from merging_core.recipes.mergekit.places import Places, line_of, way
 from merging_core.recipes.mergekit.references import parts, reference
-from merging_core.recipes.mergekit.vocabulary import KEYS, LATER, METHODS, Term, Words, words
+from merging_core.recipes.mergekit.vocabulary import KEYS, LATER, METHODS, TOKENS, Term, Words, words
 from merging_core.recipes.plain_yaml import TreePath
 
 __all__ = ["Document", "Model", "read_document"]
@@ -44,6 +44,8 @@ class Document:
     switches: Mapping[str, bool] = field(default_factory=dict)
     dtype: str | None = None
     """What the merged weights are stored in, where the recipe says it."""
+    tokens: TreePath | None = None
+    """Where it says that the merge has the tokens of its base, if it does."""
 
 
 def read_document(tree: object, places: Places, folder: Path | None) -> Document:
@@ -60,9 +62,10 @@ def read_document(tree: object, places: Places, folder: Path | None) -> Document
     base = reader.ref(tree["base_model"], ("base_model",)) if tree.get("base_model") is not None else None
     settings, switches = reader.parameters(tree.get("parameters"), ("parameters",), method, model=False)
     dtypes = [reader.dtype(tree, key) for key in ("dtype", "out_dtype")]
+    tokens = reader.tokens(tree)
     if reader.problems or method is None:
         raise RecipeError(*sorted(reader.problems, key=line_of))
-    return Document(method, tuple(models), base, settings, switches, dtypes[1] or dtypes[0])
+    return Document(method, tuple(models), base, settings, switches, dtypes[1] or dtypes[0], tokens)
 
 
 class _Reader:
@@ -80,8 +83,8 @@ class _Reader:
         for name in tree:
             if name in LATER:
                 self._wrong("only what is supported stands in a recipe", name, (name,), LATER[name])
-            elif name not in KEYS:
-                near = closest(name[:80], (*KEYS, *LATER))
+            elif name not in (*KEYS, *TOKENS):
+                near = closest(name[:80], (*KEYS, *LATER, *TOKENS))
                 self._wrong("keys are known by name", shown(name, quoted=False), (name,), near)
 
     def method(self, tree: Mapping[str, object]) -> Words | None:
@@ -179,6 +182,26 @@ class _Reader:
         origin = replace(self._places, origins={way(path): path})
         self.problems += [origin.told(problem) for problem in wrong]
         return None if wrong else cast(Number, info.coerced(given))
+
+    def tokens(self, tree: Mapping[str, object]) -> TreePath | None:
+        """Read whose tokens the merge has: the base's is what can be said here."""
+        said = [name for name in TOKENS if tree.get(name) is not None]
+        if len(said) > 1:
+            self._wrong("one key says whose tokens the merge has", "both", (said[1],), f"leave {said[1]} out")
+        for name in said:
+            given, path = tree[name], (name,)
+            if isinstance(given, Mapping):
+                more = [str(key) for key in given if key != "source"]
+                if more:
+                    got = shown(more[0], quoted=False)
+                    self._wrong(
+                        "a tokenizer has a source alone", got, (name, more[0]), "leave it out: it is not supported"
+                    )
+                given, path = given.get("source", "union"), (name, "source") if "source" in given else (name,)
+            if given != "base":
+                fix = "write base: tokens that only other models have are not added"
+                self._wrong(f"{name} is base", shown(given), path, fix)
+        return (said[0],) if said else None
 
     def dtype(self, tree: Mapping[str, object], key: str) -> str | None:
         given = tree.get(key)

@@ -12,7 +12,9 @@ from merging_core.recipes.mergekit.document import Document, read_document
 from merging_core.recipes.mergekit.meaning import MEANINGS
 from merging_core.recipes.mergekit.places import Places, line_of
 from merging_core.recipes.parse import parse_recipe
+from merging_core.recipes.plain_yaml import TreePath
 from merging_core.recipes.recipe import Recipe
+from merging_core.space.vocabulary import BY_TOKEN
 
 __all__ = ["Imported", "import_mergekit"]
 
@@ -52,6 +54,9 @@ def import_mergekit(data: bytes, folder: Path | None = None, stored: str | None 
     merge = MEANINGS[document.words.name](asked)
     _adapters_fit(asked, merge)
     given, origins = merge.tree(document.base, document.dtype or stored or _STORED)
+    if document.tokens is not None:
+        _tokens_fit(asked, merge, document.tokens)
+        given["vocabulary"], origins["vocabulary"] = BY_TOKEN, document.tokens
     located = replace(places, origins=origins)
     try:
         recipe = parse_recipe(given)
@@ -93,6 +98,15 @@ def _adapters_fit(asked: Asked, merge: Merge) -> None:
             got = model.on if merge.base else f"{asked.words.name} without a base"
             fix = "merge the adapter into its model first, and use the result"
             asked.refuse("an adapter is added to the base_model", got, (*model.path, "model"), fix)
+
+
+def _tokens_fit(asked: Asked, merge: Merge, path: TreePath) -> None:
+    """Say where the tokens of the base_model would not be those that ours keeps: the base's, else the first model's."""
+    if asked.base is None or not (merge.base or merge.models[0].ref == asked.base):
+        got = "nothing" if asked.base is None else "one that is not the first of the models"
+        fix = "write base_model, and name it first in the list of models"
+        asked.refuse(f"{asked.words.name} has a base_model whose tokens are kept", got, path, fix)
+    asked.notes.append("rows of the base that no token belongs to stay, where mergekit leaves them out")
 
 
 def _notes(document: Document, asked: Asked, stored: str | None) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["KEYS", "LATER", "METHODS", "Term", "Words", "words"]
+__all__ = ["KEYS", "LATER", "METHODS", "TOKENS", "Term", "Words", "words"]
 
 KEYS = ("merge_method", "models", "base_model", "parameters", "dtype", "out_dtype")
 """The keys of a recipe that are read."""
@@ -13,12 +13,13 @@ KEYS = ("merge_method", "models", "base_model", "parameters", "dtype", "out_dtyp
 LATER = {
     "slices": "merges of single layers are not supported yet; list whole models under models",
     "modules": "merges of parts of multimodal models are not supported yet; list whole models under models",
-    "tokenizer_source": "vocabularies are not brought together yet; leave it out where all models have one tokenizer",
-    "tokenizer": "vocabularies are not brought together yet; leave it out where all models have one tokenizer",
     "chat_template": "the base's own template is kept; leave it out, and change the file afterwards",
     "name": "several merges in one file are not supported yet; import each alone",
 }
 """The keys that mergekit knows and that are refused, each with what to do."""
+
+TOKENS = ("tokenizer_source", "tokenizer")
+"""The keys that say whose tokens the merge has: those of the base, as `base` or `{source: base}`."""
 
 
 @dataclass(frozen=True)

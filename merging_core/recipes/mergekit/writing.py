@@ -14,6 +14,7 @@ from merging_core.methods.varying import Number, Varying, varying_as_json
 from merging_core.recipes.mergekit.references import written
 from merging_core.recipes.mergekit.sayings import SAYINGS, Said
 from merging_core.recipes.recipe import Recipe
+from merging_core.space.vocabulary import BY_TOKEN
 
 __all__ = ["Exported", "export_mergekit"]
 
@@ -47,11 +48,17 @@ def export_mergekit(recipe: Recipe, adapters: Collection[str] = ()) -> Exported:
         title = method(recipe.method.name).title
         raise RecipeError(Problem("mergekit knows the method", title, "method.name", "it has none like it"))
     for key in recipe.as_json():
-        if key not in _SAID:
+        if key not in _SAID and not (key == "vocabulary" and recipe.vocabulary.startswith(BY_TOKEN)):
             said.wrong("has no such part of a recipe", key, key, f"leave {key} out")
     said.unknown()
     say(said)
     tree = _tree(recipe, said, adapters)
+    if recipe.vocabulary.startswith(BY_TOKEN):
+        if said.base != (recipe.base or recipe.models[0].ref):
+            must = "keeps the tokens of a base_model, which this method does not have"
+            said.wrong(must, recipe.vocabulary, "vocabulary", "leave vocabulary out")
+        tree["tokenizer_source"] = "base"
+        said.notes.append("mergekit leaves out rows of the base that no token belongs to")
     if said.problems:
         raise RecipeError(*said.problems)
     notes = (*said.notes, *_of_coins(recipe))

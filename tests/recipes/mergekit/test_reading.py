@@ -247,3 +247,44 @@ def test_an_adapter_on_the_base_is_an_expert_of_it(model: str) -> None:
     assert import_mergekit(text.encode()).recipe.models[0].ref == "hub:ada/lora@main"
     average = text.replace("base_model: ada/base\n", "").replace("ties", "linear")
     assert "an adapter is added to the base_model, but linear without a base came" in refused(average)[0]
+
+
+TOKENS = ["tokenizer_source: base", "tokenizer: {source: base}"]
+
+
+@pytest.mark.parametrize("said", TOKENS)
+def test_the_tokens_of_the_base_are_rows_by_token(said: str) -> None:
+    found = import_mergekit(f"{TIES}{said}\n".encode())
+    assert found.recipe.vocabulary == "by token"
+    assert any("rows of the base that no token belongs to stay" in note for note in found.notes)
+    listed = "merge_method: slerp\nbase_model: ada/x\nmodels: [{model: ada/y}, {model: ada/x}]\nparameters: {t: 0.5}\n"
+    assert import_mergekit(f"{listed}{said}\n".encode()).recipe.models[0].ref == "hub:ada/x"
+
+
+LINEAR = (
+    "merge_method: linear\nmodels: [{model: ada/x, parameters: {weight: 1}}, {model: ada/y, parameters: {weight: 1}}]\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (TIES + "tokenizer_source: union\n", "line 9: tokenizer_source: tokenizer_source is base, but 'union' came"),
+        (TIES + "tokenizer_source: ada/x\n", "line 9: tokenizer_source: tokenizer_source is base, but 'ada/x' came"),
+        (TIES + "tokenizer: {tokens: {}}\n", "line 9: tokenizer: tokenizer is base, but 'union' came"),
+        (
+            TIES + "tokenizer: {source: base, pad_to_multiple_of: 8}\n",
+            "has a source alone, but pad_to_multiple_of came",
+        ),
+        (TIES + "tokenizer: {source: base}\ntokenizer_source: base\n", "one key says whose tokens the merge has"),
+        (LINEAR + "tokenizer_source: base\n", "linear has a base_model whose tokens are kept, but nothing came"),
+        (LINEAR + "base_model: ada/y\ntokenizer_source: base\n", "but one that is not the first of the models came"),
+    ],
+)
+def test_other_tokens_than_those_of_a_base_that_leads_the_merge_are_refused(text: str, sentence: str) -> None:
+    assert any(sentence in one for one in refused(text))
+
+
+def test_a_first_model_that_is_the_base_gives_an_average_its_tokens() -> None:
+    text = LINEAR + "base_model: ada/x\ntokenizer_source: base\n"
+    assert import_mergekit(text.encode()).recipe.vocabulary == "by token"

@@ -83,6 +83,8 @@ def test_checkpoints_that_mergekit_cannot_open_are_told_in_a_comment() -> None:
         ({"name": "sce", "lambda": 0.5}, "lambda: mergekit has no λ and no layer scaling in this method"),
         ({"name": "tsv_m"}, "method.name: mergekit knows the method, but TSV-M came; it has none like it."),
         ({"tensors": f"learned:{COMMIT}{COMMIT[:24]}"}, "tensors: mergekit has no such part of a recipe, but tensors"),
+        ({"vocabulary": "common rows"}, "vocabulary: mergekit has no such part of a recipe"),
+        ({"name": "linear", "vocabulary": "by token"}, "mergekit keeps the tokens of a base_model"),
         ({"base": "hub:ada/clip#vision"}, "mergekit opens whole models"),
         ({"base": "file:/models/a+b"}, "mergekit reads “@” and “+” in a path as its own signs"),
     ],
@@ -109,3 +111,13 @@ def test_an_adapter_is_written_on_its_base() -> None:
     written = export_mergekit(parse_recipe(mapping(models=models, base="hub:ada/base")), ["file:/models/lora"])
     listed = yaml.safe_load(written.text)["models"]
     assert [entry["model"] for entry in listed] == ["ada/base+/models/lora", "ada/x"]
+
+
+def test_rows_by_token_are_the_base_s_tokenizer() -> None:
+    method = {"name": "ties", "params": {"scope": "leaf"}}
+    given = mapping(
+        name="ties", base="hub:ada/base", method=method, models=[{"ref": "hub:ada/x"}], vocabulary="by token"
+    )
+    written = export_mergekit(parse_recipe(given))
+    assert yaml.safe_load(written.text)["tokenizer_source"] == "base"
+    assert import_mergekit(written.text.encode()).recipe.vocabulary == "by token"
