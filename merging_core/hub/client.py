@@ -14,8 +14,9 @@ from merging_core.hub.attended import Stopped, attended
 from merging_core.hub.cache import make_room
 from merging_core.hub.data_ref import repository_of
 from merging_core.hub.download import download_all, folder_of, missing_bytes, open_complete
+from merging_core.hub.files import read_small
 from merging_core.hub.headers import HubSurvey, read_survey
-from merging_core.hub.listing import Listing, list_repository
+from merging_core.hub.listing import Listing, RemoteFile, list_repository
 from merging_core.hub.search import Found, experts_of, search
 from merging_core.hub.session import Caller
 
@@ -129,7 +130,11 @@ class Hub:
         if ref.commit is None:
             ref = self._list(caller, ref).ref
         held = open_complete(self.cache, ref)
-        return held if held is not None else self._survey(caller, ref).checkpoint(folder_of(self.cache, ref))
+        return (
+            held
+            if held is not None
+            else self._survey(caller, ref).checkpoint(folder_of(self.cache, ref), self._small(ref))
+        )
 
     def missing_bytes(self, ref: Ref | str) -> int:
         """Return how many bytes `download` would fetch; 0 where everything is here."""
@@ -174,6 +179,17 @@ class Hub:
         Raises HubError where they cannot.
         """
         make_room(self.cache, missing, self.budget, folder)
+
+    def _small(self, ref: Ref) -> Callable[[RemoteFile], bytes]:
+        """Return what reads a small file at a commit, each within a deadline of its own."""
+
+        def read(file: RemoteFile) -> bytes:
+            try:
+                return read_small(self._caller(), ref, file, file.size or 0)
+            except HubError as error:
+                raise error.located(ref.label) from None
+
+        return read
 
     def _caller(self) -> Caller:
         return Caller(self.endpoint.rstrip("/"), self.token, self.deadline).starting()

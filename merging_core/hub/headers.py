@@ -6,6 +6,7 @@ this machine, so a plan finds every mistake before the first byte of weights is 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,12 +59,16 @@ class HubSurvey:
         """The number of scalars."""
         return sum(leaf.elements for header in self.headers for leaf in header.leaves)
 
-    def checkpoint(self, folder: Path) -> RemoteCheckpoint:
-        """Return what a plan needs of it; its leaves cannot be read yet."""
+    def checkpoint(self, folder: Path, small: Callable[[RemoteFile], bytes] | None = None) -> RemoteCheckpoint:
+        """Return what a plan needs of it; its leaves cannot be read yet. `small` gets a small file."""
         leaves, twins = told_once(self.headers, self.config)
         files = {header.file: header for header in self.headers}
         label = self.ref.label
-        return RemoteCheckpoint(self.ref, label, folder, self.config, leaves, files, twins=twins, adapter=self.adapter)
+        listed = {file.name: file for file in self.files} if small is not None else {}
+        return RemoteCheckpoint(
+            self.ref, label, folder, self.config, leaves, files, twins=twins, adapter=self.adapter,
+            listed=listed, small=small,
+        )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
         """Return what a person or a program may want to know before a download."""
@@ -81,8 +86,24 @@ class HubSurvey:
         }
 
 
+@dataclass(frozen=True, eq=False)
 class RemoteCheckpoint(Checkpoint):
     """A checkpoint of which only headers are here; everything but reading leaves works as with any other."""
+
+    listed: Mapping[str, RemoteFile] = field(default_factory=dict, kw_only=True, repr=False)
+    """What a download would take, by name."""
+    small: Callable[[RemoteFile], bytes] | None = field(default=None, kw_only=True, repr=False)
+    """Gets one of them, where it is small."""
+    _got: dict[str, bytes] = field(default_factory=dict, kw_only=True, repr=False)
+
+    def beside(self, name: str, most: int) -> bytes | None:
+        """Return a small file as the Hub has it, asked for once; raises HubError where the Hub does not give it."""
+        file = self.listed.get(name)
+        if file is None or self.small is None or not self.config or file.size is None or file.size > most:
+            return None
+        if name not in self._got:
+            self._got[name] = self.small(file)
+        return self._got[name]
 
     def reading(self) -> Never:
         """Raise CheckpointError: the checkpoint must be downloaded first."""

@@ -11,7 +11,7 @@ from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.resized import Rows, resized
 from merging_core.checkpoints.token_files import TOKEN_FILES, tokens_of
-from merging_core.errors import CheckpointError, Problem
+from merging_core.errors import BasinError, CheckpointError, Problem
 from merging_core.space.token_leaves import has_tokens, rows_said, with_rows_of
 
 __all__ = ["by_token", "matched"]
@@ -89,8 +89,9 @@ def _whole(leaf: LeafSpec, model: Checkpoint) -> bool:
 def _tokens(model: Checkpoint, problems: list[Problem]) -> Tokens | None:
     try:
         found = tokens_of(model)
-    except CheckpointError as error:
-        problems += error.located(model.label).problems
+    except BasinError as error:
+        located = error.located(model.label) if isinstance(error, CheckpointError) else error
+        problems += located.problems
         return None
     if found is None:
         must = "the files of a tokenizer beside the weights say which row belongs to which token"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.resized import ResizedCheckpoint
 from merging_core.checkpoints.token_files import tokens_of
-from merging_core.errors import CheckpointError, Problem
+from merging_core.errors import BasinError, Problem
 
 __all__ = ["token_problems"]
 
@@ -37,5 +37,5 @@ def _known(checkpoint: Checkpoint) -> dict[int, str] | None:
     """Return the token of each row, as far as a file beside the weights says it and can be read."""
     try:
         return tokens_of(checkpoint)
-    except CheckpointError:
+    except BasinError:
         return None

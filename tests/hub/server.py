@@ -71,6 +71,8 @@ class FakeHub:
         self.models: dict[str, FakeModel] = {}
         self.data_sets: dict[str, FakeModel] = {}
         self.requests: list[Request] = []
+        self.sent: dict[str, int] = {}
+        """By path, the bytes of bodies that were answered."""
         self.failures: list[Failure] = []
         self.tells_sizes = True
         """Whether a model's own answer has sizes and digests; the tree always has."""
@@ -387,8 +389,10 @@ class _Answers(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
+            path = urlsplit(self.path).path
             for piece in _pieces(body[: len(body) // 2] if cut else body):
                 self.wfile.write(piece)
+                self.hub.sent[path] = self.hub.sent.get(path, 0) + len(piece)
         if cut:
             self.close_connection = True
 

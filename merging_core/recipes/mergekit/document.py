@@ -189,7 +189,8 @@ class _Reader:
         if len(said) > 1:
             self._wrong("one key says whose tokens the merge has", "both", (said[1],), f"leave {said[1]} out")
         for name in said:
-            given, path = tree[name], (name,)
+            given = tree[name]
+            path: TreePath = (name,)
             if isinstance(given, Mapping):
                 more = [str(key) for key in given if key != "source"]
                 if more:
