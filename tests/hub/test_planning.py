@@ -1,4 +1,4 @@
-"""Plans of recipes over the Hub: only headers are read, of files, shards and adapters; all problems are said at once."""
+"""Plans of recipes over the Hub: only headers are read, of files, shards, adapters; all problems are said at once."""
 
 from __future__ import annotations
 
