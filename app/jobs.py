@@ -2,8 +2,9 @@
 
 A job has a folder `<data>/jobs/<id>`: `job.json` says whose it is and how it stands, everything else is the work's.
 Whatever does not end well leaves nothing but `job.json`. Jobs of one lane run one at a time, the oldest first: those
-that compute, beside them those that measure for long, and those that wait for a network. A visitor has few waiting, so
-that nobody waits long. A job that waited or ran when the server stopped is said to have been interrupted.
+that compute, beside them those that measure for long, those that train, and those that wait for a network. A visitor
+has few waiting, so that nobody waits long. A job that waited or ran when the server stopped is said to have been
+interrupted.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ _NETWORK = frozenset({"download", "publish", "task"})
 """Kinds of jobs that mostly wait for a network."""
 _MEASURING = frozenset({"compare"})
 """Kinds of jobs that measure again and again, so that whoever waits for a merge does not wait for them."""
+_LEARNING = frozenset({"learn"})
+"""Kinds of jobs that train for minutes or hours, for which nobody else waits."""
 _LOG = logging.getLogger("basin")
 
 
@@ -376,12 +379,15 @@ class Jobs:
 
 
 def _lane(kind: str) -> str:
-    return "network" if kind in _NETWORK else "measuring" if kind in _MEASURING else "machine"
+    lanes = {"network": _NETWORK, "measuring": _MEASURING, "learning": _LEARNING}
+    return next((lane for lane, kinds in lanes.items() if kind in kinds), "machine")
 
 
 def _interrupted(kind: str) -> dict[str, str]:
     must, got = "a job runs to its end", "a stop of the server"
-    left = {"download": "what came is kept; ", "publish": ""}.get(kind, "nothing of it is left; ")
+    left = {"download": "what came is kept; ", "publish": "", "learn": "it goes on from its last check; "}.get(
+        kind, "nothing of it is left; "
+    )
     return Problem(must, got, "job", f"{left}start it again").as_json()
 
 

@@ -25,6 +25,10 @@ from app.hub.service import HubDesk
 from app.hub.source import visitors_hub
 from app.job_desk import JobDesk
 from app.jobs import Jobs, Limits
+from app.learned import LearnedShelf
+from app.learning.downloads import learned_routes
+from app.learning.service import Learning
+from app.learning.shelf import RunLimits, Runs
 from app.learning.simplex import Chance
 from app.ledger import Ledger
 from app.library.cards import CardMiddleware
@@ -83,6 +87,7 @@ class Basin(gr.Blocks):
         jobs: Jobs,
         uploads: Uploads,
         files: BrowserFiles,
+        runs: Runs,
         lines: tuple[Scheduler, ...],
     ) -> None:
         self.settings = settings
@@ -93,6 +98,7 @@ class Basin(gr.Blocks):
         self.jobs = jobs
         self.uploads = uploads
         self.browser_files = files
+        self.runs = runs
         self._lines = lines
 
     @property
@@ -114,6 +120,7 @@ class Basin(gr.Blocks):
             self.shelf.cards.route(),
             *download_routes(self.jobs),
             *upload_routes(self.uploads, cookie),
+            *learned_routes(self.runs),
         ]
         with without_reloading():
             _, url, _ = self.launch(
@@ -154,6 +161,7 @@ class Basin(gr.Blocks):
         """Give back what works for the page, whether it was ever shown or not."""
         self.jobs.close()
         self.uploads.close()
+        self.runs.close()
         for line in self._lines:
             line.close()
         self.studio.close()
@@ -166,10 +174,11 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     allowed = settings.allowance
     jobs = Jobs(settings.scratch, limits=Limits(unfinished=allowed.jobs, seconds=allowed.seconds))
     uploads = Uploads(settings.scratch, _upload_limits(settings), used=jobs.used)
+    learned = LearnedShelf(settings.data)
     if workbench is None:
         from app.studio.bench import ZooBench
 
-        workbench = ZooBench(settings, hub=hub, uploads=uploads.checkpoints)
+        workbench = ZooBench(settings, hub=hub, uploads=uploads.checkpoints, learned=learned)
     ledger = Ledger(settings.data, shared_disk=settings.shared_disk)
     scheduler = Scheduler(workers=settings.workers)
     errands = Scheduler(workers=_ERRANDS, at_once=1)
@@ -191,11 +200,13 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         models=settings.models,
         uploads=uploads.root,
         hub=hub,
+        learned=learned.root,
         data=settings.scratch,
         largest=allowed.export_bytes,
     )
     files = BrowserFiles.collect()
-    basin = Basin(settings, studio, shelf, jobs, uploads, files, (network, looks))
+    runs = Runs(settings.scratch, learned, _run_limits(settings))
+    basin = Basin(settings, studio, shelf, jobs, uploads, files, runs, (network, looks))
     picker = Models(workbench, errands, callers, uploads, hub, network)
     desk = JobDesk(jobs)
     parts = [gallery.functions(), looking, exports.functions(), desk.functions(), picker.functions()]
@@ -209,6 +220,8 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         parts.append(Publishing(jobs, network, callers, settings.hub).functions())
     if models is not None:
         parts.append(Comparisons(workbench, errands, jobs, settings, uploads=uploads.root, hub=hub).functions())
+        learning = Learning(workbench, models, errands, jobs, runs, settings, uploads=uploads.root, hub=hub)
+        parts.append(learning.functions())
         places = TaskPlaces(settings.zoo, settings.models, settings.tasks, uploads, settings.task_budget)
         parts.append(TaskDesk(models, hub, places, workbench.families, network, jobs).functions())
         if hub is not None:
@@ -229,6 +242,12 @@ def _upload_limits(settings: Settings) -> UploadLimits:
     most = settings.allowance.upload_bytes
     total, seconds = (_SPACE_UPLOADS, _DAY) if settings.space else (_ALL_UPLOADS, None)
     return UploadLimits(most, _FILES_A_VISITOR * most, total, seconds)
+
+
+def _run_limits(settings: Settings) -> RunLimits:
+    """Return how much may be learned: strangers who share a Space get little of its disk together."""
+    most = settings.allowance.upload_bytes
+    return RunLimits(visitor=4 * most, total=_SPACE_UPLOADS if settings.space else _ALL_UPLOADS)
 
 
 def launch(settings: Settings, *, block: bool = True, quiet: bool = False) -> Basin:

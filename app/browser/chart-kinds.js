@@ -1,5 +1,6 @@
 // Every chart: the stem of their files, their title, what they show, their numbers.
 
+import { coefficientsTable, densityTable, lossTable, runAccuracyTable } from "./learn-tables.js";
 import { chancesTable, coinTable, simplexTable } from "./simplex-tables.js";
 import { accuracyTable, classesTable, confusionTable, cosinesTable, layersTable, methodsTable, methodTable, pathTable, tradeOffTable } from "./tables.js";
 
@@ -46,6 +47,26 @@ export const TEST_SCORE = {
 export const METHOD = {
   name: "method", title: "What the method does", table: methodTable,
   sentence: "A sample of the numbers of your own experts, by their plain mean (to the right) and by what the method makes of them (upward), both at λ = 1: on the dotted line they are the same, and strokes on the middle line were dropped.",
+};
+
+export const LEARN_LOSS = {
+  name: "learn-loss", title: "What is minimised", table: lossTable,
+  sentence: "What the run makes small, step by step, on batches of the examples that it learns from: added over the tasks, and of each task.",
+};
+
+export const LEARN_ACCURACY = {
+  name: "learn-accuracy", title: "Accuracy on validation", table: runAccuracyTable,
+  sentence: "How many validation examples the merge gets right at each check. What is minimised can fall while this falls too: then the run is past its best. The dashed line is task arithmetic on the same examples.",
+};
+
+export const LEARN_COEFFICIENTS = {
+  name: "learn-coefficients", title: "Coefficients", table: coefficientsTable,
+  sentence: "How much of each expert the merge takes, from the first layer to the last: purple is more than nothing, orange is less.",
+};
+
+export const LEARN_DENSITY = {
+  name: "learn-density", title: "Density of the mask", table: densityTable,
+  sentence: "Which share of what the experts add is kept, at each depth and in all.",
 };
 
 export const METHODS = {

@@ -126,6 +126,12 @@ export function createKnob(info, { onInput, onEnd, leaves = null }) {
   });
 }
 
+// Whether a parameter is there: some stand only beside one value of another.
+export function stands(info, infos, values) {
+  const [other, value] = info.only_when ?? [];
+  return !other || (values[other] ?? infos.find((one) => one.name === other)?.default) === value;
+}
+
 // “ƒ”: formula, one sentence, source; a popover that needs no answer.
 export function createExplainer(name) {
   const id = freshId("explain");

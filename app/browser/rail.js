@@ -1,6 +1,6 @@
 // The rail of controls: models, λ, method, mask, layers, seed. Every control edits the recipe by making the next one.
 
-import { createChoice, createExplainer, createKnob, createSlider } from "./controls.js";
+import { createChoice, createExplainer, createKnob, createSlider, stands } from "./controls.js";
 import { fill, h } from "./dom.js";
 import { createExpertOwn } from "./expert-own.js";
 import { familyNamed, isOwn, shortName, shortNames } from "./families.js";
@@ -261,12 +261,6 @@ export function createRail(description, store, { server, theme, edit, formerly, 
         knob.row.hidden = !stands(info, infos, values);
       }
     };
-  }
-
-  // Whether a parameter is there: some stand only beside one value of another.
-  function stands(info, infos, values) {
-    const [other, value] = info.only_when ?? [];
-    return !other || (values[other] ?? infos.find((one) => one.name === other)?.default) === value;
   }
 
   // How long a merge takes that does not come at once; null where none does.

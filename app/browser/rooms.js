@@ -14,6 +14,7 @@
 import { createAllMethods } from "./all-methods.js";
 import { createExport } from "./export.js";
 import { createGallery } from "./gallery.js";
+import { createLearn } from "./learn.js";
 import { createLibrary } from "./library.js";
 import { createLookCloser } from "./look-closer.js";
 import { createModels } from "./models.js";
@@ -23,7 +24,7 @@ import { createTextLoss } from "./text-loss.js";
 import { createTour } from "./tour.js";
 import { createTryIt } from "./try-it.js";
 
-const ROOMS = [createModels, createTryIt, createTextLoss, createLookCloser, createAllMethods, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
+const ROOMS = [createModels, createTryIt, createTextLoss, createLookCloser, createAllMethods, createLearn, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
 
 export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));

@@ -93,30 +93,13 @@ class _Lines:
 
 
 def _question(payload: dict[str, Any]) -> tuple[Question, dict[str, str], Any]:
-    from app.hub.held import HeldModels
-    from app.tasks.prepared import load_prepared
-    from app.tasks.spec import parse_spec
-    from merging_core.checkpoints import Catalog
-    from merging_core.checkpoints.local import LocalFolders
-    from merging_core.checkpoints.uploads import UploadedCheckpoints
-    from merging_core.checkpoints.zoo import load_zoo
-    from merging_core.evaluation.loading import load_task
+    from app.hub.held_catalog import held_catalog
+    from app.tasks.named import tasks_named
     from merging_core.search import Question
 
-    zoo = load_zoo(Path(payload["zoo"]))
-    local, uploads, cache = payload["local"], payload["uploads"], payload["hub_cache"]
-    catalog = Catalog(
-        zoo,
-        hub=HeldModels(Path(cache)) if cache else None,
-        local=LocalFolders(Path(local)) if local else None,
-        uploads=UploadedCheckpoints(Path(uploads)) if uploads else None,
-    )
-    specs = {spec.name: spec for spec in map(parse_spec, payload["specs"])}
-    root = Path(payload["tasks_root"])
-    tasks = tuple(
-        load_prepared(root, specs[name]) if name in specs else load_task(zoo.task_folder(name))
-        for name in payload["tasks"]
-    )
+    places = {"models": payload["local"], "uploads": payload["uploads"], "hub_cache": payload["hub_cache"]}
+    catalog = held_catalog(payload["zoo"], **places)
+    tasks = tasks_named(catalog.zoo, Path(payload["tasks_root"]), payload["tasks"], payload["specs"])
     question = Question(payload["base"], tuple(payload["models"]), tasks, payload["experts"], search=payload["search"])
     refs = [*([question.base] if question.base else []), *question.models]
     return question, {ref: str(catalog.pin(ref)) for ref in refs}, catalog

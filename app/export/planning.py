@@ -15,6 +15,7 @@ from app.charts import path as path_chart
 from app.export.table import Conditions, conditions_of, table_of
 from app.families import Family
 from app.hub.source import VisitorsHub
+from app.learned import learned_in
 from app.ledger import Ledger
 from app.own_family import family_named
 from app.state import StudioState
@@ -53,13 +54,16 @@ class Planner:
     uploads: Path | None = None
     """Where uploads lie, on a server that takes some."""
     hub: VisitorsHub | None = None
+    learned: Path | None = None
+    """Where learned tensors lie."""
 
     @cached_property
     def catalog(self) -> Catalog:
         """The checkpoints of the zoo, of the folder, of the Hub, those uploaded, and no other files of this machine."""
         local = LocalFolders(self.models) if self.models is not None else None
         uploads = UploadedCheckpoints(self.uploads) if self.uploads is not None else None
-        return Catalog(load_zoo(self.zoo), hub=self.hub, local=local, uploads=uploads)
+        learned = learned_in(self.learned) if self.learned is not None else None
+        return Catalog(load_zoo(self.zoo), hub=self.hub, local=local, uploads=uploads, learned=learned)
 
     def plan(self, state: StudioState, shard_bytes: int | None) -> tuple[Plan, Conditions]:
         """Plan a merge, and say what it asks of this server and what keeps it from being made now.
@@ -128,6 +132,7 @@ class Planner:
             "models": str(self.models.absolute()) if self.models is not None else None,
             "uploads": str(self.uploads.absolute()) if self.uploads is not None else None,
             "hub_cache": str(self.hub.cache.absolute()) if self.hub is not None else None,
+            "learned": str(self.learned.absolute()) if self.learned is not None else None,
             "recipe": plan.recipe.as_json(),
             "hash": plan.hash,
             "name": name_of(plan),

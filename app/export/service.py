@@ -41,13 +41,14 @@ class Exports:
         models: Path | None = None,
         uploads: Path | None = None,
         hub: VisitorsHub | None = None,
+        learned: Path | None = None,
         data: Path | None,
         largest: int = _LARGEST_EXPORT,
     ) -> None:
         self._workbench = workbench
         self._scheduler = scheduler
         self._jobs = jobs
-        self._planner = Planner(workbench, ledger, zoo, models, data, largest, uploads, hub)
+        self._planner = Planner(workbench, ledger, zoo, models, data, largest, uploads, hub, learned)
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""

@@ -26,11 +26,7 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
 
     torch.set_num_threads(1)
     from app.export.table import leaves_of
-    from app.hub.held import HeldModels
-    from merging_core.checkpoints import Catalog
-    from merging_core.checkpoints.local import LocalFolders
-    from merging_core.checkpoints.uploads import UploadedCheckpoints
-    from merging_core.checkpoints.zoo import load_zoo
+    from app.hub.held_catalog import held_catalog
     from merging_core.engines import make_plan
     from merging_core.engines.identifying import watched
     from merging_core.engines.pricing import amount
@@ -39,13 +35,8 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     from merging_core.recipes import parse_recipe
 
     begun = time.monotonic()
-    models, uploads, cache = payload["models"], payload["uploads"], payload["hub_cache"]
-    catalog = Catalog(
-        load_zoo(Path(payload["zoo"])),
-        hub=HeldModels(Path(cache)) if cache else None,
-        local=LocalFolders(Path(models)) if models else None,
-        uploads=UploadedCheckpoints(Path(uploads)) if uploads else None,
-    )
+    places = {name: payload[name] for name in ("models", "uploads", "hub_cache", "learned")}
+    catalog = held_catalog(payload["zoo"], **places)
 
     def progress(standing: Standing) -> None:
         share = standing.share if standing.stage == "merge" else 0.0

@@ -70,6 +70,7 @@ class Keeper:
 
     def _measure(self, state: StudioState, cancelled: Cancelled) -> Result:
         bench = self._workbench
+        bench.named(state)
         scored = bench.accuracy(state, "validation", "full", cancelled)
         based = state.recipe.base is not None
         path = bench.path(state, False, cancelled) if based and state.path.kind == "lambda" else None

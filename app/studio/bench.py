@@ -9,6 +9,7 @@ from typing import Any
 
 from app.families import Family
 from app.hub.source import VisitorsHub
+from app.learned import LearnedShelf
 from app.own_family import family_named
 from app.settings import Settings
 from app.state import StudioState
@@ -61,7 +62,7 @@ class ZooBench:
     """Merges and measures the zoo's checkpoints; safe to use from several threads.
 
     `hub`: where models of the Hub come from; without it there are none. `uploads`: where visitors' checkpoints lie, on
-    a server that takes some.
+    a server that takes some. `learned`: where learned tensors lie; without it none can be merged.
     `fine_seconds`: how long one request for more of a path's points may take before it answers with what it has.
 
     Raises: `CheckpointError` if the zoo cannot be read.
@@ -73,13 +74,18 @@ class ZooBench:
         *,
         hub: VisitorsHub | None = None,
         uploads: UploadedCheckpoints | None = None,
+        learned: LearnedShelf | None = None,
         fine_seconds: float = _FINE_SECONDS,
     ) -> None:
         self._fine_seconds = fine_seconds
         self._zoo = load_zoo(settings.zoo)
         self._local = LocalFolders(settings.models) if settings.models is not None else None
         largest = settings.allowance.model_bytes
-        self._catalog = Catalog(self._zoo, hub=hub, local=self._local, uploads=uploads, largest=largest)
+        self._learned = learned
+        tensors = learned.tensors if learned is not None else None
+        self._catalog = Catalog(
+            self._zoo, hub=hub, local=self._local, uploads=uploads, learned=tensors, largest=largest
+        )
         # A GPU that is lent looks as if it were always there; what runs all the time stays on the CPU.
         self._lent = lent_gpu() if settings.zero_gpu else None
         device = "cpu" if settings.zero_gpu else settings.device
@@ -145,6 +151,11 @@ class ZooBench:
     def pins(self, state: StudioState) -> dict[str, str]:
         """Return each reference of the recipe, pinned."""
         return self._pinned(state.recipe)
+
+    def named(self, state: StudioState) -> None:
+        """Keep the state's learned tensors here: a link, a saved result or the history names them from now on."""
+        if self._learned is not None and state.recipe.tensors is not None:
+            self._learned.name(state.recipe.tensors)
 
     def evaluation(self, family: Family) -> str:
         """Return a digest of the tasks' files and the library's version."""

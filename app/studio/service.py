@@ -166,6 +166,7 @@ class Studio:
         """Write the state as a query that reproduces it."""
         fields = message_of(message, {"state": _NEEDED_STATE})
         state = parse_state(fields["state"], self._workbench.families)
+        self._workbench.named(state)
         return {"query": _query(state)}
 
     def _live(self, visitor: str, request: LiveMessage, state: StudioState, cancelled: Cancelled) -> Answer:
@@ -173,6 +174,7 @@ class Studio:
         answer: Answer = {"seq": request.sequence, "want": request.want, "hash": self._workbench.identity(state)}
         notices: list[str] = []
         if request.want == "settle":
+            self._workbench.named(state)
             try:
                 answer["query"] = _query(state)
             except LinkError as error:

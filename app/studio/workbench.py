@@ -76,6 +76,9 @@ class Workbench(Protocol):
     def pins(self, state: StudioState) -> dict[str, str]:
         """Each reference of the state's recipe, with the same reference pinned by content."""
 
+    def named(self, state: StudioState) -> None:
+        """Hear that a link, a saved result or the history names this state, so that what it needs stays here."""
+
     def evaluation(self, family: Family) -> str:
         """A digest of what a test score depends on beside the recipe."""
 

@@ -34,6 +34,8 @@ class LearnedTensors:
     """The learned tensors in some folders; new ones go into the first."""
 
     folders: tuple[Path, ...]
+    advice: str = f"put {BESIDE_NAME} beside the recipe, or learn again"
+    """What to do where some are missing."""
 
     def open(self, ref: Ref) -> Checkpoint:
         """Open the tensors of a content digest.
@@ -50,8 +52,8 @@ class LearnedTensors:
                 if path.name != BESIDE_NAME:
                     must, fix = "learned tensors are what their name says", "learn them again, or copy them again"
                     raise CheckpointError(Problem(must, "other numbers", ref.label, fix))
-        must, fix = "the learned tensors of a recipe are here", f"put {BESIDE_NAME} beside the recipe, or learn again"
-        raise CheckpointError(Problem(must, "none of this content", ref.label, fix))
+        must = "the learned tensors of a recipe are here"
+        raise CheckpointError(Problem(must, "none of this content", ref.label, self.advice))
 
     def keep(self, tensors: Mapping[str, torch.Tensor]) -> Ref:
         """Write tensors into the first folder, whole or not at all, and return their reference.

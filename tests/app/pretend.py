@@ -86,6 +86,9 @@ class PretendBench:
     def survey(self, family: Family) -> list[Numbers]:
         return [{**row, "missing": 0} for row in self.check(family)]
 
+    def named(self, state: StudioState) -> None:
+        return None
+
     def identity(self, state: StudioState) -> str:
         return recipe_hash(state.recipe, self.pins(state))
 
