@@ -18,10 +18,11 @@ export function createLearnCharts(theme) {
   const element = h("div", { class: "learn-charts", hidden: true }, charts.loss.element, charts.accuracy.element,
     h("div", { class: "learn-pair" }, charts.coefficients.element, charts.density.element));
 
-  // `learns`: what a run of this method has to show.
-  function prepare(learns, experts) {
+  // What a run of this method has to show.
+  function prepare({ learns, objective }, experts) {
     element.hidden = false;
-    charts.coefficients.element.hidden = !learns.includes("coefficients");
+    charts.loss.element.hidden = !objective;
+    charts.coefficients.element.hidden = !learns.includes("coefficients") && !learns.includes("weights");
     charts.density.element.hidden = !learns.includes("mask");
     charts.coefficients.size(Math.max(190, FRAME + ROW * experts));
   }
@@ -30,7 +31,7 @@ export function createLearnCharts(theme) {
     fill(legend, h("span", {}, h("i", { class: "mark learn-level" }), "task arithmetic"), numbers.tasks.map((task) => h("span", {}, h("i", { class: "mark dot", style: { "--tone": task.colour === null ? "var(--base)" : `var(--expert-${task.colour % 8})` } }), task.title)));
     const checked = numbers.checks.at(-1);
     await charts.loss.show(figures.loss, numbers, `${numbers.split} split; thick: mean over the last ${numbers.curve.smooth.window} steps`);
-    await charts.accuracy.show(figures.accuracy, numbers, checked ? `validation, ${numbers.subset === "preview" ? "preview of" : "all"} ${count(checked.n)}${numbers.transductive ? ", transductive" : ""}` : "");
+    await charts.accuracy.show(figures.accuracy, numbers, checked ? `${checked.split}, ${!checked.partial ? "all" : numbers.subset === "preview" ? "preview of" : "a part of"} ${count(checked.n)}${numbers.transductive ? ", transductive" : ""}` : "");
     await charts.coefficients.show(figures.coefficients, numbers, `after step ${numbers.step}`);
     await charts.density.show(figures.density, numbers, `after step ${numbers.step}`);
   }

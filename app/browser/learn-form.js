@@ -139,7 +139,9 @@ export function createLearnForm({ begin, onMethod }) {
 }
 
 // What the examples are used for, in one line.
-function splitWords({ objective }, split) {
+function splitWords({ objective, group }, split) {
+  if (group === "soups" && !objective) return split === "validation" ? "One half of validation chooses the models; the numbers that are shown come from the other half." : `The ${split} split chooses the models; the charts show what it chose by, the result is on validation.`;
+  if (!objective) return `It reads inputs of the ${split} split. The result is shown on validation.`;
   const labels = objective === "cross_entropy" ? "inputs and labels" : "inputs, without their labels";
   if (split === "test") return "It learns from the test inputs, without their labels, as the papers do: every number of such a merge is transductive.";
   if (split === "validation") return "It learns from the inputs of validation, which the charts show too: its numbers are a little too good.";

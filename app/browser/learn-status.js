@@ -30,7 +30,7 @@ export function createLearnStatus({ wish }) {
     element.hidden = false;
     element.dataset.state = run.state;
     title.textContent = run.title;
-    tell(state, run.state === "waiting" && run.ahead ? `waiting, ${run.ahead} before it` : run.interrupted ? "stopped with the server; it goes on from its last check" : STATES[run.state]);
+    tell(state, run.state === "waiting" && run.ahead ? `waiting, ${run.ahead} before it` : run.interrupted ? "stopped with the server; it goes on from its last check" : run.state === "running" && !run.phase ? "opening the models" : STATES[run.state]);
     bar.value = run.steps ? run.step / run.steps : 0;
     const left = run.seconds_left === null || run.state !== "running" ? "" : `, about ${duration(run.seconds_left)} left`;
     far.textContent = `step ${run.step} of ${run.steps}${left}${run.state === "running" && run.phase ? ` · ${run.phase.toLowerCase()}` : ""}`;
@@ -59,8 +59,9 @@ function tell(place, text) {
   if (place.textContent !== text) place.textContent = text;
 }
 
-function about({ split, subset, transductive, seen }) {
+function about({ split, subset, transductive, seen, objective }) {
   const from = transductive ? "Learns from test inputs: transductive." : seen ? "Learns from the inputs of validation, which are shown too." : `Learns from the ${split} split; shown on validation.`;
+  if (!objective) return "";
   return `${from} Checks look at ${subset === "preview" ? "the preview of validation" : "all of validation"}.`;
 }
 

@@ -3,6 +3,7 @@
 
 import { fill, h } from "./dom.js";
 import { familyNamed, plain, toneOf } from "./families.js";
+import { createLearnChance } from "./learn-chance.js";
 import { createLearnCharts } from "./learn-charts.js";
 import { createLearnForm } from "./learn-form.js";
 import { createLearnResult } from "./learn-result.js";
@@ -14,14 +15,15 @@ const LOST_EVERY = 2000;
 
 export function createLearn({ server, store, notice, theme, description, open }) {
   if (!server.learn_start) return {};
-  const form = createLearnForm({ begin, onMethod: () => {} });
+  const form = createLearnForm({ begin, onMethod: (info) => chance.show(info.learns.includes("mask")) });
+  const chance = createLearnChance(server, theme);
   const status = createLearnStatus({ wish });
   const charts = createLearnCharts(theme);
   const result = createLearnResult({ take: open, exportIt: (state) => onward(state, "[data-act=export]"), shareIt: (state) => onward(state, "[data-act=share]") });
   const runs = createLearnRuns({ look: choose, remove });
   const intro = h("section", { class: "panel learn-intro", "aria-label": "About learning" }, h("header", {}, h("h2", {}, "Nothing has been learned yet")),
     h("p", {}, "Press Start learning: the merge of the studio’s experts is then improved step by step, and you watch what is minimised, the accuracy on validation, and how much of each expert every layer takes. It takes a minute or two on the zoo; you can pause it, stop it with the best so far, and close this page meanwhile."));
-  const main = h("div", { class: "learn-main" }, intro, status.element, result.element, charts.element, runs.element);
+  const main = h("div", { class: "learn-main" }, intro, status.element, result.element, charts.element, runs.element, chance.element);
   const element = h("div", { class: "learn" }, form.element, main);
   let offer = null;
   let listed = [];
@@ -55,8 +57,7 @@ export function createLearn({ server, store, notice, theme, description, open })
     listed = listed.map((one) => (one.id === run.id ? run : one));
     element.dataset.state = run.state;
     status.show(run);
-    const learns = offer.methods.find((one) => one.name === run.method)?.learns ?? [];
-    charts.prepare(learns, run.spec.models.length);
+    charts.prepare(offer.methods.find((one) => one.name === run.method), run.spec.models.length);
     runs.show(listed, current);
   }
 

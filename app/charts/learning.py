@@ -153,7 +153,7 @@ def density_of(numbers: dict[str, Any]) -> Figure:
     """Draw which share the mask keeps: at each depth now, and of the whole over the steps."""
     density, curve = numbers["density"], numbers["curve"]
     depths = [{"before": "in", "after": "out"}.get(depth, depth) for depth in density["columns"]]
-    places = list(range(len(depths)))
+    places, steps = list(range(len(depths))), curve["steps"] or [numbers["step"]]
     traces = [
         {
             "type": "bar",
@@ -165,7 +165,7 @@ def density_of(numbers: dict[str, Any]) -> Figure:
             "hovertemplate": "%{y:.1%} kept<extra></extra>",
         },
         {
-            **_line("density over steps", curve["steps"], curve["density"], colour("merge"), 2.0),
+            **_line("density over steps", steps, curve["density"] or [density["whole"]], colour("merge"), 2.0),
             **_SECOND,
             "hovertemplate": "%{y:.1%} kept after %{x:.0f} steps<extra></extra>",
         },

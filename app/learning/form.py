@@ -33,6 +33,11 @@ def own_tasks(state: StudioState, family: Family) -> tuple[str, ...]:
     return tuple(task for task in family.tasks if task in own) or family.tasks
 
 
+def _name(given: dict[str, Any]) -> object:
+    method = given.get("method")
+    return method.get("name") if isinstance(method, dict) else None
+
+
 def spec_of(given: dict[str, Any], state: StudioState, family: Family, tasks: Sequence[FamilyTask]) -> LearnSpec:
     """Return the run that a visitor asks for: what was chosen, on the models of the state.
 
@@ -48,6 +53,7 @@ def spec_of(given: dict[str, Any], state: StudioState, family: Family, tasks: Se
     known = [task.name for task in tasks]
     if isinstance(names, list) and (strange := [name for name in names if name not in known]):
         raise RecipeError(Problem("tasks are those of the models", str(strange[0])[:60], "tasks", ", ".join(known)))
-    models = [entry.ref for entry in state.recipe.models]
-    spec = parse_spec({**given, "version": 1, "base": state.recipe.base, "models": models, "tasks": names})
+    trains = _name(given) in [info.name for info in learn_methods() if info.makes == "expert"]
+    models = {} if trains else {"models": [entry.ref for entry in state.recipe.models]}
+    spec = parse_spec({**given, "version": 1, "base": state.recipe.base, "tasks": names, **models})
     return replace(spec, tasks=tuple(name for name in known if name in spec.tasks))

@@ -198,7 +198,8 @@ class Learning:
         family = family_named(self._workbench.families, state.family)
         tasks = self._check_readable(state, family)
         spec = spec_of(given, state, family, tasks)
-        self._models.engine.plan(spec.recipe())
+        if spec.info.makes == "recipe":
+            self._models.engine.plan(spec.recipe())
         return family, spec
 
     def _check_readable(self, state: StudioState, family: Family) -> Any:
@@ -261,7 +262,7 @@ class Learning:
             "phase": now.get("phase", ""),
             "seconds_left": now.get("seconds_left") if job is not None else None,
             "gain": result["over_baseline"] if result else None,
-            "studio": {**run.state, "recipe": result["recipe"]} if result else None,
+            "studio": {**run.state, "recipe": result["recipe"]} if result and "recipe" in result else None,
             "problems": [] if stopped else list(run.problems),
         }
 
@@ -279,7 +280,7 @@ class Learning:
             "split": spec.split,
             "subset": spec.subset,
             "transductive": spec.transductive,
-            "seen": spec.seen,
+            "seen": spec.seen and spec.info.objective is not None,
             "keep": spec.keep,
             "steps": spec.steps,
         }
@@ -296,9 +297,14 @@ def _state(job: Job | None, wished: str | None, *, finished: bool, failed: objec
 
 
 def _title(spec: LearnSpec, family: Family) -> str:
-    titles = [family.title_of(ref) for ref in spec.models]
-    few = " and ".join(titles) if len(titles) < 3 else f"{len(titles)} experts"
+    makes_expert = spec.info.makes == "expert"
+    titles = [_task_title(family, name) for name in spec.tasks] if makes_expert else _experts(spec, family)
+    few = " and ".join(titles) if len(titles) < 3 else f"{len(titles)} {'tasks' if makes_expert else 'experts'}"
     return f"{learn_method(spec.method).title} on {few}"
+
+
+def _experts(spec: LearnSpec, family: Family) -> list[str]:
+    return [family.title_of(ref) for ref in spec.models]
 
 
 def _task_title(family: Family, name: str) -> str:
