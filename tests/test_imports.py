@@ -19,7 +19,7 @@ CORE_FLOORS = (
     {"space"},
     {"methods", "masks", "scaling"},
     {"recipes"},
-    {"engines", "evaluation"},
+    {"engines", "evaluation", "cards"},
     {"search", "analysis", "learning"},
     {"export", "hub"},
     {"cli"},

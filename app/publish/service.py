@@ -16,8 +16,8 @@ from app.live import Cancelled, Scheduler
 from app.notices import Answer, answers_in_turn
 from app.publish import work
 from app.studio.messages import MessageError, is_text, message_of
+from merging_core.cards.licences import hindrances
 from merging_core.errors import BasinError, HubError, Problem
-from merging_core.export.licences import hindrances
 from merging_core.hub.accounts import Account, account_of
 from merging_core.hub.exported import Exported, read_exported
 from merging_core.hub.publish import look

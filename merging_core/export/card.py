@@ -12,14 +12,14 @@ from typing import Any
 import yaml
 
 from merging_core import __version__
+from merging_core.cards.licences import common_licence, licence_of
+from merging_core.cards.markdown import code_block, inert, table
 from merging_core.checkpoints.reader import MODEL_NAME
 from merging_core.checkpoints.shards import shards
 from merging_core.engines.plan import Plan
 from merging_core.engines.pricing import amount
 from merging_core.evaluation.percent import percent
 from merging_core.export.forms import command_line, forms, pinned
-from merging_core.export.licences import common_licence, licence_of
-from merging_core.export.markdown import code_block, inert, table
 from merging_core.export.model_index import model_index
 from merging_core.export.results import Results, TaskResult
 from merging_core.export.words import in_words

@@ -7,11 +7,11 @@ import re
 from collections.abc import Mapping
 from itertools import chain, count
 
+from merging_core.cards.markdown import code_block
 from merging_core.checkpoints.ref import Ref, parse_ref
 from merging_core.errors import CheckpointError, Problem
 from merging_core.export.card import HERE
 from merging_core.export.forms import forms
-from merging_core.export.markdown import code_block
 from merging_core.recipes import Recipe, parse_recipe, recipe_hash
 
 __all__ = ["for_the_hub"]

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from merging_core.cards.licences import hindrances, licences_in, with_licence
 from merging_core.checkpoints.companions import COMPANIONS
 from merging_core.checkpoints.learned import BESIDE_NAME
 from merging_core.errors import CheckpointError, HubError, Problem
-from merging_core.export.licences import hindrances, licences_in, with_licence
 from merging_core.export.travelling import for_the_hub
 
 __all__ = ["WEIGHTS", "Exported", "read_exported"]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ ROWS = 48
 """Rows that are worked on at once on a CPU, about, as the evaluator does."""
 ACCELERATOR_ROWS = 64
 Weights = Mapping[str, torch.Tensor]
+_Found = tuple[list[tuple[int, float]], list[torch.Tensor | None]]
+"""What each task of a chunk adds to its loss, by its place, and the gradients by the leaves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +45,9 @@ class Gradient:
 
 @dataclass(frozen=True, eq=False)
 class _Source:
-    """The examples of one task."""
+    """The examples of one task, by its place among them."""
+
+    place: int
 
     task: AnyTask
     inputs: torch.Tensor
@@ -51,6 +56,15 @@ class _Source:
     names: dict[str, str]
     """What the model calls a leaf → what the file calls it."""
     own: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class _Piece:
+    """The examples `start` to `stop` of each batch of a task; a batch that is too large for one worker is several."""
+
+    source: _Source
+    start: int
+    stop: int
 
 
 class TaskBatches:
@@ -84,45 +98,54 @@ class TaskBatches:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def gradient(self, weights: Weights, number: int) -> Iterator[Gradient | None]:
-        """Yield None after each part of the work, then the gradient on batch `number` of every task."""
-        leaves = {name: leaf.detach().requires_grad_() for name, leaf in weights.items()}
-        losses: list[float] = []
+    def gradient(self, weights: Weights, number: int, by: Collection[str] | None = None) -> Iterator[Gradient | None]:
+        """Yield None after each part of the work, then the gradient on batch `number` of every task.
+
+        `by`: the leaves by which it is taken, or all.
+        """
+        reached = [name for name in weights if by is None or name in by]
+        leaves = {name: leaf.detach().requires_grad_(by is None or name in by) for name, leaf in weights.items()}
+        losses = [0.0] * len(self._sources)
         total: dict[str, torch.Tensor] = {}
 
-        def work(chunk: tuple[_Source, ...]) -> tuple[list[float], list[torch.Tensor | None]]:
-            return self._worked(chunk, leaves, number)
+        def work(chunk: tuple[_Piece, ...]) -> _Found:
+            return self._worked(chunk, leaves, reached, number)
 
         for own, gradients in _in_order(self._pool, self._workers, work, self._chunks):
-            losses += own
-            for name, gradient in zip(leaves, gradients, strict=True):
+            for place, loss in own:
+                losses[place] += loss
+            for name, gradient in zip(reached, gradients, strict=True):
                 if gradient is not None:
                     total[name] = total[name].add_(gradient) if name in total else gradient
             yield None
         yield Gradient(tuple(losses), total)
 
-    def _worked(
-        self, chunk: tuple[_Source, ...], leaves: Weights, number: int
-    ) -> tuple[list[float], list[torch.Tensor | None]]:
+    def _worked(self, chunk: tuple[_Piece, ...], leaves: Weights, reached: Sequence[str], number: int) -> _Found:
         with torch.enable_grad():
-            first = chunk[0]
+            first = chunk[0].source
             bound = {name: first.own.get(spelt, leaves.get(spelt)) for name, spelt in first.names.items()}
             places = [
-                rows_of_batch(len(source.inputs), self._size, number, self._seed, source.task.name)
-                for source in chunk
+                rows_of_batch(
+                    len(piece.source.inputs), self._size, number, self._seed, piece.source.task.name
+                )[piece.start : piece.stop]
+                for piece in chunk
             ]  # fmt: skip
-            rows = [source.inputs[place.to(self._device)] for source, place in zip(chunk, places, strict=True)]
-            ready = torch.cat([source.task.prepared(part) for source, part in zip(chunk, rows, strict=True)])
+            rows = [piece.source.inputs[place.to(self._device)] for piece, place in zip(chunk, places, strict=True)]
+            ready = torch.cat([piece.source.task.prepared(part) for piece, part in zip(chunk, rows, strict=True)])
             output = first.found.forward({name: leaf for name, leaf in bound.items() if leaf is not None}, ready)
             losses = []
-            for source, part, place in zip(
+            for piece, part, place in zip(
                 chunk, output.split_with_sizes([len(row) for row in rows]), places, strict=True
             ):
+                source = piece.source
                 head = source.task.head.to(self._device).meeting(source.found.projected)
                 labels = None if source.labels is None else source.labels[place.to(self._device)]
-                losses.append(objective_loss(self.objective, head.logits(part), labels))
-            gradients = torch.autograd.grad(torch.stack(losses).sum(), list(leaves.values()), allow_unused=True)
-        return [loss.item() for loss in losses], list(gradients)
+                loss = objective_loss(self.objective, head.logits(part), labels)
+                share = (piece.stop - piece.start) / self._size
+                losses.append(loss if share == 1.0 else loss * share)
+            wanted = [leaves[name] for name in reached]
+            gradients = torch.autograd.grad(torch.stack(losses).sum(), wanted, allow_unused=True)
+        return [(piece.source.place, loss.item()) for piece, loss in zip(chunk, losses, strict=True)], list(gradients)
 
 
 def rows_of_batch(examples: int, size: int, number: int, seed: int, name: str) -> torch.Tensor:
@@ -167,23 +190,25 @@ def _sources(  # noqa: PLR0913
         ready.append((task, found, labels))
     if problems:
         raise EvaluationError(*problems)
-    for task, found, labels in ready:
+    for place, (task, found, labels) in enumerate(ready):
         own = dict(task.head.leaves) if isinstance(task.head, OwnHead) else {}
         known = {**weights, **own}
         fitting(found, known, device)
         moved = {name: leaf.to(device=device, dtype=torch.float32) for name, leaf in own.items()}
-        yield _Source(task, task.inputs(split).to(device), labels, found, names_in(found, known), moved)
+        yield _Source(place, task, task.inputs(split).to(device), labels, found, names_in(found, known), moved)
 
 
-def _chunks(sources: Sequence[_Source], size: int, rows: int) -> tuple[tuple[_Source, ...], ...]:
-    """Put neighbouring tasks together that one model answers together, up to so many rows."""
-    chunks: list[list[_Source]] = []
+def _chunks(sources: Sequence[_Source], size: int, rows: int) -> tuple[tuple[_Piece, ...], ...]:
+    """Put neighbouring tasks together that one model answers together, up to so many rows; divide what has more."""
+    chunks: list[list[_Piece]] = []
+    parts = -(-size // rows)
+    ends = [size * part // parts for part in range(parts + 1)]
     for source in sources:
         last = chunks[-1] if chunks else []
-        if last and (len(last) + 1) * size <= rows and _alike(last[0], source):
-            last.append(source)
+        if last and (len(last) + 1) * size <= rows and _alike(last[0].source, source):
+            last.append(_Piece(source, 0, size))
         else:
-            chunks.append([source])
+            chunks += [[_Piece(source, start, stop)] for start, stop in pairwise(ends)]
     return tuple(tuple(chunk) for chunk in chunks)
 
 
@@ -195,13 +220,13 @@ def _alike(left: _Source, right: _Source) -> bool:
 def _in_order(
     pool: ThreadPoolExecutor | None,
     workers: int,
-    work: Callable[[tuple[_Source, ...]], tuple[list[float], list[torch.Tensor | None]]],
-    chunks: Sequence[tuple[_Source, ...]],
-) -> Iterator[tuple[list[float], list[torch.Tensor | None]]]:
+    work: Callable[[tuple[_Piece, ...]], _Found],
+    chunks: Sequence[tuple[_Piece, ...]],
+) -> Iterator[_Found]:
     if pool is None:
         yield from map(work, chunks)
         return
-    waiting: deque[Future[tuple[list[float], list[torch.Tensor | None]]]] = deque()
+    waiting: deque[Future[_Found]] = deque()
     try:
         for chunk in chunks:
             if len(waiting) > workers:

@@ -7,6 +7,7 @@ registry.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -92,23 +93,27 @@ class Learnable(Protocol):
 
 @dataclass(frozen=True)
 class Optimiser:
-    """How a gradient becomes a step. `cosine`: the rate falls to 0 over the phase along half a cosine."""
+    """How a gradient becomes a step. `cosine`: the rate falls to 0 over the phase along half a cosine.
+
+    `warm_up`: over how many steps the rate rises first. `clip`: how long a gradient may be; a longer one is shortened.
+    """
 
     kind: Literal["adam", "adamw", "sgd"] = "adam"
     rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.999)
     decay: float = 0.0
     cosine: bool = False
+    warm_up: int = 0
+    clip: float | None = None
 
-    def rate_at(self, share: float) -> float:
-        """Return the rate when `share` of the phase is over.
+    def rate_at(self, share: float, step: int = 0) -> float:
+        """Return the rate of a step of the phase, of which a share is over.
 
-        >>> Optimiser(rate=2.0, cosine=True).rate_at(0.5)
-        1.0
+        >>> Optimiser(rate=2.0, cosine=True).rate_at(0.5, 50), Optimiser(rate=2.0, warm_up=4).rate_at(0.0, 0)
+        (1.0, 0.5)
         """
-        import math
-
-        return self.rate * 0.5 * (1.0 + math.cos(math.pi * share)) if self.cosine else self.rate
+        warm = min(1.0, (step + 1) / self.warm_up) if self.warm_up else 1.0
+        return self.rate * warm * (0.5 * (1.0 + math.cos(math.pi * share)) if self.cosine else 1.0)
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,8 @@ class LearnMethod(Description):
     """λ of the recipe that it makes; what is learned stands beside it."""
     default_steps: int
     batch: int = 16
+    subset: Literal["preview", "full"] = "preview"
+    """Which validation examples checks look at unless told otherwise."""
     make: Callable[[Ground], Learnable] | None = field(repr=False, default=None)
     phases: Callable[[Parameters, int], tuple[Phase, ...]] | None = field(repr=False, default=None)
     vectors: Callable[[Parameters], Mapping[str, object]] = field(repr=False, default=lambda params: {})
@@ -173,4 +180,5 @@ class LearnMethod(Description):
             "lambda": self.default_lambda,
             "steps": self.default_steps,
             "batch": self.batch,
+            "subset": self.subset,
         }

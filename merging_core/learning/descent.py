@@ -71,7 +71,10 @@ class Descent(ABC):
         )  # fmt: skip
         self._step, self._draws = (state.step, state.draws) if state is not None else (0, 0)
         start = state.values if state is not None else self._learnable.start()
-        self._values = {name: value.to(ground.device).clone().requires_grad_() for name, value in start.items()}
+        learned = {update.value for phase in self._phases for update in phase.updates}
+        self._values = {
+            name: _placed(value, ground.device).clone().requires_grad_(name in learned) for name, value in start.items()
+        }
         self._optimisers = Optimisers(state.moments if state is not None else {})
         self._best = state.best if state is not None else None
         self._since = state.since if state is not None else (0.0, 0)
@@ -156,7 +159,8 @@ class Descent(ABC):
             draw = Draw(self._step, number, self._phases.index(phase), share)
             gradient = None
             weights = self._learnable.merged(self._only(update), draw)
-            for found in self._batches.gradient(weights, self._draws):
+            reached = [name for name, weight in weights.items() if weight.requires_grad]
+            for found in self._batches.gradient(weights, self._draws, reached):
                 gradient = found
                 if found is None:
                     yield
@@ -168,6 +172,11 @@ class Descent(ABC):
         self._losses = losses
         self._since = (self._since[0] + math.fsum(losses), self._since[1] + 1)
         self._step += 1
+        with torch.no_grad():
+            self._stepped()
+
+    def _stepped(self) -> None:  # noqa: B027
+        """What follows each step; nothing."""
 
     def _only(self, update: Update) -> Values:
         """Return the values, of which only what an update changes is differentiated by."""
@@ -176,16 +185,12 @@ class Descent(ABC):
     def _move(self, phase: Phase, update: Update, weights: Values, gradient: Gradient, share: float) -> None:
         """Lead the gradient by the weights back to the value, and take the step."""
         value = self._values[update.value]
-        reached = [
-            (weights[name], leaf)
-            for name, leaf in gradient.leaves.items()
-            if weights[name].requires_grad
-        ]  # fmt: skip
+        reached = [(weights[name], leaf) for name, leaf in gradient.leaves.items()]
         (found,) = torch.autograd.grad([weight for weight, _ in reached], [value], [leaf for _, leaf in reached])
         if not bool(torch.isfinite(found).all()):
             must, fix = "the gradient is finite", "choose a smaller learning rate"
             raise PlanError(Problem(must, "one that is not", f"step {self._step + 1}", fix))
-        self._optimisers.step_(phase, update, value, found, share)
+        self._optimisers.step_(phase, update, value, found, share, self._phase()[1])
 
     def _restart(self, name: str) -> None:
         with torch.no_grad():
@@ -225,10 +230,13 @@ class Descent(ABC):
         score = self._score(report)
         best = self._best is None or score >= self._best.score
         if best:
-            kept = {name: value.detach().clone() for name, value in self._values.items()}
-            self._best = Best(self._step, self._draws, score, kept)
+            self._best = Best(self._step, self._draws, score, self._keeping())
         self._since = (0.0, 0)
         return Checked(self._step, report, best)
+
+    def _keeping(self) -> Values:
+        """Return a copy of what `_kept` needs of the values as they are."""
+        return {name: value.detach().clone() for name, value in self._values.items()}
 
     def _score(self, report: Report) -> float:
         """Return what a check is judged by, more being better."""
@@ -248,9 +256,14 @@ class Descent(ABC):
     def _kept(self) -> tuple[int, Values]:
         """Return what the run keeps, and after how many steps it was so."""
         if self.spec.keep == "last" or self._best is None:
-            return self._step, self._values
+            return self._step, self._keeping()
         return self._best.step, self._best.values
 
     @abstractmethod
     def _finished(self, stopped: bool) -> Ended:
         """Put what was learned where it belongs, and measure start and end on all of validation."""
+
+
+def _placed(value: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return a value on the device; what it has no numbers for stays on the CPU."""
+    return value if device.type == "mps" and value.dtype == torch.float64 else value.to(device)

@@ -158,13 +158,16 @@ class Trained(Ended):
     """An expert came of it: a checkpoint folder with a README that says how it was trained. `before` is of the base."""
 
     folder: Path
-    digest: str
+    digest: str = ""
     """Of the content of its leaves."""
+    plain: Report | None = None
+    """Of the weights that training alone ended with, where the expert is an average over the training."""
     kind: ClassVar = "trained"
 
     def as_json(self) -> dict[str, object]:
         """Return plain values; where the folder lies is not among them."""
-        return {**super().as_json(), "digest": self.digest}
+        plain = None if self.plain is None else self.plain.as_json()
+        return {**super().as_json(), "digest": self.digest, "plain": plain}
 
 
 Event = Progress | Checked | Paused | Ended

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import torch
 
 from merging_core.learning.contract import Optimiser, Phase, Update, Values
+from merging_core.space.reductions import block_sum_of_squares
 
-__all__ = ["Optimisers"]
+__all__ = ["Optimisers", "clipped"]
 
 
 class Optimisers:
@@ -18,15 +19,17 @@ class Optimisers:
         self._earlier = dict(moments)
         self._made: dict[str, tuple[torch.optim.Optimizer, torch.Tensor]] = {}
 
-    def step_(self, phase: Phase, update: Update, value: torch.Tensor, gradient: torch.Tensor, share: float) -> None:
-        """Move a value against its gradient, in place."""
+    def step_(  # noqa: PLR0913
+        self, phase: Phase, update: Update, value: torch.Tensor, gradient: torch.Tensor, share: float, step: int
+    ) -> None:
+        """Move a value against its gradient, in place; `step` of the phase, of which a share is over."""
         key = f"{phase.name}/{phase.updates.index(update)}"
         if key not in self._made or self._made[key][1] is not value:
             self._made[key] = (_made(update.optimiser, value), value)
             self._recall(key, value)
         optimiser = self._made[key][0]
-        optimiser.param_groups[0]["lr"] = update.optimiser.rate_at(share)
-        value.grad = gradient
+        optimiser.param_groups[0]["lr"] = update.optimiser.rate_at(share, step)
+        value.grad = clipped(gradient, update.optimiser.clip)
         optimiser.step()
         value.grad = None
         if update.clamp is not None:
@@ -47,6 +50,18 @@ class Optimisers:
         for short, name in own.items():
             tensor = self._earlier.pop(name).clone()
             self._made[key][0].state[value][short] = tensor if short == "step" else tensor.to(value.device)
+
+
+def clipped(gradient: torch.Tensor, longest: float | None) -> torch.Tensor:
+    """Return a gradient, shortened to a length where it is longer.
+
+    >>> clipped(torch.tensor([3.0, 4.0]), 1.0).tolist()
+    [0.6000000238418579, 0.800000011920929]
+    """
+    if longest is None:
+        return gradient
+    length = block_sum_of_squares(gradient.reshape(-1)) ** 0.5
+    return gradient if length <= longest else gradient * (longest / length)
 
 
 def _made(how: Optimiser, value: torch.Tensor) -> torch.optim.Optimizer:

@@ -53,7 +53,6 @@ _KEYS = (
     "keep",
     "seed",
 )
-_CHECK = (EVERY, SUBSET)
 _MOST_TASKS = 64
 
 
@@ -190,11 +189,11 @@ def parse_spec(given: object) -> LearnSpec:
         got = shown(given["version"]) if "version" in given else "nothing"
         problems.append(Problem("the version is known", got, "version", f"write version: {VERSION}"))
     info, params = _method(given, problems)
-    check, wrong = _section(given, "check", _CHECK)
-    problems += wrong
     names = _names(given.get("tasks", []), "tasks", problems)
     teachers = _names(given.get("learn_from", []), "learn_from", problems)
     known = info if info is not None else learn_methods()[0]
+    check, wrong = _section(given, "check", (EVERY, replace(SUBSET, default=known.subset)))
+    problems += wrong
     steps = ParameterInfo("steps", "Steps", "integer", known.default_steps, "How many steps.", 1, 1_000_000)
     batch = ParameterInfo("batch", "Batch", "integer", known.batch, "Examples of each task in a step.", 1, 4_096)
     split = ParameterInfo(

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from merging_core.cards.licences import common_licence, licence_of, with_licence
+from merging_core.cards.markdown import code_block, inert
 from merging_core.checkpoints import Catalog, open_checkpoint, parse_ref
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import make_plan
 from merging_core.export import Results, TaskData, TaskResult, model_card
-from merging_core.export.licences import common_licence, licence_of, with_licence
-from merging_core.export.markdown import code_block, inert
 from merging_core.export.model_index import model_index
 from merging_core.recipes import parse_recipe
 

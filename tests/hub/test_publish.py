@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from huggingface_hub import constants
 
+from merging_core.cards.licences import licences_in
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.cli.main import main
 from merging_core.engines import make_plan
 from merging_core.errors import BasinError, CancelledError, CheckpointError, HubError
 from merging_core.export import export_checkpoint
-from merging_core.export.licences import licences_in
 from merging_core.hub.publish import Published, publish
 from merging_core.recipes import parse_recipe
 from tests.hub.uploads import TOKEN, Refusal, Repo, UploadHub

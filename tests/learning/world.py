@@ -48,6 +48,20 @@ class World:
         }
         return parse_spec({**given, **changes})
 
+    def expert_spec(self, params: Mapping[str, Any] | None = None, **changes: Any) -> LearnSpec:
+        """Return a specification that trains an expert on the first task, of few steps unless told otherwise."""
+        given = {
+            "version": 1,
+            "method": {"name": "train_expert", "params": dict(params or {})},
+            "base": self.base,
+            "tasks": [self.tasks[0].name],
+            "steps": 6,
+            "batch": 4,
+            "check": {"every": 2},
+            "keep": "last",
+        }
+        return parse_spec({**given, **changes})
+
     def engine(self) -> LiveEngine:
         """Return an engine of its own on the CPU."""
         return LiveEngine(self.catalog, "cpu")
@@ -58,7 +72,8 @@ class World:
 
     def bench(self, expert: Path | None = None) -> Bench:
         """Return a bench with an engine of its own."""
-        return Bench(self.engine(), Evaluator("cpu", workers=1), self.tasks, self.store, expert)
+        tasks = self.tasks if expert is None else self.tasks[:1]
+        return Bench(self.engine(), Evaluator("cpu", workers=1), tasks, self.store, expert)
 
 
 def world(folder: Path, experts: int = 2) -> World:
