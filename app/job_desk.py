@@ -10,6 +10,7 @@ from app.job_records import RESULT
 from app.jobs import Job, Jobs
 from app.notices import Answer, answers
 from app.studio.messages import is_text, message_of
+from merging_core.checkpoints.templates import folder_files
 
 __all__ = ["JobDesk", "files_of", "shown"]
 
@@ -73,19 +74,19 @@ def shown(jobs: Jobs, job: Job) -> dict[str, Any]:
         "name": str(result.get("name", "")),
         "hash": str(result.get("hash", "")),
         "result": result,
-        "files": [{"name": path.name, "bytes": path.stat().st_size} for path in files_of(jobs, job)],
+        "files": [{"name": name, "bytes": path.stat().st_size} for name, path in files_of(jobs, job).items()],
     }
 
 
-def files_of(jobs: Jobs, job: Job) -> list[Path]:
+def files_of(jobs: Jobs, job: Job) -> dict[str, Path]:
     """Return the regular files that a job made, by name; none unless it is done."""
     if job.state != "done":
-        return []
+        return {}
     with jobs.reading(job.visitor, job.id) as folder:
         found = folder / RESULT
         if not found.is_dir():
-            return []
-        return sorted(path for path in found.iterdir() if path.is_file() and not path.is_symlink())
+            return {}
+        return folder_files(found)
 
 
 def _job_id(message: object) -> str:

@@ -8,7 +8,7 @@ never was. Everything is sent as a download, whatever its name ends in.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,20 +39,20 @@ def download_routes(jobs: Jobs) -> list[Route]:
     async def one(request: Request) -> Response:
         job = _own(jobs, request)
         name = request.path_params["name"]
-        path = next((path for path in files_of(jobs, job) if path.name == name), None) if job else None
+        path = files_of(jobs, job).get(name) if job else None
         if job is None or path is None:
             return _missing()
         return _HeldFile(jobs, job, path)
 
     async def archive(request: Request) -> Response:
         job = _own(jobs, request)
-        files = files_of(jobs, job) if job else []
+        files = files_of(jobs, job) if job else {}
         if job is None or not files:
             return _missing()
         return _Archive(jobs, job, files, head=request.method == "HEAD")
 
     return [
-        Route("/exports/{job}/files/{name}", one, methods=["GET"]),
+        Route("/exports/{job}/files/{name:path}", one, methods=["GET"]),
         Route("/exports/{job}/archive.tar", archive, methods=["GET"]),
     ]
 
@@ -63,19 +63,21 @@ def archive_length(names: Sequence[str], sizes: Sequence[int]) -> int:
     return heads + sum(size + -size % _BLOCK for size in sizes) + 2 * _BLOCK
 
 
-async def archive_pieces(folder: str, files: Sequence[Path], sizes: Sequence[int], when: int) -> AsyncIterator[bytes]:
+async def archive_pieces(
+    folder: str, files: Mapping[str, Path], sizes: Sequence[int], when: int
+) -> AsyncIterator[bytes]:
     """Yield a tar archive of files below `folder`, a megabyte at a time.
 
     Raises OSError if a file is shorter than its size was.
     """
-    for path, size in zip(files, sizes, strict=True):
-        yield _head(f"{folder}/{path.name}", size, when)
+    for (name, path), size in zip(files.items(), sizes, strict=True):
+        yield _head(f"{folder}/{name}", size, when)
         left = size
         async with await anyio.open_file(path, "rb") as file:
             while left:
                 piece = await file.read(min(_PIECE, left))
                 if not piece:
-                    raise OSError(f"{path.name} ended before its size")
+                    raise OSError(f"{name} ended before its size")
                 left -= len(piece)
                 yield piece
         yield b"\0" * (-size % _BLOCK)
@@ -97,11 +99,11 @@ class _HeldFile(FileResponse):
 class _Archive(StreamingResponse):
     """All files in one, kept in place until they are sent."""
 
-    def __init__(self, jobs: Jobs, job: Job, files: Sequence[Path], *, head: bool) -> None:
+    def __init__(self, jobs: Jobs, job: Job, files: Mapping[str, Path], *, head: bool) -> None:
         name = str((job.result or {}).get("name") or "basin-export")
-        sizes = [path.stat().st_size for path in files]
-        when = int(max(path.stat().st_mtime for path in files))
-        length = archive_length([f"{name}/{path.name}" for path in files], sizes)
+        sizes = [path.stat().st_size for path in files.values()]
+        when = int(max(path.stat().st_mtime for path in files.values()))
+        length = archive_length([f"{name}/{file}" for file in files], sizes)
         headers = {
             **_HEADERS,
             "content-length": str(length),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.worker import Reporter
+from merging_core.checkpoints.templates import folder_files
 from merging_core.errors import BasinError, CancelledError, CheckpointError, Problem
 
 __all__ = ["NAME", "publish"]
@@ -69,12 +70,14 @@ def _hold(source: Path, mine: Path) -> int:
     """Give this job the files of an export, so that it may be deleted meanwhile; return their bytes."""
     try:
         mine.mkdir()
-        for path in sorted(source.iterdir()):
+        files = folder_files(source)
+        for name, path in files.items():
+            (mine / name).parent.mkdir(exist_ok=True)
             try:
-                os.link(path, mine / path.name, follow_symlinks=False)
+                os.link(path, mine / name, follow_symlinks=False)
             except OSError:
-                shutil.copyfile(path, mine / path.name, follow_symlinks=False)
-        return sum(path.lstat().st_size for path in mine.iterdir())
+                shutil.copyfile(path, mine / name, follow_symlinks=False)
+        return sum((mine / name).lstat().st_size for name in files)
     except FileNotFoundError:
         must = "the export is still there"
         raise CheckpointError(Problem(must, "one that was deleted", "job", "export the merge again")) from None

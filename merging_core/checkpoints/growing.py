@@ -20,6 +20,7 @@ from pathlib import Path
 from merging_core.checkpoints.index import INDEX_NAME
 from merging_core.checkpoints.locks import locked_elsewhere, try_lock
 from merging_core.checkpoints.reader import MODEL_NAME
+from merging_core.checkpoints.templates import TEMPLATES
 from merging_core.errors import PlanError, Problem, disk_is_full
 
 __all__ = ["Growing", "check_target", "growing"]
@@ -62,6 +63,8 @@ class Growing:
             try_lock(first)
             self._journal.close()
             (self.path / _JOURNAL).unlink()
+            if (self.path / TEMPLATES).is_dir():
+                _sync_folder(self.path / TEMPLATES)
             _sync_folder(self.path)
             _put_in_place(self.path, self.folder)
             _sync_folder(self.folder.parent)
@@ -205,7 +208,9 @@ def _taken(folder: Path, overwrite: bool) -> Problem | None:
     if not overwrite:
         return Problem(must, "a folder that holds files", folder.name, "choose another name, or remove it first")
     entries = list(folder.iterdir())
-    if any(entry.is_dir() for entry in entries) or {MODEL_NAME, INDEX_NAME}.isdisjoint(entry.name for entry in entries):
+    if any(entry.is_dir() and entry.name != TEMPLATES for entry in entries) or {MODEL_NAME, INDEX_NAME}.isdisjoint(
+        entry.name for entry in entries
+    ):
         must, got = "only a checkpoint folder is overwritten", f"a folder without {MODEL_NAME}, or with folders in it"
         return Problem(must, got, folder.name, "choose another name")
     return None

@@ -22,6 +22,7 @@ from merging_core.checkpoints.index import INDEX_NAME
 from merging_core.checkpoints.layout import header_bytes
 from merging_core.checkpoints.reader import CONFIG_NAME, MODEL_NAME
 from merging_core.checkpoints.shards import Shard, index_text, shards
+from merging_core.checkpoints.templates import is_template
 from merging_core.errors import CheckpointError, Problem
 
 __all__ = ["drafting", "write_checkpoint"]
@@ -105,6 +106,7 @@ def drafting(  # noqa: PLR0913
         yield draft
         draft.finish()
         for name, text in texts.items():
+            (place.path / name).parent.mkdir(exist_ok=True)
             _write_text(place.path / name, text)
         for name, source in (copies or {}).items():
             _copy(source, place.path / name)
@@ -129,7 +131,8 @@ def _check_names(headers: Sequence[LeafSpec], extra: Iterable[str]) -> None:
     if len(set(names)) != len(names):
         raise CheckpointError(Problem("each leaf comes once", "a name twice", MODEL_NAME))
     for name in extra:
-        if not _EXTRA_NAME.fullmatch(name) or name in (CONFIG_NAME, INDEX_NAME) or name.endswith(".safetensors"):
+        plain = _EXTRA_NAME.fullmatch(name) is not None or is_template(name)
+        if not plain or name in (CONFIG_NAME, INDEX_NAME) or name.endswith(".safetensors"):
             raise CheckpointError(Problem("an extra file has a plain name of its own", ascii(name), MODEL_NAME))
 
 

@@ -54,6 +54,7 @@ def merge(
 ) -> None:
     """Merge, and write the checkpoint with its card: all or nothing."""
     from merging_core.checkpoints.shards import parse_size
+    from merging_core.checkpoints.templates import folder_files
     from merging_core.cli.downloads import readable_recipe
     from merging_core.cli.targets import open_bench
     from merging_core.engines import make_plan
@@ -81,7 +82,7 @@ def merge(
         "hash": made.hash,
         "leaves": len(made.outputs),
         "bytes": made.output_bytes,
-        "files": sorted(path.name for path in folder.iterdir()),
+        "files": sorted(folder_files(folder)),
         "device": lane.device.type,
         "seconds": round(took, 3),
     }

@@ -169,6 +169,7 @@ def fetch_files(  # noqa: PLR0913
     done = 0
     for file in files:
         if not _whole(folder, file):
+            (folder / file.name).parent.mkdir(exist_ok=True)
             _Fetch(caller, ref, file, folder, done, tell, stopped).run()
         done += (folder / file.name).stat().st_size
         tell(done, f"downloading {ref.label}")

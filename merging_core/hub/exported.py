@@ -11,6 +11,7 @@ from pathlib import Path
 from merging_core.cards.licences import hindrances, licences_in, with_licence
 from merging_core.checkpoints.companions import COMPANIONS
 from merging_core.checkpoints.learned import BESIDE_NAME
+from merging_core.checkpoints.templates import TEMPLATES, is_template
 from merging_core.errors import CheckpointError, HubError, Problem
 from merging_core.export.travelling import for_the_hub
 
@@ -23,8 +24,8 @@ _RECIPE = "recipe.json"
 _CONFIG = "config.json"
 _TOKENIZER = "tokenizer_config.json"
 _NEEDED = (_CARD, _CONFIG, _RECIPE)
-_KINDS = (".safetensors", ".json", ".md", ".png", ".svg", ".csv", ".txt", ".yaml", ".jinja", ".model",
-          Path(BESIDE_NAME).suffix)  # fmt: skip
+_KINDS = (".safetensors", ".json", ".md", ".png", ".svg", ".csv", ".txt", ".yaml", ".jinja",
+          *{Path(name).suffix for name in COMPANIONS}, Path(BESIDE_NAME).suffix)  # fmt: skip
 _LARGEST_TEXT = 1 << 20
 
 
@@ -90,7 +91,10 @@ def _listed(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         problem = Problem("an exported folder is there", "none", folder.name, "export a merge first")
         raise CheckpointError(problem)
-    entries = {path.name: path for path in sorted(folder.iterdir())}
+    entries = {path.name: path for path in sorted(folder.iterdir()) if path.name != TEMPLATES or path.is_symlink()}
+    inside = folder / TEMPLATES
+    templates = sorted(inside.iterdir()) if inside.is_dir() and not inside.is_symlink() else []
+    entries |= {f"{TEMPLATES}/{path.name}": path for path in templates}
     missing = [name for name in _NEEDED if name not in entries]
     if not any(name.endswith(".safetensors") for name in entries):
         missing.append("weights (.safetensors)")
@@ -101,7 +105,11 @@ def _listed(folder: Path) -> dict[str, Path]:
     strange = [
         name
         for name, path in entries.items()
-        if path.is_symlink() or not path.is_file() or path.suffix not in _KINDS or name.startswith(".")
+        if path.is_symlink()
+        or not path.is_file()
+        or path.suffix not in _KINDS
+        or name.startswith(".")
+        or ("/" in name and not is_template(name))
     ]
     if strange:
         must = "a published folder holds what an export writes, and nothing else"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Never
 
 from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODEL, AdapterConfig, read_adapter_config
-from merging_core.checkpoints.companions import COMPANIONS
+from merging_core.checkpoints.companions import most_bytes
 from merging_core.checkpoints.config import CONFIG_BYTES, parse_json_object
 from merging_core.checkpoints.files import Fingerprint
 from merging_core.checkpoints.header import MAX_HEADER_BYTES, FileHeader, check_header
@@ -159,8 +159,8 @@ def _adapter(caller: Caller, listing: Listing, weights: RemoteFile) -> HubSurvey
 
 def _companions(listing: Listing) -> list[RemoteFile]:
     """Return what says how inputs are made, where it has a size and is small."""
-    files = [listing.files[name] for name in COMPANIONS if name in listing.files]
-    return [file for file in files if file.size is not None and file.size <= COMPANIONS[file.name]]
+    known = [(file, most) for name, file in listing.files.items() if (most := most_bytes(name)) is not None]
+    return [file for file, most in known if file.size is not None and file.size <= most]
 
 
 def _shards(listing: Listing, names: set[str]) -> list[RemoteFile]:

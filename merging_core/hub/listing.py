@@ -12,6 +12,7 @@ from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODE
 from merging_core.checkpoints.index import INDEX_NAME
 from merging_core.checkpoints.reader import MODEL_NAME
 from merging_core.checkpoints.ref import Ref
+from merging_core.checkpoints.templates import is_template
 from merging_core.errors import CheckpointError, HubAccessError, HubError, Problem
 from merging_core.hub.answers import Answer, count_of, repository, text_of, tree
 from merging_core.hub.data_ref import Place
@@ -48,7 +49,7 @@ class Listing:
     """With the commit."""
     about: HubEntry
     files: dict[str, RemoteFile]
-    """Those at the top of the repository, by name."""
+    """Those at the top of the repository, and named chat templates, by name."""
 
     def weights(self) -> RemoteFile:
         """Return the file with the weights, the index of those over which they are spread, or a LoRA adapter's.
@@ -162,7 +163,7 @@ def _file_of(entry: object, name: str, blob: str, sha256: str) -> RemoteFile | N
 
 
 def _at_the_top(files: Iterable[RemoteFile]) -> dict[str, RemoteFile]:
-    top = {file.name: file for file in files if "/" not in file.name}
+    top = {file.name: file for file in files if "/" not in file.name or is_template(file.name)}
     if len(top) > _MOST_FILES:
         raise HubError(Problem(f"a repository has at most {_MOST_FILES} files at its top", f"{len(top)}"))
     return top

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from merging_core.checkpoints.companions import COMPANIONS
+from merging_core.checkpoints.companions import COMPANIONS, companions_of
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import CancelledError, HubAwayError, HubError
 from merging_core.hub.download import folder_of
@@ -58,11 +58,20 @@ def test_only_files_of_a_checkpoint_are_taken(fake: FakeHub, visit: Visit) -> No
         "tokenizer.json": b"{}",
         "merges.txt": b"x" * (COMPANIONS["merges.txt"] + 1),
         "sub/model.safetensors": b"",
+        "additional_chat_templates/rag.jinja": b"{{ documents }}",
+        "additional_chat_templates/rag.py": b"import os",
+        "additional_chat_templates/more/rag.jinja": b"",
     }
     fake.add("ada/mixed", files() | more)
-    folder = visit().download("hub:ada/mixed")
-    assert leftovers(folder) == {*files(), "tokenizer.json", "complete.json"}
-    assert {request.path.rpartition("/")[2] for request in fake.asked("/resolve/")} == {*files(), "tokenizer.json"}
+    hub = visit()
+    folder = hub.download("hub:ada/mixed")
+    assert leftovers(folder) == {*files(), "tokenizer.json", "additional_chat_templates", "complete.json"}
+    taken = {*files(), "tokenizer.json", "rag.jinja"}
+    assert {request.path.rpartition("/")[2] for request in fake.asked("/resolve/")} == taken
+    assert [path.name for path in (folder / "additional_chat_templates").iterdir()] == ["rag.jinja"]
+    beside = companions_of(hub.open(hub.pin("hub:ada/mixed")))
+    assert beside == {"tokenizer.json": b"{}", "additional_chat_templates/rag.jinja": b"{{ documents }}"}
+    assert hub.missing_bytes("hub:ada/mixed") == 0
 
 
 def test_progress_goes_from_nothing_to_all_in_the_callers_thread(visit: Visit, large: Ref, fake: FakeHub) -> None:

@@ -109,6 +109,9 @@ def test_the_base_s_tokenizer_goes_too_and_names_no_folder_of_the_machine(hub: U
     for name, data in beside.items():
         (copy / name).write_bytes(data)
     (copy / "tokenizer_config.json").write_text('{"name_or_path": "/home/ann/base", "model_max_length": 512}')
+    (copy / "additional_chat_templates").mkdir()
+    beside["additional_chat_templates/rag.jinja"] = b"{{ documents }}"
+    (copy / "additional_chat_templates" / "rag.jinja").write_bytes(b"{{ documents }}")
     put(hub, copy)
     sent = hub.model("ann/merge").files
     assert {name: sent[name] for name in beside} == beside

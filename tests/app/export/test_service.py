@@ -126,6 +126,9 @@ def test_models_of_a_folder_are_exported_by_the_worker_too(tmp_path: Path) -> No
     zoo = Path(__file__).resolve().parents[3] / "assets" / "zoo" / "tiny"
     for name, source in (("start", "base"), ("mine", "digits")):
         shutil.copytree(zoo / source, tmp_path / "models" / name)
+    template = "additional_chat_templates/rag.jinja"
+    (tmp_path / "models" / "start" / template).parent.mkdir()
+    (tmp_path / "models" / "start" / template).write_text("{{ documents }}")
     server = PretendServer(tmp_path / "data", models=tmp_path / "models")
     try:
         with Browser(server.url) as browser:
@@ -135,6 +138,10 @@ def test_models_of_a_folder_are_exported_by_the_worker_too(tmp_path: Path) -> No
             assert job["state"] == "done", job["problems"]
             recipe = json.loads(file(browser, job["id"], "recipe.json").content)
             card = file(browser, job["id"], "README.md").text
+            assert file(browser, job["id"], template).content == b"{{ documents }}"
+            archive = io.BytesIO(browser.client.get(f"/exports/{job['id']}/archive.tar").content)
+            with tarfile.open(fileobj=archive) as opened:
+                assert f"{job['name']}/{template}" in opened.getnames()
         assert "local:mine@" in json.dumps(recipe) and "local:mine" in card
         assert str(tmp_path) not in json.dumps(recipe) + card
     finally:
