@@ -5,7 +5,7 @@
         Hub(hub.endpoint, None, cache).open("hub:ada/base")
 
 `hub.fail("gated", where="resolve")` makes a route misbehave until `hub.heal()`, or `times` times. `hub.requests` holds
-what was asked, with its headers.
+what was asked, with its headers, `hub.sent` how many bytes were answered under each path.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import re
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,13 +72,11 @@ class FakeHub:
         self.models: dict[str, FakeModel] = {}
         self.data_sets: dict[str, FakeModel] = {}
         self.requests: list[Request] = []
-        self.sent: dict[str, int] = {}
-        """By path, the bytes of bodies that were answered."""
+        self.sent = Counter[str]()
         self.failures: list[Failure] = []
         self.tells_sizes = True
         """Whether a model's own answer has sizes and digests; the tree always has."""
-        self.pages_at: str | None = None
-        """The address that further pages of a search are said to have; None for this one."""
+        self.pages_at: str | None = None  # the address that further pages of a search are said to have
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._healed = threading.Event()
@@ -389,10 +388,9 @@ class _Answers(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command != "HEAD":
-            path = urlsplit(self.path).path
             for piece in _pieces(body[: len(body) // 2] if cut else body):
                 self.wfile.write(piece)
-                self.hub.sent[path] = self.hub.sent.get(path, 0) + len(piece)
+                self.hub.sent[urlsplit(self.path).path] += len(piece)
         if cut:
             self.close_connection = True
 
