@@ -39,6 +39,7 @@ def learn(
     as_json: AsJson = False,
 ) -> None:
     """Learn a merge from examples, or train an expert; Ctrl-C stops it so that --resume goes on, to the same result."""
+    from merging_core.caches import own_folder
     from merging_core.checkpoints.learned import LearnedTensors
     from merging_core.cli.targets import open_bench
     from merging_core.errors import PlanError, Problem
@@ -56,7 +57,8 @@ def learn(
     opened = open_bench(out / RECIPE)
     asked, tasks = _readable(opened, asked, family)
     out.mkdir(parents=True, exist_ok=True)
-    bench = Bench(opened.engine(), Evaluator("cpu"), tasks, LearnedTensors((out,)), out / EXPERT)
+    shared = [folder] if (folder := own_folder("statistics")) is not None else []
+    bench = Bench(opened.engine(), Evaluator("cpu"), tasks, LearnedTensors((out, *shared)), out / EXPERT)
     with open_run(asked, bench, state) as run:
         ended = _run(run, out, as_json=as_json)
     if isinstance(ended, Finished):

@@ -29,6 +29,7 @@ from merging_core.methods.contract import (
     ranks_of_walks,
 )
 from merging_core.methods.info import Parameters
+from merging_core.methods.measured import Measured
 from merging_core.methods.sums import weighted_sum
 from merging_core.space.reductions import BLOCK
 
@@ -97,11 +98,13 @@ def combine_flat(  # noqa: PLR0913
     places: Sequence[int],
     sums: Sequence[Mapping[str, torch.Tensor]] = (),
     each: Each = in_turn,
+    beside: Callable[[int, int], Measured | None] | None = None,
 ) -> tuple[torch.Tensor, CombineContext]:
     """Return what the method makes of the leaves at `places`, piece by piece, statistics of the whole model first.
 
     `terms` and `spans` are those of all leaves, `params` what all share; what lies elsewhere is not written. `sums` are
     those of `gather_flat`, for the leaves at `places`; `each` works on the pieces. The context is that of all leaves.
+    `beside` says what was measured of the elements start … stop − 1.
     """
     out = torch.empty_like(vectors[0])
     step = piece_size(out.device) if each is in_turn else max(_WORKER_PIECE, piece_size(out.device))
@@ -115,6 +118,8 @@ def combine_flat(  # noqa: PLR0913
 
     def combine(piece: tuple[int, int, Terms, CombineContext]) -> None:
         start, stop, own, context = piece
+        if beside is not None:
+            context = replace(context, measured=beside(start, stop))
         out[start:stop] = combine_piece(stacked(start, stop), own.weights, info, context)
 
     alike = [(spans[run.first][0], spans[run.last - 1][1], run.value) for run in joined(terms)]

@@ -335,10 +335,11 @@ class LiveEngine:
             )
             sums = [of_leaves[place] for place in rest]
         terms = terms_of(plan.settings, self.device)
-        out, context = combine_flat(masked, terms, method, found.params, spans, rest, sums, self._crew)
+        beside = self._residents.beside(plan.survey)
+        out, context = combine_flat(masked, terms, method, found.params, spans, rest, sums, self._crew, beside.piece)
         whole, own = [leaves[place] for place in seen], [terms[place] for place in seen]
         known = self._found(method, masked, mask_keys, whole)
-        return combine_leaves_(out, masked, own, method, context, whole, known, self._crew, cancelled)
+        return combine_leaves_(out, masked, own, method, context, whole, known, self._crew, cancelled, beside.leaf)
 
     def _found(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -22,6 +22,7 @@ from merging_core.engines.plan import Plan
 from merging_core.engines.progress import Meter
 from merging_core.engines.stoppable import GRACE
 from merging_core.errors import CancelledError, Problem
+from merging_core.methods.measured import Measured
 from merging_core.native import loops
 from merging_core.space.parameter_space import SpaceLeaf
 
@@ -142,6 +143,36 @@ class Pieces:
         self.check()
         read = partial(self._reading(learned.checkpoint).read_range, MASK + leaf.name, tile.start, tile.stop)
         return self.lane.take(read, check=True).to(torch.float32)
+
+    def measured(self, tile: Tile, like: Sequence[torch.Tensor]) -> Measured | None:
+        """Return what was measured of the experts in a piece that looks `like` theirs; None where nothing was."""
+        known = [one for one in self.plan.survey.statistics if one is not None]
+        if not known:
+            return None
+        leaf, parts = self.plan.space.leaves[tile.leaf], []
+        for found, other in zip(known, like, strict=True):
+            header = found.leaves.get(leaf.name)
+            self.check()
+            if header is None:
+                parts.append(torch.full_like(other, float("nan")))
+                continue
+            read = partial(self._reading(found.checkpoint).read_range, header.name, tile.start, tile.stop)
+            parts.append(self.lane.take(read, check=True).to(torch.float32))
+        return Measured(tuple(parts), tuple(one.size for one in known))
+
+    def measured_leaf(self, place: int) -> Measured | None:
+        """Return the Gram matrices of a leaf that is seen whole; None where nothing was measured."""
+        known = [one for one in self.plan.survey.statistics if one is not None]
+        leaf, grams = self.plan.space.leaves[place].name, []
+        for found in known:
+            header = found.leaves.get(leaf)
+            self.check()
+            if header is None:
+                grams.append(torch.empty(0, 0))
+                continue
+            read = partial(self._reading(found.checkpoint).read_range, header.name, 0, header.elements)
+            grams.append(self.lane.take(read, check=True).to(torch.float32).view(header.shape))
+        return Measured(tuple(grams), turned=any(one.turned(leaf) for one in known)) if known else None
 
     def _read(
         self,

@@ -6,20 +6,26 @@ is both, and raises everything that is wrong at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
 from merging_core.checkpoints.content import PIN_DIGITS
 from merging_core.checkpoints.dtypes import item_size
-from merging_core.checkpoints.files import Fingerprint
 from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.cores import MAX_WORKERS, cores
 from merging_core.engines.cautions import cautions
 from merging_core.engines.learned import Learned, learned_problems, read_learned
+from merging_core.engines.measured import (
+    Statistics,
+    all_statistics,
+    measured_bytes,
+    statistics_problems,
+    statistics_words,
+)
 from merging_core.engines.outcomes import Outcome, outcomes
 from merging_core.engines.pricing import (
     STREAMED_PIECE,
@@ -32,6 +38,7 @@ from merging_core.engines.pricing import (
     seconds,
     streaming_memory,
 )
+from merging_core.engines.repeated import repeated
 from merging_core.engines.settings import Settings, settings_of
 from merging_core.engines.varying_leaves import idle_filters, leaf_problems, what_varies
 from merging_core.engines.with_adapters import adapter_json, adapters_held, model_words, with_adapters
@@ -68,6 +75,8 @@ class Survey:
     """The recipe's learned tensors, where it has some."""
     tokens: str | None = None
     """What tells this way of matching rows by their tokens from another, where the recipe does that."""
+    statistics: tuple[Statistics | None, ...] = ()
+    """What was measured of each expert; nothing where no model of the recipe has statistics."""
 
     @property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
@@ -145,6 +154,7 @@ class Plan:
     def estimated_seconds(self) -> float:
         """How long the streaming engine takes at the rates that `Passes.assumption` states."""
         read = sum(checkpoint.nbytes for checkpoint in self.survey.checkpoints)
+        read += measured_bytes(self.survey.statistics)
         return seconds(self.passes, read, self.output_bytes, self.space.size * len(self.survey.experts))
 
     @property
@@ -200,6 +210,7 @@ class Plan:
             "assumption": self.passes.assumption,
             "varies": list(what_varies(self.recipe)),
             "learned": self.survey.learned.words if self.survey.learned is not None else None,
+            "statistics": list(statistics_words(self.survey.statistics)),
             "warnings": list(self.warnings),
         }
 
@@ -210,6 +221,7 @@ class Plan:
             ("merge", f"{self.stages.method.title} of {len(self.survey.experts)}, λ {self.recipe.lambda_:g}"),
             *(("varies", text) for text in what_varies(self.recipe)),
             *([("learned", self.survey.learned.words)] if self.survey.learned is not None else []),
+            *(("measured", words) for words in statistics_words(self.survey.statistics)),
             *(("model", model_words(checkpoint)) for checkpoint in self.survey.checkpoints),
             *(row for outcome in self.outcomes for row in _rows(outcome)),
             *(("resized", f"{name}: {words}") for name, words in self.resized),
@@ -280,7 +292,7 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
     base, *found = shaped.models
     problems += shaped.problems
     experts = tuple(expert for expert in found if expert is not None)
-    problems += _repeated(found)
+    problems += repeated(found)
     space = None
     if base is not None or experts:
         try:
@@ -293,9 +305,13 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
         tensors = opened(recipe.tensors, "tensors")
         if tensors is not None and space is not None and not problems:
             learned = read_learned(tensors, space, len(experts))
+    statistics = tuple(
+        opened(entry.statistics, f"models[{index}].statistics") if entry.statistics is not None else None
+        for index, entry in enumerate(recipe.models)
+    )
     if problems or space is None:
         raise _one_error(errors, problems)
-    return Survey(base, experts, space, learned, shaped.tokens)
+    return Survey(base, experts, space, learned, shaped.tokens, all_statistics(statistics, space))
 
 
 def price(recipe: Recipe, surveyed: Survey) -> Plan:
@@ -314,13 +330,15 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
         survey=surveyed,
         passes=passes_of(found, settings, space, surveyed.base is not None),
         live_bytes=live_memory(found, settings, space, len(surveyed.experts), surveyed.base is not None)
-        + (4 * space.size if learned is not None and learned.masked else 0),
+        + (4 * space.size if learned is not None and learned.masked else 0)
+        + measured_bytes(surveyed.statistics),
         streaming_bytes=streaming,
         warnings=(*cautions(recipe, surveyed.checkpoints, surveyed.experts), *idle_filters(recipe, space.leaves)),
         workers=min(MAX_WORKERS, cores()),
     )
     memory = available_memory()
     problems = leaf_problems(found, settings, space.leaves) + learned_problems(learned, found.method)
+    problems += statistics_problems(recipe, found.method, surveyed.statistics, surveyed.experts)
     if space.size == 0:
         problems.append(Problem("some leaf has elements", "none", surveyed.reference.label))
     if memory is not None and streaming > memory:
@@ -329,21 +347,6 @@ def price(recipe: Recipe, surveyed: Survey) -> Plan:
     if problems:
         raise PlanError(*problems)
     return plan
-
-
-def _repeated(models: Sequence[Checkpoint | None]) -> list[Problem]:
-    """Say which files stand in the list again, however their paths are written."""
-    problems: list[Problem] = []
-    first: dict[frozenset[Fingerprint], int] = {}
-    for index, model in enumerate(models):
-        if model is None or model.ref.scheme != "file":
-            continue
-        files = frozenset(file.fingerprint for file in model.files.values())
-        if files in first:
-            where, fix = f"models[{index}].ref", f"remove one, and give models[{first[files]}] more weight"
-            problems.append(Problem("each model stands in the list once", f"{model.label} again", where, fix))
-        first.setdefault(files, index)
-    return problems
 
 
 def _one_error(errors: list[BasinError], problems: list[Problem]) -> BasinError:

@@ -18,6 +18,7 @@ from merging_core.engines.coefficients import after_combine, before_mask
 from merging_core.engines.flat import ACCELERATOR_BLOCKS
 from merging_core.engines.kernel import combine_piece, combine_whole
 from merging_core.engines.masking import PreparedMask, prepare_mask
+from merging_core.engines.measured import check_measured_experts
 from merging_core.engines.pieces import Pieces, Tile
 from merging_core.engines.pricing import LARGE_LEAF
 from merging_core.engines.reductions import l1_norm
@@ -74,7 +75,11 @@ class Prepared:
         info, terms, context = self.pieces.plan.stages.method, self.terms[tile.leaf], self.contexts[tile.leaf]
         inputs = self.inputs(tile, origin)
         if tile.leaf not in self.whole or info.whole_leaf is None:
+            if info.measures:
+                context = replace(context, measured=self.pieces.measured(tile, list(inputs)))
             return combine_piece(inputs, terms.weights, info, context)
+        if info.measures:
+            context = replace(context, measured=self.pieces.measured_leaf(tile.leaf))
         shape = self.pieces.plan.space.leaves[tile.leaf].shape
         models = [row.view(shape) for row in inputs]
         return combine_whole(models, terms.weights, info.whole_leaf, context).reshape(-1)
@@ -103,6 +108,7 @@ def prepare(pieces: Pieces, tell: Tell) -> Prepared:
 
 def _prepared(pieces: Pieces, tell: Tell) -> Prepared:
     plan = pieces.plan
+    check_measured_experts(plan.survey.statistics, plan.survey.experts)
     terms = terms_of(plan.settings, pieces.lane.device)
     whole = frozenset(whole_leaves(plan.stages.method, plan.stages.params, plan.space.leaves))
     found = Prepared(pieces, _masks(pieces, tell), terms, (), whole)

@@ -139,7 +139,7 @@ def streaming_memory(  # noqa: PLR0913
     leaf of standings is held, and one is being ranked. A leaf that the method sees whole is held of every model; of
     leaves with more than `LARGE_LEAF` elements one at a time.
     """
-    workers, models = min(MAX_WORKERS, cores()), 2 * len(experts) + 1
+    workers, models = min(MAX_WORKERS, cores()), (3 if stages.method.measures else 2) * len(experts) + 1
     largest = max((leaf.elements for leaf in space.leaves), default=0)
     ranked = sum(settings.masks_that(needs_standings))
     places = range(len(space.leaves)) if ranked else whole_leaves(stages.method, stages.params, space.leaves)

@@ -17,13 +17,15 @@ from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.engines.kernel import subtract_
 from merging_core.engines.learned import Learned, mask_flat_of
+from merging_core.engines.measured import Statistics, check_measured_experts, leaf_measured
 from merging_core.engines.plan import Opens, Survey, survey
 from merging_core.engines.residency import Residency
 from merging_core.errors import BasinError
+from merging_core.methods.measured import Measured
 from merging_core.recipes.recipe import Recipe
-from merging_core.space.parameter_space import ParameterSpace
+from merging_core.space.parameter_space import ParameterSpace, SpaceLeaf
 
-__all__ = ["Residents", "Shares"]
+__all__ = ["Beside", "Residents", "Shares"]
 
 _SURVEYS = 64
 _OPENED = 128
@@ -35,6 +37,36 @@ class Shares(Opens, Protocol):
 
     def check_access(self, ref: Ref, /) -> None:
         """Raise where whoever the work is done for may not read the checkpoint."""
+
+
+class Beside:
+    """What was measured of the experts, kept like their vectors: of a piece of the flat vector, and of a whole leaf."""
+
+    def __init__(self, surveyed: Survey, store: Residency, device: torch.device) -> None:
+        self._surveyed, self._store, self._device = surveyed, store, device
+        self._known = [one for one in surveyed.statistics if one is not None]
+        self._sizes = tuple(one.size for one in self._known)
+        elementwise = any(one.about.kind == "fisher" for one in self._known)
+        self._flats = tuple(self._flat(one) for one in self._known) if elementwise else ()
+
+    def piece(self, start: int, stop: int) -> Measured | None:
+        """Return numbers like the models' own, of the elements start … stop − 1."""
+        if not self._flats:
+            return None
+        return Measured(tuple(flat[start:stop] for flat in self._flats), self._sizes)
+
+    def leaf(self, leaf: SpaceLeaf) -> Measured | None:
+        """Return the Gram matrices of a leaf; raises as reading does."""
+        if not self._known or self._flats:
+            return None
+        key = ("grams", leaf.name, *(one.checkpoint.content() for one in self._known))
+        grams = self._store.get(key, lambda: leaf_measured(self._known, leaf.name, self._device).values)
+        return Measured(grams, turned=any(one.turned(leaf.name) for one in self._known))
+
+    def _flat(self, found: Statistics) -> torch.Tensor:
+        space = self._surveyed.space
+        key = ("measured", found.checkpoint.content(), space.size)
+        return self._store.get(key, lambda: found.flat(space, self._device))
 
 
 class Residents:
@@ -71,7 +103,8 @@ class Residents:
 
     def survey(self, recipe: Recipe) -> Survey:
         """Return the open checkpoints of a recipe and their space; raises as planning does."""
-        named = (recipe.base, *(entry.ref for entry in recipe.models), recipe.tensors)
+        measured = (entry.statistics for entry in recipe.models)
+        named = (recipe.base, *(entry.ref for entry in recipe.models), recipe.tensors, *measured)
         refs = [ref for ref in named if ref is not None]
         opened: dict[str, Checkpoint] = {}
         failed: dict[str, BasinError] = {}
@@ -88,7 +121,7 @@ class Residents:
 
         if failed:
             return survey(recipe, again)
-        key = ("survey", recipe.base, recipe.vocabulary, tuple(refs), tuple(id(opened[ref]) for ref in refs))
+        key = ("survey", recipe.base, recipe.vocabulary, named, tuple(id(opened[ref]) for ref in refs))
         return self._surveys.get(key, lambda: survey(recipe, again), lambda _: 1)
 
     def weights(self, checkpoint: Checkpoint, space: ParameterSpace) -> torch.Tensor:
@@ -109,6 +142,11 @@ class Residents:
         """Return the flat learned mask `[N]`."""
         key = ("learned mask", learned.mask_content, space.size)
         return self.store.get(key, lambda: mask_flat_of(learned, space, self.device))
+
+    def beside(self, surveyed: Survey) -> Beside:
+        """Return what a combination reads of a plan's statistics; raises PlanError where they are of other experts."""
+        check_measured_experts(surveyed.statistics, surveyed.experts)
+        return Beside(surveyed, self.store, self.device)
 
     def copied(self, surveyed: Survey) -> dict[str, torch.Tensor]:
         """Return the leaves that are taken over as they are."""

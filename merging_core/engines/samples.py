@@ -18,10 +18,12 @@ from pathlib import Path
 
 import torch
 
+from merging_core.checkpoints.dtypes import dtype_name
 from merging_core.checkpoints.header import LeafHeader
 from merging_core.checkpoints.reader import Checkpoint, Reading, Room
-from merging_core.checkpoints.ref import Ref, parse_ref
+from merging_core.checkpoints.ref import LEARNED, Ref, parse_ref
 from merging_core.engines.live import LiveEngine
+from merging_core.engines.measured import sampled_statistics, statistics_of
 from merging_core.engines.residency import Residency
 from merging_core.methods.registry import method
 from merging_core.recipes.parse import parse_recipe
@@ -172,8 +174,19 @@ class SampledMerges:
             return Looked(parts, self._merged(document, sample), self._survive(document))
         real = {ref: held(f"weights {place}", values[ref], ref) for place, ref in enumerate(refs)}
         base = None if origin is None else held("base", origin, str(recipe.base))
-        merged = self._merged(_document(recipe, base, recipe.models, real), sample)
+        measured = {
+            entry.statistics: self._measured(digest, opened(entry.statistics), sample, self.open(real[entry.ref]))
+            for entry in recipe.models
+            if entry.statistics is not None
+        }
+        merged = self._merged(_document(recipe, base, recipe.models, {**real, **measured}), sample)
         return Looked(parts, merged if origin is None else _moved(merged, _flat(origin, sample)), None)
+
+    def _measured(self, digest: str, statistics: Checkpoint, sample: Sample, expert: Checkpoint) -> str:
+        """Keep what was measured of a sample as statistics of its small checkpoint, and return their reference."""
+        cuts = [(cut.name, cut.shape, cut.spans) for cut in sample.cuts]
+        values = {**sampled_statistics(statistics, cuts), **statistics_of(statistics, expert.content())}
+        return self._hold(f"{digest}\nstatistics {statistics.content()}", values, statistics, LEARNED)
 
     def _values(self, checkpoint: Checkpoint, sample: Sample) -> dict[str, torch.Tensor]:
         return self._kept.get((checkpoint.content(), sample), lambda: _read(checkpoint, sample))
@@ -187,11 +200,13 @@ class SampledMerges:
         kept = sum(share * n for row in found.density for share, n in zip(row, found.elements, strict=True))
         return kept / max(1, len(found.density) * sum(found.elements))
 
-    def _hold(self, what: str, values: Mapping[str, torch.Tensor], like: Checkpoint) -> str:
+    def _hold(self, what: str, values: Mapping[str, torch.Tensor], like: Checkpoint, scheme: str = "upload") -> str:
         """Keep numbers as a small checkpoint and return its reference, which is their name."""
         content = hashlib.sha256(what.encode()).hexdigest()
-        ref = f"upload:{content[:32]}"
-        leaves = {name: LeafHeader(name, "F32", tuple(value.shape), "", 0) for name, value in values.items()}
+        ref = f"{scheme}:{content if scheme == LEARNED else content[:32]}"
+        leaves = {
+            name: LeafHeader(name, dtype_name(value.dtype), tuple(value.shape), "", 0) for name, value in values.items()
+        }
         made = _Small(parse_ref(ref), like.label, Path(), like.config, leaves, {}, None, content, values=values)
         with self._lock:
             self._held.setdefault(ref, made)
@@ -239,7 +254,14 @@ def _document(
 ) -> dict[str, object]:
     """Write a recipe over small checkpoints, at λ = 1 without layer scaling; with another method, without masks."""
     written = recipe.as_json()
-    entries = [{**entry.as_json(), "ref": names[entry.ref]} for entry in models]
+    entries = [
+        {
+            **entry.as_json(),
+            "ref": names[entry.ref],
+            **({"statistics": names[entry.statistics]} if entry.statistics and entry.statistics in names else {}),
+        }
+        for entry in models
+    ]
     document = {"version": recipe.version, "models": entries, "lambda": 1.0, "seed": recipe.seed}
     if base is not None:
         document["base"] = base

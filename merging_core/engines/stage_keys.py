@@ -44,7 +44,8 @@ def combined_key(plan: Plan, keys: Sequence[Hashable]) -> Hashable:
     terms = plan.settings.runs(lambda stages: (stages.weights, stages.params))
     mask = plan.survey.learned.mask_content if plan.survey.learned is not None else None
     learned = () if mask is None else (mask,)
-    return ("combined", tuple(keys), plan.stages.method.name, _compact(terms), *learned)
+    measured = tuple(one.checkpoint.content() if one is not None else None for one in plan.survey.statistics)
+    return ("combined", tuple(keys), plan.stages.method.name, _compact(terms), *learned, *measured)
 
 
 def _compact(runs: tuple[Same[Value], ...]) -> Value | tuple[Same[Value], ...]:

@@ -243,7 +243,8 @@ def _check_unchanged(plan: Plan, catalog: Opens) -> None:
     """
     problems = []
     learned = plan.survey.learned
-    for planned in (*plan.survey.checkpoints, *([learned.checkpoint] if learned is not None else [])):
+    measured = [found.checkpoint for found in plan.survey.statistics if found is not None]
+    for planned in (*plan.survey.checkpoints, *([learned.checkpoint] if learned is not None else []), *measured):
         if catalog.open(planned.ref).files != planned.files:
             fix = "plan the merge again"
             problems.append(Problem("the files are those of the plan", "files that changed", planned.label, fix))

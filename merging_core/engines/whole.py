@@ -15,6 +15,7 @@ from merging_core.engines.kernel import combine_whole
 from merging_core.errors import CancelledError, Problem
 from merging_core.methods.contract import CombineContext, MethodInfo, Terms
 from merging_core.methods.info import Parameters
+from merging_core.methods.measured import Measured
 from merging_core.space.parameter_space import SpaceLeaf
 
 __all__ = ["Found", "combine_leaves_", "found_in", "whole_leaves"]
@@ -48,11 +49,13 @@ def combine_leaves_(  # noqa: PLR0913
     found: Sequence[Found],
     crew: Crew,
     cancelled: Callable[[], bool] | None = None,
+    beside: Callable[[SpaceLeaf], Measured | None] | None = None,
 ) -> torch.Tensor:
     """Write what the method makes of these leaves into the flat vector `out`; `found` comes from `found_in`.
 
     `terms` are those of these leaves, and `context` what all leaves share.
-    `cancelled()` is asked before each leaf; raises CancelledError when it says so.
+    `beside` says what was measured of a leaf. `cancelled()` is asked before each leaf; raises CancelledError when it
+    says so.
     """
     whole = info.whole_leaf
     if whole is None:
@@ -64,7 +67,8 @@ def combine_leaves_(  # noqa: PLR0913
         leaf = leaves[place]
         known = [of_model[place] for of_model in found] if whole.of_each is not None else None
         views = [_view(vector, leaf) for vector in vectors]
-        own = replace(context, params=terms[place].params)
+        known_of = beside(leaf) if beside is not None else None
+        own = replace(context, params=terms[place].params, measured=known_of)
         _view(out, leaf).copy_(combine_whole(views, terms[place].weights, whole, own, known))
 
     crew.on_one_core(one, range(len(leaves)))

@@ -78,7 +78,7 @@ def _python(tree: Mapping[str, object], shard_bytes: int | None) -> str:
     remote = [ref for ref in refs if ref.startswith("hub:")]
     options = ", allow_files=True" if any(ref.startswith("file:") for ref in refs) else ""
     options += ', hub=Hub("https://huggingface.co", os.environ.get("HF_TOKEN"), Path("downloads"))' if remote else ""
-    learned = tree.get("tensors") is not None
+    learned = tree.get("tensors") is not None or _measured(tree)
     options += ', learned=LearnedTensors((Path("."),))' if learned else ""
     shards = "" if shard_bytes is None else f", shard_bytes={shard_bytes}"
     kinds = ["Catalog", *(["Hub"] if remote else []), *(["LearnedTensors"] if learned else [])]
@@ -94,6 +94,11 @@ def _python(tree: Mapping[str, object], shard_bytes: int | None) -> str:
         f'export_checkpoint(make_plan(recipe, catalog), catalog, "merged"{shards})',
     ]
     return "\n".join(lines) + "\n"
+
+
+def _measured(tree: Mapping[str, object]) -> bool:
+    models = tree["models"]
+    return isinstance(models, list) and any("statistics" in entry for entry in models)
 
 
 def _refs(tree: Mapping[str, object]) -> list[object]:

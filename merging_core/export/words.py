@@ -51,6 +51,8 @@ def in_words(recipe: Recipe, quoted: Callable[[str], str] = str) -> str:
     sentences.append(f"λ is {_shown(recipe.lambda_, quoted)}.")
     if recipe.tensors is not None:
         sentences.append("Learned tensors, in recipe.tensors, multiply weights or what is added.")
+    if any(entry.statistics is not None for entry in recipe.models):
+        sentences.append("What was measured of the models on examples is named by content in the recipe.")
     if stages(recipe).stochastic:
         sentences.append(f"The random masks have seed {recipe.seed}.")
     sentences.append(f"The result is stored as {recipe.dtype}.")

@@ -25,7 +25,7 @@ from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.tasks import AnyTask, known_split
 from merging_core.learning.objectives import Objective, objective_loss
 
-__all__ = ["Gradient", "TaskBatches", "rows_of_batch"]
+__all__ = ["ROWS", "Gradient", "Source", "TaskBatches", "rows_of_batch", "sources"]
 
 ROWS = 48
 """Rows that are worked on at once on a CPU, about, as the evaluator does."""
@@ -44,7 +44,7 @@ class Gradient:
 
 
 @dataclass(frozen=True, eq=False)
-class _Source:
+class Source:
     """The examples of one task, by its place among them."""
 
     place: int
@@ -57,12 +57,17 @@ class _Source:
     """What the model calls a leaf → what the file calls it."""
     own: dict[str, torch.Tensor]
 
+    def bound(self, leaves: Weights) -> dict[str, torch.Tensor]:
+        """Return the leaves of a file by the model's names, with those of the task's own head in their place."""
+        found = {name: self.own.get(spelt, leaves.get(spelt)) for name, spelt in self.names.items()}
+        return {name: leaf for name, leaf in found.items() if leaf is not None}
+
 
 @dataclass(frozen=True, eq=False)
 class _Piece:
     """The examples `start` to `stop` of each batch of a task; a batch that is too large for one worker is several."""
 
-    source: _Source
+    source: Source
     start: int
     stop: int
 
@@ -86,7 +91,7 @@ class TaskBatches:
         self.objective = objective
         self._size, self._seed = size, seed
         self._device = next(iter(weights.values())).device
-        self._sources = tuple(_sources(config, weights, tasks, split, objective, self._device))
+        self._sources = tuple(sources(config, weights, tasks, split, objective, self._device))
         on_cpu = self._device.type == "cpu"
         self._chunks = _chunks(self._sources, size, ROWS if on_cpu else ACCELERATOR_ROWS)
         workers = min(MAX_WORKERS, cores(), len(self._chunks))
@@ -123,7 +128,6 @@ class TaskBatches:
     def _worked(self, chunk: tuple[_Piece, ...], leaves: Weights, reached: Sequence[str], number: int) -> _Found:
         with torch.enable_grad():
             first = chunk[0].source
-            bound = {name: first.own.get(spelt, leaves.get(spelt)) for name, spelt in first.names.items()}
             places = [
                 rows_of_batch(
                     len(piece.source.inputs), self._size, number, self._seed, piece.source.task.name
@@ -132,7 +136,7 @@ class TaskBatches:
             ]  # fmt: skip
             rows = [piece.source.inputs[place.to(self._device)] for piece, place in zip(chunk, places, strict=True)]
             ready = torch.cat([piece.source.task.prepared(part) for piece, part in zip(chunk, rows, strict=True)])
-            output = first.found.forward({name: leaf for name, leaf in bound.items() if leaf is not None}, ready)
+            output = first.found.forward(first.bound(leaves), ready)
             losses = []
             for piece, part, place in zip(
                 chunk, output.split_with_sizes([len(row) for row in rows]), places, strict=True
@@ -165,14 +169,18 @@ def rows_of_batch(examples: int, size: int, number: int, seed: int, name: str) -
     return torch.cat(orders)[start : start + size]
 
 
-def _sources(  # noqa: PLR0913
+def sources(  # noqa: PLR0913
     config: Mapping[str, Any],
     weights: Weights,
     tasks: Sequence[AnyTask],
     split: str,
     objective: Objective,
     device: torch.device,
-) -> Iterator[_Source]:
+) -> Iterator[Source]:
+    """Yield the examples of each task for a model of this configuration, with labels where the objective needs them.
+
+    Raises EvaluationError with every task that cannot be learned from.
+    """
     problems = [] if tasks else [Problem("there is a task to learn from", "none", "tasks")]
     ready = []
     for task in tasks:
@@ -195,10 +203,10 @@ def _sources(  # noqa: PLR0913
         known = {**weights, **own}
         fitting(found, known, device)
         moved = {name: leaf.to(device=device, dtype=torch.float32) for name, leaf in own.items()}
-        yield _Source(place, task, task.inputs(split).to(device), labels, found, names_in(found, known), moved)
+        yield Source(place, task, task.inputs(split).to(device), labels, found, names_in(found, known), moved)
 
 
-def _chunks(sources: Sequence[_Source], size: int, rows: int) -> tuple[tuple[_Piece, ...], ...]:
+def _chunks(sources: Sequence[Source], size: int, rows: int) -> tuple[tuple[_Piece, ...], ...]:
     """Put neighbouring tasks together that one model answers together, up to so many rows; divide what has more."""
     chunks: list[list[_Piece]] = []
     parts = -(-size // rows)
@@ -212,7 +220,7 @@ def _chunks(sources: Sequence[_Source], size: int, rows: int) -> tuple[tuple[_Pi
     return tuple(tuple(chunk) for chunk in chunks)
 
 
-def _alike(left: _Source, right: _Source) -> bool:
+def _alike(left: Source, right: Source) -> bool:
     same = need_of(left.task) == need_of(right.task) and not left.own and not right.own
     return same and left.inputs.shape[1:] == right.inputs.shape[1:] and left.inputs.dtype == right.inputs.dtype
 

@@ -19,6 +19,7 @@ import torch
 from merging_core.masks.info import never
 from merging_core.masks.ranks import joined, magnitudes_of_rows
 from merging_core.methods.info import Description, ParameterInfo, Parameters, ParameterValue
+from merging_core.methods.measured import Measured, Measures
 from merging_core.space.reductions import BLOCK, blocks
 
 __all__ = [
@@ -63,6 +64,8 @@ class CombineContext:
     """For each model what `WholeLeaf.of_each` found in this leaf."""
     check: Callable[[], None] = field(default=_go_on, compare=False, repr=False)
     """Raises where the merge is no longer wanted; asked between the steps of whatever takes many."""
+    measured: Measured | None = None
+    """For a method that `measures`; None where nothing was."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +188,8 @@ class MethodInfo(Description):
     owned_mask: str = ""
     """Kind of the mask that is part of the method; the method's parameters of the same names are that mask's."""
     needs_base: bool = True
-    needs_data: bool = False
+    measures: Measures = ""
+    """What it reads beside the models: `models[i].statistics` of a recipe."""
     symmetric: bool = True
     """Whether the order of the models does not matter (but for the last bit of a sum)."""
     stochastic: bool = False
@@ -196,6 +200,11 @@ class MethodInfo(Description):
     """Says what must hold for the weights, and what to do, if they do not go together; nothing if they do."""
     searched: tuple[tuple[str, tuple[ParameterValue, ...]], ...] = ()
     """The one or two parameters that tell most, each with the few values that a short search tries."""
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether something must have been measured on examples before it merges."""
+        return bool(self.measures)
 
     @property
     def owns(self) -> frozenset[str]:

@@ -8,12 +8,14 @@ from merging_core.methods.arcee_fusion import ARCEE_FUSION
 from merging_core.methods.competition import PCB
 from merging_core.methods.consensus import CONSENSUS
 from merging_core.methods.contract import MethodInfo
+from merging_core.methods.fisher import FISHER
 from merging_core.methods.isotropic import ISO_C, ISO_CTS
 from merging_core.methods.largest import EMR, MAGMAX
 from merging_core.methods.linear import LINEAR
 from merging_core.methods.model_stock import MODEL_STOCK
 from merging_core.methods.nearswap import NEARSWAP
 from merging_core.methods.nuslerp import NUSLERP
+from merging_core.methods.regmean import REGMEAN
 from merging_core.methods.reinforced import RAM, RAM_PLUS
 from merging_core.methods.sce import SCE
 from merging_core.methods.slerp import SLERP
@@ -38,12 +40,13 @@ def methods() -> tuple[MethodInfo, ...]:
     (['linear', 'uniform_soup', 'rewarded_soup'], True)
     """
     averages = (LINEAR, UNIFORM_SOUP, REWARDED_SOUP, WISE_FT, SWA, SWAD, SWALP, EMA, LAWA, HWA)
+    measured = (FISHER, REGMEAN)
     sums = (TASK_ARITHMETIC, RAM, RAM_PLUS, NEARSWAP)
     consensus = (TIES, MAGMAX, EMR, CONSENSUS, SCE)
     sparsified = (DARE_LINEAR, DARE_TIES, BREADCRUMBS, BREADCRUMBS_TIES, DELLA_LINEAR, DELLA, PCB, ARCEE_FUSION)
     spherical = (SLERP, NUSLERP, MULTISLERP, KARCHER)
     subspace = (TSV_M, ISO_C, ISO_CTS, WUDI)
-    groups = (averages, (MODEL_STOCK,), sums, consensus, sparsified, spherical, subspace)
+    groups = (averages, measured, (MODEL_STOCK,), sums, consensus, sparsified, spherical, subspace)
     return distinct(tuple(info for group in groups for info in group))
 
 

@@ -99,7 +99,8 @@ def known_from_the_start(infos: tuple[ParameterInfo, ...], given: Parameters) ->
 def _entry(entry: ModelEntry, pins: Mapping[str, str], common: Parameters) -> dict[str, object]:
     own = {name: _own(value, common, name) for name, value in entry.params.items()}
     own = {name: value for name, value in own.items() if common.get(name) != value}
-    return {"ref": pins[entry.ref], "weight": varying_as_json(entry.weight), "params": Parameters(own).as_json()}
+    known = {"ref": pins[entry.ref], "weight": varying_as_json(entry.weight), "params": Parameters(own).as_json()}
+    return known if entry.statistics is None else {**known, "statistics": entry.statistics}
 
 
 def _own(value: ParameterValue, common: Parameters, name: str) -> ParameterValue:

@@ -45,7 +45,7 @@ def with_model_params(recipe: Recipe, index: int, **params: ParameterValue) -> R
 
 
 def with_models(recipe: Recipe, refs: Sequence[str]) -> Recipe:
-    """Merge these models; those that were in the recipe keep their weight and parameters.
+    """Merge these models; those that were in the recipe keep their weight, parameters and statistics.
 
     A layer scaling that does not take that many gives way to `constant`; learned tensors, which are of the models in
     their order, are dropped when these change.
@@ -59,7 +59,7 @@ def with_method(recipe: Recipe, name: str, refs: Sequence[str] | None = None) ->
     A free mask is dropped beside a method that brings its own or has no task vectors; so are parameters of single
     models that nothing reads any more, and learned tensors, which belong to the method they were learned with. Weights
     that the method does not take become those that it does: 1 beside a method without weights, 0 instead of a negative
-    one. `refs`: merge these models instead, as `with_models` does.
+    one. Statistics stay beside a method that reads the same. `refs`: merge these models instead, as `with_models` does.
     """
     info = method(name)
     if refs is not None:
@@ -160,6 +160,8 @@ def _kept(recipe: Recipe, info: MethodInfo, free: MaskSpec) -> tuple[ModelEntry,
     # Over the whole model a mask has one number for all leaves.
     whole = (info.defaults() if info.owned_mask else free.params).get("scope") == "model"
 
+    reads = info.measures != "" and info.measures == method(recipe.method.name).measures
+
     def kept(name: str, value: ParameterValue) -> bool:
         return name in names and not (whole and isinstance(value, Varying))
 
@@ -168,6 +170,7 @@ def _kept(recipe: Recipe, info: MethodInfo, free: MaskSpec) -> tuple[ModelEntry,
             entry,
             weight=weight,
             params=Parameters({name: value for name, value in entry.params.items() if kept(name, value)}),
+            statistics=entry.statistics if reads else None,
         )
         for entry, weight in zip(recipe.models, weights, strict=True)
     )

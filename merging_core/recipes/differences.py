@@ -63,6 +63,9 @@ def _models(a: Sequence[ModelEntry], b: Sequence[ModelEntry], name: Callable[[st
         for key in sorted({*old.params, *new.params}):
             if old.params.get(key) != new.params.get(key):
                 phrases.append(f"{name(ref)}: {_changed(key, old.params.get(key), new.params.get(key))}")
+        if old.statistics != new.statistics:
+            what = "other statistics" if old.statistics and new.statistics else "statistics"
+            phrases.append(f"{name(ref)}: {what}{'' if new.statistics else ' left out'}")
     shared = [ref for ref in before if ref in after]
     if shared != [ref for ref in after if ref in before]:
         phrases.append("the models in another order")

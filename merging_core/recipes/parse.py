@@ -76,7 +76,7 @@ def parse_recipe(given: object) -> Recipe:
     dtype = _value(mapping, DTYPE, problems)
     seed = _value(mapping, SEED, problems)
     vocabulary = _vocabulary(mapping, problems)
-    tensors = _tensors(mapping["tensors"], problems) if mapping.get("tensors") is not None else None
+    tensors = _learned(mapping["tensors"], "tensors", problems) if mapping.get("tensors") is not None else None
     if method_info and mask_info and scaling_info:
         # Rules about what goes together hold for what could be read; whatever could not is a problem already.
         recipe = Recipe(
@@ -123,17 +123,17 @@ def _reference(given: object, where: str, problems: list[Problem]) -> str | None
     return str(ref)
 
 
-def _tensors(given: object, problems: list[Problem]) -> str | None:
+def _learned(given: object, where: str, problems: list[Problem]) -> str | None:
     try:
         ref = parse_ref(given)
     except CheckpointError as error:
-        problems += [replace(problem, where="tensors") for problem in error.problems]
+        problems += [replace(problem, where=where) for problem in error.problems]
         return None
     if ref.scheme != LEARNED:
-        must, fix = "tensors are learned ones, named by content", "write learned: and the 64 digits of their content"
-        problems.append(Problem(must, shown(str(ref)), "tensors", fix))
+        must, fix = "what was learned is named by content", "write learned: and the 64 digits of its content"
+        problems.append(Problem(must, shown(str(ref)), where, fix))
     elif ref.pin is not None:
-        problems.append(Problem("tensors are named by content alone", "a pin too", "tensors", "leave the pin out"))
+        problems.append(Problem("what was learned is named by content alone", "a pin too", where, "leave the pin out"))
     return str(ref)
 
 
@@ -278,11 +278,13 @@ def _entry(
     if not isinstance(given, Mapping):
         problems.append(Problem("a model is a mapping", shown(given), where, "write {ref: zoo:tiny/digits, weight: 1}"))
         return None
-    keys = ("ref", "weight", "params")
+    keys = ("ref", "weight", "params", "statistics")
     for name in given:
         if name not in keys:
             got = shown(name, quoted=False)
-            problems.append(Problem("a model has ref, weight and params", got, f"{where}.{got}", closest(got, keys)))
+            problems.append(
+                Problem("a model has ref, weight, params and statistics", got, f"{where}.{got}", closest(got, keys))
+            )
     ref = None
     if "ref" in given:
         ref = _reference(given["ref"], f"{where}.ref", problems)
@@ -290,7 +292,9 @@ def _entry(
         problems.append(Problem("a model has a ref", "nothing", f"{where}.ref", "write ref: zoo:tiny/digits"))
     weight = _weight(given.get("weight", WEIGHT.default), f"{where}.weight", problems)
     params = _overrides(given.get("params", {}), f"{where}.params", overridable, problems)
-    return None if ref is None else ModelEntry(ref, weight, params)
+    measured = given.get("statistics")
+    statistics = _learned(measured, f"{where}.statistics", problems) if measured is not None else None
+    return None if ref is None else ModelEntry(ref, weight, params, statistics)
 
 
 def _weight(given: object, where: str, problems: list[Problem]) -> Number:

@@ -92,11 +92,15 @@ class ModelEntry:
     ref: str
     weight: Number = 1.0
     params: Parameters = field(default_factory=Parameters)
+    statistics: str | None = None
+    """What was measured of it on examples, by content: `learned:` and 64 hex digits; for a method that `measures`."""
 
     def as_json(self) -> dict[str, object]:
-        """Return the form that a recipe holds; `params` only where there are any."""
+        """Return the form that a recipe holds; `params` and `statistics` only where there are any."""
         entry: dict[str, object] = {"ref": self.ref, "weight": varying_as_json(self.weight)}
-        return {**entry, "params": self.params.as_json()} if self.params else entry
+        if self.params:
+            entry["params"] = self.params.as_json()
+        return {**entry, "statistics": self.statistics} if self.statistics is not None else entry
 
 
 @dataclass(frozen=True)

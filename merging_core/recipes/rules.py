@@ -45,6 +45,7 @@ def rules(
     readable = len(recipe.models) == listed > 0
     wrong = _weight_rules(recipe, method_info) if readable else []
     problems += wrong
+    problems += _statistics_rules(recipe, method_info)
     problems += _varying_rules(recipe, method_info, mask_info)
     if readable and not wrong and not counted:
         problems += weights_problems(
@@ -63,6 +64,18 @@ def weights_problems(info: MethodInfo, weights: Sequence[Number], params: Parame
         return []
     must, fix = broken
     return [Problem(must, ", ".join(f"{weight:g}" for weight in numbers[:8]), where, fix)]
+
+
+def _statistics_rules(recipe: Recipe, method_info: MethodInfo) -> list[Problem]:
+    """Say which models have statistics that the method does not read."""
+    if method_info.measures:
+        return []
+    must, fix = f"{method_info.title} reads no statistics", "leave them out, or choose the method that they are for"
+    return [
+        Problem(must, "some", f"models[{index}].statistics", fix)
+        for index, entry in enumerate(recipe.models)
+        if entry.statistics is not None
+    ]
 
 
 def _varying_rules(recipe: Recipe, method_info: MethodInfo, mask_info: MaskInfo) -> list[Problem]:

@@ -67,6 +67,8 @@ def recipes(base: str, experts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """Return complete recipes (as JSON) by a readable name; combinations that the rules refuse are left out."""
     found: dict[str, dict[str, Any]] = {}
     for method in methods():
+        if method.measures:
+            continue  # their own tests measure first: test_measured
         most = method.models[1] or len(experts)
         for given_params in variants(method):
             for mask in masks():

@@ -34,7 +34,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Family:
 
 
 CHANGES: dict[str, dict[str, Any]] = {
-    **{info.name: {"method": info.name} for info in methods()},
+    **{info.name: {"method": info.name} for info in methods() if not info.measures},
     **{f"mask {info.name}": {"method": "task_arithmetic", "mask": {"kind": info.name}} for info in masks()},
     "filters": {"method": "model_stock", "params": {"granularity": "filter"}},
     "norms": {"method": "ties", "layer_scaling": {"kind": "lines", "alpha_rule": "sum"}},

@@ -1,0 +1,1 @@
+"""What is measured of experts on examples of their tasks, for merge methods that read it."""
