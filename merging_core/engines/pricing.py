@@ -34,7 +34,7 @@ __all__ = [
     "work_seconds",
 ]
 
-STREAMED_PIECE = 1 << 17
+STREAMED_PIECE = 1 << 18
 """Elements of each model that the streaming engine reads at once."""
 LARGE_LEAF = 1 << 22
 """Elements of a leaf that is merged whole by one worker while the others wait."""
