@@ -220,7 +220,7 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         parts.append(Publishing(jobs, network, callers, settings.hub).functions())
     if models is not None:
         parts.append(Comparisons(workbench, errands, jobs, settings, uploads=uploads.root, hub=hub).functions())
-        learning = Learning(workbench, models, errands, jobs, runs, settings, uploads=uploads.root, hub=hub)
+        learning = Learning(workbench, models, errands, jobs, runs, settings, uploads=uploads, hub=hub)
         parts.append(learning.functions())
         places = TaskPlaces(settings.zoo, settings.models, settings.tasks, uploads, settings.task_budget)
         parts.append(TaskDesk(models, hub, places, workbench.families, network, jobs).functions())

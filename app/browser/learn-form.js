@@ -43,7 +43,7 @@ export function createLearnForm({ begin, onMethod }) {
 
   function build() {
     const groups = offer.methods.map((one) => ({ value: one.name, title: one.title, group: one.group }));
-    const choice = createChoice({ title: "method", help: "What the run changes, and what it makes small.", choices: groups, onInput: (name) => choose({ method: name, params: {}, split: undefined, steps: undefined, batch: undefined }) });
+    const choice = createChoice({ title: "method", help: "What the run changes, and what it makes small.", choices: groups, onInput: (name) => choose({ method: name, params: {}, split: undefined, steps: undefined, batch: undefined, tasks: undefined }) });
     choice.set(info().name);
     choice.row.append(explain.button);
     fill(method, choice.row);
@@ -53,6 +53,12 @@ export function createLearnForm({ begin, onMethod }) {
     drawPlaces();
     drawLength();
     onMethod(info());
+  }
+
+  // An expert is trained on one task unless more are ticked, a merge is learned from all that its experts know.
+  function ticked(task) {
+    const own = info().makes === "expert" ? task === tasks[0] : task.own;
+    return chosen.tasks?.[task.task] ?? own;
   }
 
   function choose(changes) {
@@ -88,7 +94,6 @@ export function createLearnForm({ begin, onMethod }) {
     fill(places, splits.length > 1 ? choice.row : null);
     words.textContent = splitWords(info(), split);
     words.classList.toggle("warns", split === "test" || split === "validation");
-    const ticked = (task) => chosen.tasks?.[task.task] ?? task.own;
     fill(boxes, tasks.map((task) => {
       const box = h("input", { type: "checkbox", id: freshId("task"), checked: ticked(task), onchange: () => note({ tasks: { ...chosen.tasks, [task.task]: box.checked } }) });
       return h("label", { for: box.id }, box, h("i", { class: "mark dot", style: { "--tone": task.tone } }), task.title);
@@ -101,13 +106,13 @@ export function createLearnForm({ begin, onMethod }) {
     const steps = slider("steps", "How many steps.", [10, Math.max(1000, 2 * one.steps)], [1, 1_000_000], chosen.steps ?? one.steps, (value) => note({ steps: value }));
     const keeps = createChoice({ title: "keep", help: keep.help, choices: keep.choices.map((value) => ({ value, title: KEEPS[value] ?? value })), onInput: (value) => note({ keep: value }) });
     keeps.set(chosen.keep ?? keep.default);
-    fill(length, steps.row, keeps.row);
+    fill(length, steps.row, one.objective ? keeps.row : null);
     const checks = slider("check every", every.help, [5, 100], [every.minimum, every.maximum], chosen.every ?? every.default, (value) => note({ every: value }));
     const on = createChoice({ title: "check on", help: subset.help, choices: subset.choices.map((value) => ({ value, title: value === "full" ? "all of validation" : "its preview" })), onInput: (value) => note({ subset: value }) });
     on.set(chosen.subset ?? subset.default);
     const batch = slider("batch", "Examples of each task in a step.", [1, 64], [1, 4096], chosen.batch ?? one.batch, (value) => note({ batch: value }));
     const chance = h("input", { type: "number", class: "number", id: freshId("seed"), min: 0, max: 4294967295, step: 1, value: chosen.seed ?? seed.default, onchange: () => { if (Number.isInteger(chance.valueAsNumber)) note({ seed: chance.valueAsNumber }); } });
-    fill(more, more.firstElementChild, batch.row, checks.row, on.row, h("div", { class: "choice-row" }, h("label", { for: chance.id, title: "The same seed gives the same run on a CPU." }, "seed"), chance));
+    fill(more, more.firstElementChild, batch.row, one.objective ? [checks.row, on.row] : null, h("div", { class: "choice-row" }, h("label", { for: chance.id, title: "The same seed gives the same run on a CPU." }, "seed"), chance));
   }
 
   function slider(title, help, range, bounds, value, onInput) {
@@ -124,7 +129,7 @@ export function createLearnForm({ begin, onMethod }) {
     const params = Object.fromEntries(Object.entries(chosen.params).filter(([name]) => known.has(name)));
     const split = one.splits.includes(chosen.split) ? { split: chosen.split } : {};
     const check = Object.fromEntries(["every", "subset"].filter((name) => chosen[name] !== undefined).map((name) => [name, chosen[name]]));
-    return { method: { name: one.name, params }, ...split, tasks: tasks.filter((task) => chosen.tasks?.[task.task] ?? task.own).map((task) => task.task), ...given("steps"), ...given("batch"), ...given("keep"), ...given("seed"), check };
+    return { method: { name: one.name, params }, ...split, tasks: tasks.filter(ticked).map((task) => task.task), ...given("steps"), ...given("batch"), ...given("keep"), ...given("seed"), check };
   }
 
   async function press() {

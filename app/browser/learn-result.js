@@ -3,28 +3,35 @@
 import { fill, h } from "./dom.js";
 import { count, difference, duration, percent, plusMinus } from "./format.js";
 
-export function createLearnResult({ take, exportIt, shareIt }) {
+export function createLearnResult({ take, join, again, exportIt, shareIt }) {
   const body = h("div", { class: "learn-ends" });
   const words = h("p", { class: "hint" });
   const acts = h("div", { class: "acts" });
   const element = h("section", { class: "panel learn-result", "aria-label": "Result", role: "status", hidden: true }, h("header", {}, h("h2", {}, "Result")), body, words, acts);
   let key = null;
 
-  function show(run, result) {
-    const next = `${run.id} ${result.hash}`;
+  function show(run, result, { yardstick }) {
+    const next = `${run.id} ${run.expert}`;
     element.hidden = false;
     if (key === next) return;
     key = next;
     const same = alike(result.before, result.baseline);
     fill(body,
-      end("task arithmetic", result.baseline), same ? null : end("at the start", result.before), end(`learned, as after step ${result.kept_step}`, result.after),
-      change("to task arithmetic", result.over_baseline), same ? null : change("to the start", result.gain));
-    words.textContent = told(result, same);
+      end(yardstick, result.baseline), same ? null : end("at the start", result.before), end(`learned, as after step ${result.kept_step}`, result.after),
+      change(`to ${yardstick}`, result.over_baseline), same ? null : change("to the start", result.gain));
+    words.textContent = told(result, same, yardstick);
+    if (run.expert || !run.studio) return fill(acts, ...expertActs(run));
     fill(acts, h("button", { type: "button", class: "primary", onclick: () => take(run.studio) }, "Open in the studio"),
       h("button", { type: "button", class: "quiet", onclick: () => exportIt(run.studio) }, "Export"),
       h("button", { type: "button", class: "quiet", onclick: () => shareIt(run.studio) }, "Share a link"),
       h("a", { class: "quiet", href: `basin-learned/${run.id}/recipe.json`, download: "" }, "recipe.json"),
       h("a", { class: "quiet", href: `basin-learned/${run.id}/recipe.tensors`, download: "" }, "recipe.tensors"));
+  }
+
+  // A checkpoint lies among the visitor's uploads; it joins the models that stand in the studio.
+  function expertActs(run) {
+    return run.expert ? [h("button", { type: "button", class: "primary", onclick: () => join(run) }, "Add to the studio’s models"),
+      h("span", { class: "hint" }, `It is on this server as ${run.expert.split("/").at(-1)}, among your uploads under Choose models.`)] : [h("button", { type: "button", class: "primary", onclick: again }, "Put it among my uploads")];
   }
 
   return { element, show, hide: () => { element.hidden = true; } };
@@ -44,11 +51,11 @@ function change(title, { difference: by, interval }) {
   return h("div", { class: `change ${kind}` }, h("strong", {}, difference(by)), h("small", {}, ` ${difference(interval[0])} to ${difference(interval[1])}`), h("span", {}, `points ${title}`));
 }
 
-function told({ after, gain, over_baseline: over, stopped, step, kept_step: kept, seconds, split, transductive, seen, chosen_by: chosen }, same) {
-  const [found, name] = same ? [over, "task arithmetic"] : [gain, "its start"];
+function told({ after, gain, over_baseline: over, stopped, step, kept_step: kept, seconds, split, transductive, seen, chosen_by: chosen }, same, yardstick) {
+  const [found, name] = same ? [over, yardstick] : [gain, "its start"];
   const clear = found.interval[0] > 0 ? `It is better than ${name} on these examples.` : found.interval[1] < 0 ? `It is worse than ${name} on these examples.` : `These examples do not tell it from ${name}.`;
   const how = `${stopped ? "Stopped" : "Ended"} after step ${step}, ${duration(seconds)}; ${kept === step ? "the last step is kept" : `step ${kept} is kept`}.`;
-  const from = transductive ? "Learned from the test inputs: every number is transductive." : seen ? "Learned from the inputs of validation, which is shown here." : `Learned from the ${split} split.`;
-  const choice = chosen ? ` The step was chosen by ${chosen}, so the number is a little too good.` : "";
-  return `Mean accuracy on all of validation, n ${count(after.n)}, 95 % intervals, differences paired. ${clear} ${how} ${from}${choice}`;
+  const from = transductive ? " Learned from the test inputs: every number is transductive." : seen ? " Learned from the inputs of validation, which is shown here." : after.partial ? "" : ` Learned from the ${split} split.`;
+  const choice = chosen ? ` It was chosen by ${chosen}${after.partial ? "." : ", so its number is a little too good."}` : "";
+  return `Mean accuracy on ${after.partial ? "a part" : "all"} of ${after.split}, n ${count(after.n)}, 95 % intervals, differences paired. ${clear} ${how}${from}${choice}`;
 }

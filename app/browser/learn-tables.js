@@ -7,11 +7,11 @@ export function lossTable({ curve, tasks, objective, split }) {
   return { header, rows };
 }
 
-export function runAccuracyTable({ checks, baseline, tasks, subset, transductive }) {
+export function runAccuracyTable({ checks, baseline, tasks, subset, transductive, yardstick }) {
   const header = ["step", "model", "task", "accuracy (fraction)", "95 % low (fraction)", "95 % high (fraction)", "n (examples, all tasks)", "split", "subset", "transductive", "best so far"];
-  const lines = (step, model, found, best) => [[step, model, "mean over tasks", found.average, ...found.interval, found.n, "validation", subset, transductive ? "yes" : "no", best],
-    ...tasks.map((task, place) => [step, model, task.title, found.tasks[place].accuracy, ...found.tasks[place].interval, null, "validation", subset, transductive ? "yes" : "no", null])];
-  return { header, rows: [...(baseline ? lines(null, "task arithmetic", baseline, null) : []), ...checks.flatMap((check) => lines(check.step, "merge", check, check.best ? "yes" : "no"))] };
+  const lines = (step, model, found, best) => [[step, model, "mean over tasks", found.average, ...found.interval, found.n, found.split, subset, transductive ? "yes" : "no", best],
+    ...tasks.map((task, place) => [step, model, task.title, found.tasks[place].accuracy, ...found.tasks[place].interval, null, found.split, subset, transductive ? "yes" : "no", null])];
+  return { header, rows: [...(baseline ? lines(null, yardstick, baseline, null) : []), ...checks.flatMap((check) => lines(check.step, "merge", check, check.best ? "yes" : "no"))] };
 }
 
 export function coefficientsTable({ coefficients, experts }) {

@@ -19,7 +19,7 @@ export function createLearn({ server, store, notice, theme, description, open })
   const chance = createLearnChance(server, theme);
   const status = createLearnStatus({ wish });
   const charts = createLearnCharts(theme);
-  const result = createLearnResult({ take: open, exportIt: (state) => onward(state, "[data-act=export]"), shareIt: (state) => onward(state, "[data-act=share]") });
+  const result = createLearnResult({ take, join, again: () => wish("go"), exportIt: (state) => onward(state, "[data-act=export]"), shareIt: (state) => onward(state, "[data-act=share]") });
   const runs = createLearnRuns({ look: choose, remove });
   const intro = h("section", { class: "panel learn-intro", "aria-label": "About learning" }, h("header", {}, h("h2", {}, "Nothing has been learned yet")),
     h("p", {}, "Press Start learning: the merge of the studio’s experts is then improved step by step, and you watch what is minimised, the accuracy on validation, and how much of each expert every layer takes. It takes a minute or two on the zoo; you can pause it, stop it with the best so far, and close this page meanwhile."));
@@ -91,7 +91,7 @@ export function createLearn({ server, store, notice, theme, description, open })
     if (!answer.numbers) return;
     status.say(answer.numbers);
     await charts.show(answer.numbers, answer.figures);
-    if (answer.result) result.show(answer.run, answer.result);
+    if (answer.result) result.show(answer.run, answer.result, answer.numbers);
     element.dataset.step = String(answer.numbers.step);
   }
 
@@ -117,9 +117,25 @@ export function createLearn({ server, store, notice, theme, description, open })
     runs.show(listed, current);
   }
 
+  function take(state) {
+    open(state);
+    window.scrollTo(0, 0);
+  }
+
+  // The studio's models, with an expert that was trained here.
+  async function join({ expert, spec }) {
+    const family = familyNamed(description, store.get().family);
+    const experts = [...family.experts.map((one) => ({ ref: one.ref, task: one.task ?? null })), { ref: expert, task: spec.tasks[0] }];
+    const tasks = [...new Set([...family.tasks, ...spec.tasks])];
+    const specs = Object.values(family.specs ?? {});
+    const answer = await ask(() => server.models_check({ base: family.base, experts: experts.filter((one, place) => experts.findIndex((other) => other.ref === one.ref) === place), tasks, ...(specs.length ? { specs } : {}) }));
+    if (answer.ok) take(answer.state);
+    else notice.problems(answer, true);
+  }
+
   // The recipe comes to the studio first: exports and links are of what stands there.
   function onward(state, act) {
-    open(state);
+    take(state);
     document.querySelector(act)?.click();
   }
 

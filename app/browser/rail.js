@@ -56,6 +56,7 @@ export function createRail(description, store, { server, theme, edit, formerly, 
     });
     lambda.row.classList.add("lambda");
     const note = h("p", { class: "hint", role: "status" });
+    const learned = h("p", { class: "hint learned", hidden: true });
     let shown = null;
     let rows = new Map();
 
@@ -123,10 +124,18 @@ export function createRail(description, store, { server, theme, edit, formerly, 
         toggle.setAttribute("aria-checked", String(Boolean(model)));
       }
       lambda.set(state.recipe.lambda);
+      setLearned(state.recipe.tensors);
       note.textContent = usage(method, state, current.experts);
     }
 
-    return { element: h("section", {}, h("div", { class: "heading-row" }, heading("Models"), more), family.row, list, note, lambda.row, lambda.panel), set: setModels };
+    // What was learned stands beside the weights, and goes when models or method change.
+    function setLearned(tensors) {
+      learned.hidden = !tensors;
+      if (tensors) fill(learned, "Learned tensors ", h("code", { title: tensors }, tensors.slice("learned:".length, "learned:".length + 8)), " multiply these weights or what they add. ",
+        h("button", { type: "button", class: "quiet", onclick: () => change(["recipe", "tensors"], undefined) }, "Leave out"));
+    }
+
+    return { element: h("section", {}, h("div", { class: "heading-row" }, heading("Models"), more), family.row, list, note, learned, lambda.row, lambda.panel), set: setModels };
   }
 
   // Where the numbers of the mask stand: the method's own, or the mask's.

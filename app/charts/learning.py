@@ -203,15 +203,15 @@ def _band(steps: list[int], checks: list[dict[str, Any]]) -> list[dict[str, Any]
 
 
 def _level(numbers: dict[str, Any], baseline: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """Task arithmetic on the same examples, as a line through all steps."""
+    """What the run is held against on the same examples, as a line through all steps."""
     if baseline is None:
         return []
-    low, high = baseline["interval"]
+    (low, high), name = baseline["interval"], numbers["yardstick"]
     return [
         {
-            **_line("task arithmetic", [0, numbers["steps"]], [baseline["average"]] * 2, colour("average"), 1.6),
+            **_line(name, [0, numbers["steps"]], [baseline["average"]] * 2, colour("average"), 1.6),
             "line": {"color": colour("average"), "width": 1.6, "dash": "dash"},
-            "hovertemplate": f"task arithmetic %{{y:.1%}}<br>95 % interval {low:.1%} – {high:.1%}<extra></extra>",
+            "hovertemplate": f"{name} %{{y:.1%}}<br>95 % interval {low:.1%} – {high:.1%}<extra></extra>",
         }
     ]
 

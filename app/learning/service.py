@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from app.charts import learning as learning_charts
@@ -13,6 +12,7 @@ from app.families import Family
 from app.hub.source import VisitorsHub
 from app.jobs import Job, JobError, Jobs
 from app.learning import work
+from app.learning.experts import shelved
 from app.learning.files import WISHES
 from app.learning.form import offer, own_tasks, spec_of
 from app.learning.numbers import numbers_of
@@ -26,6 +26,8 @@ from app.state import StudioState, parse_state
 from app.studio.here import check_here
 from app.studio.messages import is_text, message_of
 from app.studio.workbench import Models, Workbench
+from app.uploads.shelf import Uploads
+from merging_core.checkpoints.reader import CONFIG_NAME
 from merging_core.errors import BasinError
 from merging_core.learning import LearnSpec, learn_method, parse_spec
 from merging_core.recipes.resolving import references
@@ -50,7 +52,7 @@ class Learning:
         runs: Runs,
         settings: Settings,
         *,
-        uploads: Path | None = None,
+        uploads: Uploads | None = None,
         hub: VisitorsHub | None = None,
     ) -> None:
         self._workbench = workbench
@@ -167,7 +169,7 @@ class Learning:
     def _wished(self, run: Run, what: str) -> Run:
         files, job = self._runs.files(run), self._job(run)
         if files.read("result") is not None:
-            return run
+            return self._with_expert(run)
         if job is not None and job.state == "queued" and what == "pause":
             self._jobs.cancel(run.visitor, job.id)
             return run
@@ -216,7 +218,7 @@ class Learning:
             "tasks_root": str(self._models.shelf.root.absolute()),
             "zoo": str(settings.zoo.absolute()),
             "models": str(settings.models.absolute()) if settings.models is not None else None,
-            "uploads": str(self._uploads.absolute()) if self._uploads is not None else None,
+            "uploads": str(self._uploads.root.absolute()) if self._uploads is not None else None,
             "hub_cache": str(self._hub.cache.absolute()) if self._hub is not None else None,
             "learned": str(self._runs.learned.root.absolute()),
             "device": self._models.engine.device.type,
@@ -236,10 +238,22 @@ class Learning:
             return run
         result = self._runs.files(run).read("result") or {}
         learned = (result.get("recipe") or {}).get("tensors")
-        run = self._runs.keep(run.changed(problems=ended.problems, learned=learned))
+        run = self._with_expert(self._runs.keep(run.changed(problems=ended.problems, learned=learned)))
         with suppress(JobError, BusyError):
             self._jobs.forget(run.visitor, ended.id)
         return run
+
+    def _with_expert(self, run: Run) -> Run:
+        """Put the expert that a run made among the visitor's uploads; a run keeps what keeps it from that."""
+        folder = self._runs.files(run).expert
+        if run.expert is not None or self._uploads is None or not (folder / CONFIG_NAME).is_file():
+            return run
+        task = str(run.spec["tasks"][0]).rpartition("/")[2]
+        try:
+            ref = shelved(self._uploads, run.visitor, folder, f"{task}-expert")
+        except BasinError as error:
+            return self._runs.keep(run.changed(problems=tuple(problem.as_json() for problem in error.problems)))
+        return self._runs.keep(run.changed(expert=ref, problems=()))
 
     def _shown(self, run: Run) -> dict[str, Any]:
         """Return a run as the page lists it."""
@@ -263,6 +277,7 @@ class Learning:
             "seconds_left": now.get("seconds_left") if job is not None else None,
             "gain": result["over_baseline"] if result else None,
             "studio": {**run.state, "recipe": result["recipe"]} if result and "recipe" in result else None,
+            "expert": run.expert,
             "problems": [] if stopped else list(run.problems),
         }
 
@@ -282,6 +297,7 @@ class Learning:
             "transductive": spec.transductive,
             "seen": spec.seen and spec.info.objective is not None,
             "keep": spec.keep,
+            "yardstick": "the base" if spec.info.makes == "expert" else "task arithmetic",
             "steps": spec.steps,
         }
 

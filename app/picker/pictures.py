@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -41,9 +42,10 @@ class MethodPictures:
     def look(self, state: StudioState, family: Family) -> Numbers:
         """Return what the state's method does to a sample of its models (see docs/architecture.md).
 
+        Learned tensors are of whole models: the picture is without them.
         Raises: as opening, planning and merging do.
         """
-        recipe, engine = state.recipe, self._models.engine
+        recipe, engine = replace(state.recipe, tensors=None), self._models.engine
         refs = [str(ref) for ref in references(recipe)]
         check_here(refs, engine.opened)
         info, space = method(recipe.method.name), engine.plan(recipe).space

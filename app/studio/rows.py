@@ -21,7 +21,7 @@ _NAMED = 3
 
 
 def label_of(state: StudioState, families: tuple[Family, ...]) -> str:
-    """Name a merge in a few words: method, its density, λ, experts, and the layer profile if there is one."""
+    """Name a merge in a few words: method, its density, λ, experts, the layer profile if there is one, and whether it was learned."""
     recipe = state.recipe
     family = family_named(families, state.family)
     words = [method_info(recipe.method.name).title]
@@ -35,6 +35,8 @@ def label_of(state: StudioState, families: tuple[Family, ...]) -> str:
     words.append("all experts" if everyone and len(titles) > _NAMED else few)
     if recipe.layer_scaling.kind != "constant":
         words.append(scaling_info(recipe.layer_scaling.kind).title)
+    if recipe.tensors is not None:
+        words.append("learned")
     return ", ".join(words)
 
 

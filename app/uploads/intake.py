@@ -23,7 +23,7 @@ from merging_core.checkpoints.sniff import what_it_is
 from merging_core.checkpoints.uploads import checkpoint_address
 from merging_core.errors import Problem
 
-__all__ = ["KINDS", "LARGEST_START", "Checked", "Intake", "check_start", "data_path"]
+__all__ = ["KINDS", "LARGEST_START", "Checked", "Intake", "check_start", "checked_checkpoint", "data_path"]
 
 KINDS = ("checkpoint", "data")
 _LENGTH = 8
@@ -172,10 +172,18 @@ class Intake:
                 out.write(self._config)
                 out.flush()
                 os.fsync(out.fileno())
-        opened = open_checkpoint(path, Ref("file", self.name), label=self.name)
-        content = opened.compute_content()
-        about = {"parameters": opened.elements, "leaves": len(opened.leaves), "config": bool(self._config)}
-        return Checked("checkpoint", checkpoint_address(content, self._config), content, about)
+        return checked_checkpoint(path, self._config, self.name)
+
+
+def checked_checkpoint(path: Path, config: bytes, name: str) -> Checked:
+    """Read all of a checkpoint's file, beside which its `config.json` lies where there is one.
+
+    Raises CheckpointError for what is wrong with it.
+    """
+    opened = open_checkpoint(path, Ref("file", name), label=name)
+    content = opened.compute_content()
+    about = {"parameters": opened.elements, "leaves": len(opened.leaves), "config": bool(config)}
+    return Checked("checkpoint", checkpoint_address(content, config), content, about)
 
 
 def data_path(folder: Path) -> Path | None:

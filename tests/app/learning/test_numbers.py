@@ -14,7 +14,7 @@ ABOUT: dict[str, Any] = {
     "tasks": [{"task": "a", "title": "<b>A", "colour": 0}, {"task": "b", "title": "B", "colour": None}],
     "experts": [{"title": "A$", "colour": 0}, {"title": "B", "colour": 1}],
     "objective": "entropy", "split": "calibration", "subset": "preview", "transductive": False, "seen": False,
-    "keep": "accuracy", "steps": 4,
+    "keep": "accuracy", "steps": 4, "yardstick": "task arithmetic",
 }  # fmt: skip
 HEAD = {"leaves": ["x", "y", "z"], "sizes": [1, 3, 6], "depths": ["0", "0", "before"], "order": [2, 0, 1]}
 
