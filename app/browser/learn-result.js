@@ -17,7 +17,7 @@ export function createLearnResult({ take, join, again, exportIt, shareIt }) {
     key = next;
     const same = alike(result.before, result.baseline);
     fill(body,
-      end(yardstick, result.baseline), same ? null : end("at the start", result.before), end(`learned, as after step ${result.kept_step}`, result.after),
+      end(yardstick, result.baseline), same ? null : end("at the start", result.before), end(`learned, as after step ${result.kept_step}`, result.after, "learned-accuracy"),
       change(`to ${yardstick}`, result.over_baseline), same ? null : change("to the start", result.gain));
     words.textContent = told(result, same, yardstick);
     if (run.expert || !run.studio) return fill(acts, ...expertActs(run));
@@ -42,8 +42,8 @@ function alike(one, other) {
   return one.average.accuracy === other.average.accuracy && Math.abs(one.average.loss - other.average.loss) < 1e-4;
 }
 
-function end(title, { average }) {
-  return h("div", {}, h("strong", {}, percent(average.accuracy, average.interval)), h("small", {}, ` ${plusMinus(average.interval)} %`), h("span", {}, title));
+function end(title, { average }, kind = null) {
+  return h("div", {}, h("strong", { class: kind }, percent(average.accuracy, average.interval)), h("small", {}, ` ${plusMinus(average.interval)} %`), h("span", {}, title));
 }
 
 function change(title, { difference: by, interval }) {

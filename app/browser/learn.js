@@ -62,9 +62,9 @@ export function createLearn({ server, store, notice, theme, description, open })
   }
 
   async function look() {
-    ours();
+    await ours();
     const answer = await ask(() => server.learn_runs({}));
-    if (!answer.ok) return;
+    if (!answer.ok || !offer) return;
     listed = answer.runs;
     if (!listed.some((run) => run.id === current)) current = null;
     if (current === null && listed.length) choose(listed[0].id);
@@ -145,9 +145,9 @@ export function createLearn({ server, store, notice, theme, description, open })
     const family = familyNamed(description, state.family);
     const key = JSON.stringify([state.family, state.recipe.base, state.recipe.models.map((entry) => entry.ref)]);
     if (key === asked) return;
-    asked = key;
     const answer = await ask(() => server.learn_offer({ state }));
     if (!answer.ok) return notice.problems(answer, true);
+    asked = key;
     offer = answer;
     const titles = state.recipe.models.map((entry) => family.experts.find((one) => plain(one.ref) === plain(entry.ref))?.title ?? entry.ref);
     const tasks = answer.tasks.map((task) => {

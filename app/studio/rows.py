@@ -21,7 +21,7 @@ _NAMED = 3
 
 
 def label_of(state: StudioState, families: tuple[Family, ...]) -> str:
-    """Name a merge in a few words: method, its density, λ, experts, the layer profile if there is one, and whether it was learned."""
+    """Name a merge in a few words: method, density, λ, experts, the layer profile if any, whether it was learned."""
     recipe = state.recipe
     family = family_named(families, state.family)
     words = [method_info(recipe.method.name).title]
