@@ -109,7 +109,7 @@ export function createLearnForm({ begin, onMethod }) {
     fill(length, steps.row, one.objective ? keeps.row : null);
     const checks = slider("check every", every.help, [5, 100], [every.minimum, every.maximum], chosen.every ?? every.default, (value) => note({ every: value }));
     const on = createChoice({ title: "check on", help: subset.help, choices: subset.choices.map((value) => ({ value, title: value === "full" ? "all of validation" : "its preview" })), onInput: (value) => note({ subset: value }) });
-    on.set(chosen.subset ?? subset.default);
+    on.set(chosen.subset ?? one.subset ?? subset.default);
     const batch = slider("batch", "Examples of each task in a step.", [1, 64], [1, 4096], chosen.batch ?? one.batch, (value) => note({ batch: value }));
     const chance = h("input", { type: "number", class: "number", id: freshId("seed"), min: 0, max: 4294967295, step: 1, value: chosen.seed ?? seed.default, onchange: () => { if (Number.isInteger(chance.valueAsNumber)) note({ seed: chance.valueAsNumber }); } });
     fill(more, more.firstElementChild, batch.row, one.objective ? [checks.row, on.row] : null, h("div", { class: "choice-row" }, h("label", { for: chance.id, title: "The same seed gives the same run on a CPU." }, "seed"), chance));

@@ -5,9 +5,9 @@ import { difference, duration, number } from "./format.js";
 
 const STATES = {
   waiting: "waiting for its turn", running: "learning", pausing: "pausing after this step", stopping: "ending with the best so far",
-  paused: "paused", failed: "stopped by an error", finished: "finished",
+  ending: "writing down what was learned", paused: "paused", failed: "stopped by an error", finished: "finished",
 };
-const GOING = ["waiting", "running", "pausing", "stopping"];
+const GOING = ["waiting", "running", "pausing", "stopping", "ending"];
 
 export const goes = (run) => GOING.includes(run.state);
 
@@ -35,10 +35,11 @@ export function createLearnStatus({ wish }) {
     const left = run.seconds_left === null || run.state !== "running" ? "" : `, about ${duration(run.seconds_left)} left`;
     far.textContent = `step ${run.step} of ${run.steps}${left}${run.state === "running" && run.phase ? ` · ${run.phase.toLowerCase()}` : ""}`;
     const going = goes(run);
-    pause.hidden = run.state === "finished";
+    const over = run.state === "finished" || run.state === "ending";
+    pause.hidden = over;
     pause.disabled = run.state === "pausing" || run.state === "stopping";
     pause.textContent = going ? "Pause" : run.step ? "Go on" : "Start again";
-    stop.hidden = run.state === "finished" || (run.state === "failed" && run.step === 0);
+    stop.hidden = over || (run.state === "failed" && run.step === 0);
     stop.disabled = run.state === "stopping";
     fill(trouble, run.problems.map((problem) => h("p", {}, problem.sentence)));
   }

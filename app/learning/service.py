@@ -275,6 +275,7 @@ class Learning:
             "steps": now.get("steps") or run.spec["steps"],
             "phase": now.get("phase", ""),
             "seconds_left": now.get("seconds_left") if job is not None else None,
+            "yardstick": _yardstick(run),
             "gain": result["over_baseline"] if result else None,
             "studio": {**run.state, "recipe": result["recipe"]} if result and "recipe" in result else None,
             "expert": run.expert,
@@ -297,16 +298,16 @@ class Learning:
             "transductive": spec.transductive,
             "seen": spec.seen and spec.info.objective is not None,
             "keep": spec.keep,
-            "yardstick": "the base" if spec.info.makes == "expert" else "task arithmetic",
+            "yardstick": _yardstick(run),
             "steps": spec.steps,
         }
 
 
 def _state(job: Job | None, wished: str | None, *, finished: bool, failed: object) -> str:
-    if finished:
-        return "finished"
     if job is None:
-        return "failed" if failed else "paused"
+        return "finished" if finished else "failed" if failed else "paused"
+    if finished:
+        return "ending"
     if job.state == "queued":
         return "waiting"
     return {"pause": "pausing", "stop": "stopping"}.get(wished or "", "running")
@@ -321,6 +322,10 @@ def _title(spec: LearnSpec, family: Family) -> str:
 
 def _experts(spec: LearnSpec, family: Family) -> list[str]:
     return [family.title_of(ref) for ref in spec.models]
+
+
+def _yardstick(run: Run) -> str:
+    return "the base" if learn_method(run.method).makes == "expert" else "task arithmetic"
 
 
 def _task_title(family: Family, name: str) -> str:

@@ -25,7 +25,9 @@ from app.live import Scheduler
 from app.settings import Settings
 from app.state import default_state, parse_state
 from app.studio.bench import ZooBench
+from app.uploads.shelf import UploadLimits, Uploads
 from app.visitors import SCOPE_KEY
+from merging_core.checkpoints.ref import parse_ref
 from merging_core.errors import CheckpointError
 from tests.app.test_jobs import until
 
@@ -272,3 +274,21 @@ def test_everything_that_is_wrong_with_what_is_asked_for_is_said(room: Room) -> 
     assert problems({**state, "recipe": baseless}) == ["base"]
     assert room.ask("learn_wish", {"run": "x", "wish": "fly"})["problems"][0]["where"] == "message.wish"
     assert room.runs.of("ann") == ()
+
+
+def test_a_trained_expert_ends_among_the_uploads_of_whoever_trained_it(room: Room, tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path, UploadLimits(10**6, 10**6, 10**6, None))
+    room.learning._uploads = uploads
+    run = room.made(method={"name": "train_expert"}, steps=2, tasks=["basins/digits"])
+    run = room.runs.keep(run.changed(starts=1))
+    room.work_on(run)
+    room.jobs._store.create("ann", "a run", f"learn {run.id} 1", "learn", datetime.now(UTC))
+    found = room.ask("learn_watch", {"run": run.id})
+    (upload,) = uploads.of("ann")
+    assert found["run"]["state"] == "finished"
+    assert (found["run"]["expert"], upload.name, upload.form) == (upload.ref, "digits-expert", "checkpoint")
+    content = uploads.checkpoints.open(parse_ref(upload.ref)).content()
+    assert content == found["result"]["digest"]
+    assert not room.runs.files(run).expert.exists()
+    assert found["numbers"]["yardstick"] == "the base"
+    uploads.close()
