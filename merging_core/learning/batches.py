@@ -23,6 +23,7 @@ from merging_core.evaluation.architectures import Architecture, architecture, fi
 from merging_core.evaluation.evaluator import need_of
 from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.tasks import AnyTask, known_split
+from merging_core.learning.looks import Looks
 from merging_core.learning.objectives import Objective, objective_loss
 
 __all__ = ["ROWS", "Gradient", "Source", "TaskBatches", "rows_of_batch", "sources"]
@@ -75,6 +76,7 @@ class _Piece:
 class TaskBatches:
     """The tasks of one run; `weights` say the names and shapes of the leaves.
 
+    `looks`: in which looks the pictures of each batch are learned from; as they are without.
     Raises EvaluationError with every task that cannot be learned from.
     """
 
@@ -87,9 +89,10 @@ class TaskBatches:
         objective: Objective,
         size: int,
         seed: int,
+        looks: Looks | None = None,
     ) -> None:
         self.objective = objective
-        self._size, self._seed = size, seed
+        self._size, self._seed, self._looks = size, seed, looks
         self._device = next(iter(weights.values())).device
         self._sources = tuple(sources(config, weights, tasks, split, objective, self._device))
         on_cpu = self._device.type == "cpu"
@@ -135,7 +138,7 @@ class TaskBatches:
                 for piece in chunk
             ]  # fmt: skip
             rows = [piece.source.inputs[place.to(self._device)] for piece, place in zip(chunk, places, strict=True)]
-            ready = torch.cat([piece.source.task.prepared(part) for piece, part in zip(chunk, rows, strict=True)])
+            ready = torch.cat([self._ready(piece, part, number) for piece, part in zip(chunk, rows, strict=True)])
             output = first.found.forward(first.bound(leaves), ready)
             losses = []
             for piece, part, place in zip(
@@ -150,6 +153,12 @@ class TaskBatches:
             wanted = [leaves[name] for name in reached]
             gradients = torch.autograd.grad(torch.stack(losses).sum(), wanted, allow_unused=True)
         return [(piece.source.place, loss.item()) for piece, loss in zip(chunk, losses, strict=True)], list(gradients)
+
+    def _ready(self, piece: _Piece, rows: torch.Tensor, number: int) -> torch.Tensor:
+        ready = piece.source.task.prepared(rows)
+        if self._looks is None:
+            return ready
+        return self._looks.drawn(ready, piece.source.task.name, number, piece.start)
 
 
 def rows_of_batch(examples: int, size: int, number: int, seed: int, name: str) -> torch.Tensor:

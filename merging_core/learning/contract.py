@@ -126,6 +126,8 @@ class Update:
     """Whether the value begins where it began before its gradient is taken."""
     clamp: tuple[float, float] | None = None
     """Within which bounds the value is kept after each step."""
+    together: tuple[Update, ...] = ()
+    """Steps of other values along the same gradient, on the same batch."""
 
 
 @dataclass(frozen=True)

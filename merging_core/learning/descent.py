@@ -25,6 +25,7 @@ from merging_core.learning.batches import Gradient, TaskBatches
 from merging_core.learning.contract import Draw, Ground, Phase, Shown, Update, Values
 from merging_core.learning.events import Checked, Ended, Event, Progress
 from merging_core.learning.heeding import heeded
+from merging_core.learning.looks import Looks
 from merging_core.learning.optimising import Optimisers
 from merging_core.learning.spec import LearnSpec
 from merging_core.learning.state import Best, State, check_state
@@ -67,11 +68,19 @@ class Descent(ABC):
         self._ends = list(accumulate(phase.steps for phase in self._phases))
         weights = ground.space.views(ground.base)
         self._batches = TaskBatches(
-            standing.config, weights, spec.teachers(bench.tasks), spec.split, spec.info.objective, spec.batch, spec.seed
-        )  # fmt: skip
+            standing.config,
+            weights,
+            spec.teachers(bench.tasks),
+            spec.split,
+            spec.info.objective,
+            spec.batch,
+            spec.seed,
+            self._looks(),
+        )
         self._step, self._draws = (state.step, state.draws) if state is not None else (0, 0)
         start = state.values if state is not None else self._learnable.start()
-        learned = {update.value for phase in self._phases for update in phase.updates}
+        updates = [update for phase in self._phases for update in phase.updates]
+        learned = {one.value for update in updates for one in (update, *update.together)}
         self._values = {
             name: _placed(value, ground.device).clone().requires_grad_(name in learned) for name, value in start.items()
         }
@@ -158,7 +167,9 @@ class Descent(ABC):
                 self._restart(update.value)
             draw = Draw(self._step, number, self._phases.index(phase), share)
             gradient = None
-            weights = self._learnable.merged(self._only(update), draw)
+            values = self._only(update)
+            weights = self._learnable.merged(values, draw)
+            penalty = self._penalty(values, draw)
             reached = [name for name, weight in weights.items() if weight.requires_grad]
             for found in self._batches.gradient(weights, self._draws, reached):
                 gradient = found
@@ -167,7 +178,7 @@ class Descent(ABC):
             if gradient is None:
                 raise ValueError("a step has a gradient")
             losses = gradient.losses
-            self._move(phase, update, weights, gradient, share)
+            self._move(f"{phase.name}/{number}", update, weights, gradient, penalty, share)
             self._draws += 1
         self._losses = losses
         self._since = (self._since[0] + math.fsum(losses), self._since[1] + 1)
@@ -175,22 +186,42 @@ class Descent(ABC):
         with torch.no_grad():
             self._stepped()
 
+    def _looks(self) -> Looks | None:
+        """Return in which looks examples are learned from; as they are."""
+        return None
+
     def _stepped(self) -> None:  # noqa: B027
         """What follows each step; nothing."""
 
     def _only(self, update: Update) -> Values:
         """Return the values, of which only what an update changes is differentiated by."""
-        return {name: value if name == update.value else value.detach() for name, value in self._values.items()}
+        changed = {update.value, *(other.value for other in update.together)}
+        return {name: value if name in changed else value.detach() for name, value in self._values.items()}
 
-    def _move(self, phase: Phase, update: Update, weights: Values, gradient: Gradient, share: float) -> None:
-        """Lead the gradient by the weights back to the value, and take the step."""
-        value = self._values[update.value]
+    def _penalty(self, values: Values, draw: Draw) -> torch.Tensor | None:
+        """Return what is added to the objective, a number that is differentiable in the values; nothing."""
+        return None
+
+    def _move(  # noqa: PLR0913
+        self, key: str, update: Update, weights: Values, gradient: Gradient, penalty: torch.Tensor | None, share: float
+    ) -> None:
+        """Lead the gradient by the weights back to the values, and take the steps."""
         reached = [(weights[name], leaf) for name, leaf in gradient.leaves.items()]
-        (found,) = torch.autograd.grad([weight for weight, _ in reached], [value], [leaf for _, leaf in reached])
-        if not bool(torch.isfinite(found).all()):
+        if penalty is not None:
+            reached.append((penalty, torch.ones_like(penalty)))
+        changed = (update, *update.together)
+        founds = torch.autograd.grad(
+            [weight for weight, _ in reached],
+            [self._values[one.value] for one in changed],
+            [leaf for _, leaf in reached],
+        )
+        if not all(bool(torch.isfinite(found).all()) for found in founds):
             must, fix = "the gradient is finite", "choose a smaller learning rate"
             raise PlanError(Problem(must, "one that is not", f"step {self._step + 1}", fix))
-        self._optimisers.step_(phase, update, value, found, share, self._phase()[1])
+        step = self._phase()[1]
+        for number, (one, found) in enumerate(zip(changed, founds, strict=True)):
+            own = key if number == 0 else f"{key}.{number}"
+            self._optimisers.step_(own, one, self._values[one.value], found, share, step)
 
     def _restart(self, name: str) -> None:
         with torch.no_grad():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import torch
 
-from merging_core.learning.contract import Optimiser, Phase, Update, Values
+from merging_core.learning.contract import Optimiser, Update, Values
 from merging_core.space.reductions import block_sum_of_squares
 
 __all__ = ["Optimisers", "clipped"]
@@ -20,10 +20,12 @@ class Optimisers:
         self._made: dict[str, tuple[torch.optim.Optimizer, torch.Tensor]] = {}
 
     def step_(  # noqa: PLR0913
-        self, phase: Phase, update: Update, value: torch.Tensor, gradient: torch.Tensor, share: float, step: int
+        self, key: str, update: Update, value: torch.Tensor, gradient: torch.Tensor, share: float, step: int
     ) -> None:
-        """Move a value against its gradient, in place; `step` of the phase, of which a share is over."""
-        key = f"{phase.name}/{phase.updates.index(update)}"
+        """Move a value against its gradient, in place; `step` of the phase, of which a share is over.
+
+        `key` names the optimiser: phase and update.
+        """
         if key not in self._made or self._made[key][1] is not value:
             self._made[key] = (_made(update.optimiser, value), value)
             self._recall(key, value)

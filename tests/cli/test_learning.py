@@ -65,3 +65,25 @@ def test_a_run_says_what_it_learned_from_and_what_came_of_it(run: Run, write: Wr
     assert "transductive" in answer.out
     assert "difference, paired" in answer.out
     assert answer.out.count("validation preview") == 2
+
+
+def test_an_expert_is_trained_into_a_folder_that_merges_like_any_other(run: Run, write: Write, tmp_path: Path) -> None:
+    spec = {
+        "version": 1,
+        "method": {"name": "train_expert", "params": {"moves": "norms_and_biases"}},
+        "base": "zoo:basins/start",
+        "tasks": ["basins/digits"],
+        "steps": 2,
+        "batch": 4,
+    }
+    answer = run("learn", write("spec.yaml", spec), "--out", str(tmp_path / "out"))
+    assert answer.status == 0, answer.err
+    assert "expert: as after step" in answer.out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["events.jsonl", "expert", "result.json"]
+    recipe = {
+        "version": 1,
+        "base": "zoo:basins/start",
+        "models": [{"ref": f"file:{tmp_path / 'out' / 'expert'}"}, {"ref": "zoo:basins/left"}],
+        "method": {"name": "ties"},
+    }
+    assert run("merge", write("recipe.json", recipe), str(tmp_path / "merged"), "--json").status == 0

@@ -20,10 +20,10 @@ from merging_core.learning.spec import LearnSpec
 __all__ = ["expert_card"]
 
 
-def expert_card(spec: LearnSpec, base: Checkpoint, tasks: Sequence[AnyTask], ended: Trained, moved: int) -> str:
+def expert_card(spec: LearnSpec, base: Checkpoint, tasks: Sequence[AnyTask], ended: Trained, changed: int) -> str:
     """Return the text of README.md; what comes from outside (names of models and tasks) is inert.
 
-    `moved`: how many scalars training could change.
+    `changed`: how many scalars are other ones than the base's.
     """
     licence = licence_of(base)
     front = yaml.safe_dump(_front_matter(spec, base, licence), sort_keys=False, allow_unicode=True, width=120)
@@ -33,7 +33,7 @@ def expert_card(spec: LearnSpec, base: Checkpoint, tasks: Sequence[AnyTask], end
         f"# {inert(base.label)}, trained on {trained}",
         f"{inert(spec.info.title)}, by Basin {__version__}. {inert(spec.info.summary)}",
         "## How it was trained",
-        table(("what", "value"), _rows(spec, base, ended, moved)),
+        table(("what", "value"), _rows(spec, base, ended, changed)),
         "The same again, where Basin lies and this is `spec.yaml` (`base` as it is called there):",
         code_block(yaml.safe_dump(_spec(spec, base), sort_keys=False, allow_unicode=True), "yaml"),
         code_block("python -m merging_core learn spec.yaml --out run", "bash"),
@@ -52,7 +52,7 @@ def _front_matter(spec: LearnSpec, base: Checkpoint, licence: str | None) -> dic
     return {**told, **parent, "tags": ["fine-tuned", "basin", spec.method]}
 
 
-def _rows(spec: LearnSpec, base: Checkpoint, ended: Trained, moved: int) -> list[tuple[str, str]]:
+def _rows(spec: LearnSpec, base: Checkpoint, ended: Trained, changed: int) -> list[tuple[str, str]]:
     titles = {info.name: info.title for info in spec.info.parameters}
     stopped = ", where it was told to stop" if ended.stopped else ""
     chosen = f", chosen by {ended.chosen_by}" if ended.chosen_by else ""
@@ -64,7 +64,7 @@ def _rows(spec: LearnSpec, base: Checkpoint, ended: Trained, moved: int) -> list
         ("kept", f"as after step {ended.kept_step}{chosen}"),
         ("batch", f"{spec.batch} of each task"),
         ("seed", str(spec.seed)),
-        ("scalars that may move", f"{moved} of {base.elements}"),
+        ("scalars that changed", f"{changed} of {base.elements} ({percent(changed / base.elements)} %)"),
         ("minimised", inert(str(spec.info.objective).replace("_", "-"))),
         *((inert(titles[name]), inert(str(value))) for name, value in spec.params.items()),
     ]

@@ -38,6 +38,10 @@ RECIPE = (
         10.0, slider=(0.0, 0.3),
     ),
     ParameterInfo(
+        "looks", "Looks", "choice", "none", "Whether pictures are turned, moved, lit and dirtied anew in each batch.",
+        choices=("none", "light"),
+    ),
+    ParameterInfo(
         "clip", "Longest gradient", "number", 1.0, "A longer gradient is shortened to this length; 0 shortens none.",
         0.0, 1e6, slider=(0.0, 10.0),
     ),
@@ -55,7 +59,7 @@ def optimiser_of(params: Parameters) -> Optimiser:
     return Optimiser(
         "adamw",
         rate=params.number("rate"),
-        decay=params.number("decay"),
+        decay=params.number("decay") if "decay" in params else 0.0,
         cosine=params["schedule"] == "cosine",
         warm_up=int(params.number("warm_up")),
         clip=params.number("clip") or None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,14 @@ from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import open_checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import PlanError, Problem
-from merging_core.learning.contract import Ground, Values
+from merging_core.evaluation.tasks import AnyTask, Task
+from merging_core.learning.contract import Draw, Ground, Values
 from merging_core.learning.descent import Descent, Standing
 from merging_core.learning.events import Checked, Trained
 from merging_core.learning.experts.card import expert_card
 from merging_core.learning.experts.trajectories import held_vectors
 from merging_core.learning.experts.weights import MovedWeights
+from merging_core.learning.looks import Looks
 from merging_core.learning.session import check_memory
 from merging_core.learning.spec import LearnSpec
 from merging_core.learning.state import State
@@ -50,6 +52,8 @@ class Training(Descent):
         self._folder = _free(bench.expert)
         check_memory(round(4 * space.size * (_VECTORS + held_vectors(spec.params))), device)
         ground = Ground(space, space.flat(self._base, device), (), spec.params, spec.seed)
+        if spec.params.get("looks") == "light":
+            _check_pictures(bench.tasks)
         super().__init__(spec, bench, Standing(ground, self._base.config, (self._base.content(),)), state)
 
     @property
@@ -58,6 +62,12 @@ class Training(Descent):
         if not isinstance(self._learnable, MovedWeights):
             raise TypeError(f"{self.spec.method} trains weights")
         return self._learnable
+
+    def _penalty(self, values: Values, draw: Draw) -> torch.Tensor | None:
+        return self.moved.penalty(values, draw)
+
+    def _looks(self) -> Looks | None:
+        return Looks(self.spec.seed) if self.spec.params.get("looks") == "light" else None
 
     def _stepped(self) -> None:
         self.moved.stepped_(self._values, self._step, self.steps)
@@ -112,10 +122,21 @@ class Training(Descent):
 
     def _written(self, weights: Mapping[str, torch.Tensor], ended: Trained) -> Trained:
         specs = [LeafSpec(name, leaf.dtype, leaf.shape) for name, leaf in self._base.leaves.items()]
-        card = expert_card(self.spec, self._base, self.bench.tasks, ended, sum(self.moved.sizes))
+        changed = sum(int((leaf != self._base.read(name)).sum()) for name, leaf in weights.items())
+        card = expert_card(self.spec, self._base, self.bench.tasks, ended, changed)
         extra: dict[str, str | bytes] = {**companions_of(self._base), "README.md": card}
         folder = write_checkpoint(self._folder, weights.items(), specs, self._base.config, extra=extra)
         return replace(ended, folder=folder, digest=open_checkpoint(folder, Ref("file", folder.name)).content())
+
+
+def _check_pictures(tasks: Sequence[AnyTask]) -> None:
+    problems = [
+        Problem("looks are of tasks of pictures", "one of another kind", task.name, "write looks: none")
+        for task in tasks
+        if not isinstance(task, Task)
+    ]
+    if problems:
+        raise PlanError(*problems)
 
 
 def _free(folder: Path | None) -> Path:

@@ -51,6 +51,10 @@ class MovedWeights:
         """Return what moves as training alone has it, of the first member of a population, [M]."""
         return values[self.average.members[0]]
 
+    def penalty(self, values: Mapping[str, torch.Tensor], draw: Draw) -> torch.Tensor | None:
+        """Return what a step adds to the loss, differentiable in its values; nothing."""
+        return None
+
     def stepped_(self, values: Values, step: int, steps: int) -> None:
         """Do what follows a step of so many."""
         self.average.stepped_(values, step, steps)
