@@ -1,11 +1,11 @@
-// Beside methods that learn a mask: what the relaxed coin is, by hand. It is made when it is first opened.
+// What a mask is learned by, by hand: chance, relaxed. It is made when it is first opened.
 
 import { h } from "./dom.js";
 import { mount } from "./simplex.js";
 
 export function createLearnChance(server, theme) {
   const place = h("div", {});
-  const element = h("details", { class: "panel learn-chance", hidden: true, ontoggle: open }, h("summary", {}, "How a mask is learned: chance that a gradient can follow"), place);
+  const element = h("details", { class: "panel learn-chance", ontoggle: open }, h("summary", {}, "How a mask is learned: chance that a gradient can follow"), place);
   let made = false;
 
   function open() {
@@ -14,5 +14,5 @@ export function createLearnChance(server, theme) {
     mount(place, server, theme);
   }
 
-  return { element, show: (on) => { element.hidden = !on; } };
+  return { element };
 }

@@ -7,7 +7,7 @@ import { createKept } from "./kept.js";
 const SPLITS = { calibration: "calibration (inputs only)", train: "train", validation: "validation (the examples that are shown)", test: "test (transductive)" };
 const KEEPS = { accuracy: "the best check by accuracy", last: "the last step", loss: "the best check by loss", objective: "the best check by what is minimised" };
 
-export function createLearnForm({ begin, onMethod }) {
+export function createLearnForm({ begin }) {
   const kept = createKept("sessionStorage", "basin-learn");
   let chosen = kept.get() ?? { method: null, params: {} };
   let offer = null;
@@ -52,7 +52,6 @@ export function createLearnForm({ begin, onMethod }) {
     drawKnobs();
     drawPlaces();
     drawLength();
-    onMethod(info());
   }
 
   // An expert is trained on one task unless more are ticked, a merge is learned from all that its experts know.

@@ -15,7 +15,7 @@ const LOST_EVERY = 2000;
 
 export function createLearn({ server, store, notice, theme, description, open }) {
   if (!server.learn_start) return {};
-  const form = createLearnForm({ begin, onMethod: (info) => chance.show(info.learns.includes("mask")) });
+  const form = createLearnForm({ begin });
   const chance = createLearnChance(server, theme);
   const status = createLearnStatus({ wish });
   const charts = createLearnCharts(theme);
