@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from app.job_keeping import kept_until
 from app.job_records import RESULT
 from app.jobs import Job, Jobs
 from app.notices import Answer, answers
@@ -66,6 +67,7 @@ def shown(jobs: Jobs, job: Job) -> dict[str, Any]:
         "what": job.what,
         "done": job.done,
         "standing": job.standing,
+        "since": job.since,
         "ahead": jobs.ahead(job),
         "created": job.created,
         "finished": job.finished,
@@ -74,6 +76,7 @@ def shown(jobs: Jobs, job: Job) -> dict[str, Any]:
         "name": str(result.get("name", "")),
         "hash": str(result.get("hash", "")),
         "result": result,
+        "rest": {"until": kept_until(job, jobs.limits), "asked": job.asked} if job.is_rest else None,
         "files": [{"name": name, "bytes": path.stat().st_size} for name, path in files_of(jobs, job).items()],
     }
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.server_folder import ServerFolder
+from merging_core.checkpoints.remains import Remains, remains
 
 __all__ = ["RESULT", "Job", "JobFolder", "Limits"]
 
@@ -41,6 +42,8 @@ class Limits:
     """Seconds for which an ended job is kept."""
     seconds: float = 2 * 3600.0
     """Seconds that one job may run."""
+    rests: float = 6 * 3600.0
+    """Seconds for which what a killed job had written is kept, to be gone on with."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ class Job:
     standing: dict[str, Any] | None = None
     """More of how far it is while it runs, of a merge what `Standing.as_json` says; None where nobody says it."""
     bytes: int = 0
-    """Bytes that the result takes on the disk."""
+    """Bytes that the result takes on the disk; of a job that was cut off, what is kept to go on with."""
     log: tuple[tuple[str, str], ...] = ()
     """When and what, oldest first."""
     problems: tuple[dict[str, str], ...] = ()
@@ -76,6 +79,17 @@ class Job:
     result: dict[str, Any] | None = None
     uses: tuple[str, ...] = ()
     """References to what must stay in place until the job has ended."""
+    rest: str = ""
+    """Names work that is gone on with where its process was killed; work without a name begins anew."""
+    asked: dict[str, Any] | None = None
+    """What the page sends to ask for the same again."""
+    since: float = 0.0
+    """The share of the result that an earlier process had written."""
+
+    @property
+    def is_rest(self) -> bool:
+        """Whether it was cut off, and what it had written is kept."""
+        return bool(self.rest) and self.state == "failed" and self.bytes > 0
 
     def changed(self, **changes: Any) -> Job:
         """Return the job with some fields changed."""
@@ -103,12 +117,10 @@ class JobFolder:
             raise ValueError("a job's id has 32 hex digits")
         return self.root / id_
 
-    def create(  # noqa: PLR0913
-        self, visitor: str, title: str, key: str, kind: str, now: datetime, uses: tuple[str, ...] = ()
-    ) -> Job:
-        """Make a job with its folder."""
+    def create(self, visitor: str, title: str, key: str, kind: str, now: datetime, **more: Any) -> Job:
+        """Make a job with its folder; `more` are other fields of it."""
         created = now.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-        job = Job(secrets.token_hex(16), visitor, title, key, created, kind, uses=uses)
+        job = Job(secrets.token_hex(16), visitor, title, key, created, kind, **more)
         self.path(job.id).mkdir()
         self.write(job)
         return job
@@ -138,6 +150,10 @@ class JobFolder:
     def size(self, id_: str) -> int:
         """Return the bytes of everything in a job's folder."""
         return sum(path.lstat().st_size for path in self.path(id_).rglob("*") if path.is_file())
+
+    def remains(self, id_: str) -> Remains | None:
+        """Return what a killed process left of a job's result to go on with."""
+        return remains(self.path(id_) / RESULT)
 
     def sweep(self, id_: str) -> None:
         """Delete everything but the record."""

@@ -1,10 +1,10 @@
 """Jobs that belong to the server: they run in a worker process and survive a closed tab.
 
 A job has a folder `<data>/jobs/<id>`: `job.json` says whose it is and how it stands, everything else is the work's.
-Whatever does not end well leaves nothing but `job.json`. Jobs of one lane run one at a time, the oldest first: those
-that compute, beside them those that measure for long, those that train, and those that wait for a network. A visitor
-has few waiting, so that nobody waits long. A job that waited or ran when the server stopped is said to have been
-interrupted.
+Whatever does not end well leaves nothing but `job.json`, unless its process was killed, or its server stopped, and the
+work can be gone on with: then what was written is kept for some hours, and asking for the same goes on with it. Jobs of
+one lane run one at a time, the oldest first. A visitor has few waiting, so that nobody waits long. A job that waited or
+ran when the server stopped is said to have been interrupted.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
 from app import worker
+from app.job_ends import killed, no_folder, no_process, said_with, stopped, too_long
+from app.job_keeping import check_places, lane_of, timestamp, to_drop
 from app.job_records import Job, JobFolder, Limits
 from app.live import BusyError
 from app.notices import answer_for
@@ -30,13 +32,8 @@ from merging_core.errors import BasinError, Problem
 __all__ = ["Job", "JobError", "Jobs", "Limits"]
 
 _LOOK_EVERY = 0.05
+_CLEAN_EVERY = 600.0
 _LONGEST_LOG = 200
-_NETWORK = frozenset({"download", "publish", "task"})
-"""Kinds of jobs that mostly wait for a network."""
-_MEASURING = frozenset({"compare"})
-"""Kinds of jobs that measure again and again, so that whoever waits for a merge does not wait for them."""
-_LEARNING = frozenset({"learn"})
-"""Kinds of jobs that train for minutes or hours, for which nobody else waits."""
 _LOG = logging.getLogger("basin")
 
 
@@ -81,13 +78,18 @@ class Jobs:
         kind: str = "export",
         secret: str | None = None,
         uses: tuple[str, ...] = (),
+        rest: str = "",
+        asked: dict[str, Any] | None = None,
     ) -> Job:
         """Put a job at the end of its lane; `work` is `module:function`, its payload plain JSON.
 
         `uses`: references to what must stay in place until the job has ended (`used`).
         `secret`: what the work finds as `reporter.secret`, such as a token; it is never written down.
+        `rest`: names work whose result grows as `merging_core` writes it, to be gone on with where its process was
+        killed; `asked` is what the page sends to ask for it again.
 
-        A visitor's job of the same `key` that waits, runs or is done is returned instead: asking twice is one job.
+        A visitor's job of the same `key` that waits, runs or is done is returned instead: asking twice is one job. One
+        of the same `rest` that was cut off is put into its lane again.
 
         Raises: `BusyError` if the visitor, or the server, has too many waiting.
         """
@@ -97,23 +99,25 @@ class Jobs:
             for job in mine:
                 if job.key == key and job.state in ("queued", "running", "done"):
                     return job
-            self._check_places(mine)
-            self._clean()
-            try:
-                job = self._store.create(visitor, title, key, kind, self._now(), uses)
-            except OSError as error:
-                got = error.strerror or type(error).__name__
-                problem = Problem("the folder of jobs can be written", f"“{got}”", "", "try again later")
-                raise BusyError(problem) from error
-            self._jobs[job.id] = job
+            if self._closed:
+                raise BusyError(Problem("the server is running", "the end of it", "", "try again in a moment"))
+            check_places(mine, self._jobs.values(), self.limits)
+            again = self.cut_off(visitor, rest)
+            if again is None:
+                self._clean()
+                job = self._create(visitor, title, key, kind, uses=uses, rest=rest, asked=asked)
+            else:
+                job = self._put_back(again, title=title, key=key, uses=uses, asked=asked)
             self._payloads[job.id] = (work, payload, secret)
-            lane = _lane(kind)
-            if lane not in self._threads:
-                name = f"basin-jobs-{lane}"
-                self._threads[lane] = threading.Thread(target=self._serve, args=(lane,), name=name, daemon=True)
-                self._threads[lane].start()
-            self._changed.notify_all()
+            self._attend(lane_of(kind))
             return job
+
+    def cut_off(self, visitor: str, rest: str) -> Job | None:
+        """Return the visitor's job of this work that was cut off and can be gone on with."""
+        with self._changed:
+            self._open()
+            mine = (job for job in self._jobs.values() if job.visitor == visitor and job.is_rest)
+            return next((job for job in mine if job.rest == rest), None)
 
     def get(self, visitor: str, id_: str) -> Job:
         """Return a job of this visitor.
@@ -143,7 +147,7 @@ class Jobs:
     def ahead(self, job: Job) -> int:
         """Return how many jobs run or wait before this one, in its lane."""
         with self._changed:
-            lane = [other for other in self._jobs.values() if _lane(other.kind) == _lane(job.kind)]
+            lane = [other for other in self._jobs.values() if lane_of(other.kind) == lane_of(job.kind)]
             ids = [other.id for other in lane if other.state in ("queued", "running")]
             return ids.index(job.id) if job.id in ids else 0
 
@@ -190,8 +194,15 @@ class Jobs:
         with self._changed:
             for job in list(self._jobs.values()):
                 if job.state in ("queued", "running"):
-                    self._end(job, "failed", problems=(_interrupted(job.kind),))
+                    self._interrupt(job)
             self._store.close()
+
+    def open(self) -> None:
+        """Read what an earlier server left, and let go what is too old; from then on that is done by itself."""
+        with self._changed:
+            self._open()
+            if any(job.is_rest for job in self._jobs.values()):
+                self._attend("machine")
 
     def _open(self) -> None:
         """Read what an earlier server left, once."""
@@ -201,33 +212,45 @@ class Jobs:
         for job in self._store.load():
             self._jobs[job.id] = job
             if job.state in ("queued", "running"):
-                self._end(job, "failed", problems=(_interrupted(job.kind),))
+                self._interrupt(job)
         self._clean()
 
-    def _check_places(self, mine: list[Job]) -> None:
-        limits = self.limits
-        if self._closed:
-            raise BusyError(Problem("the server is running", "the end of it", "", "try again in a moment"))
-        if sum(job.state in ("queued", "running") for job in mine) >= limits.unfinished:
-            must = f"a visitor has at most {limits.unfinished} jobs that wait or run"
-            raise BusyError(Problem(must, "one more", "", "wait for one, or cancel it"))
-        if sum(job.state == "queued" for job in self._jobs.values()) >= limits.waiting:
-            must = f"at most {limits.waiting} jobs wait on this server"
-            raise BusyError(Problem(must, "one more", "", "try again in a few minutes"))
+    def _create(self, visitor: str, title: str, key: str, kind: str, **more: Any) -> Job:
+        try:
+            job = self._store.create(visitor, title, key, kind, self._now(), **more)
+        except OSError as error:
+            raise BusyError(no_folder(error)) from error
+        self._jobs[job.id] = job
+        return job
+
+    def _put_back(self, job: Job, **changes: Any) -> Job:
+        """Put a job that was cut off at the end of its lane, with what it had written."""
+        del self._jobs[job.id]
+        begun = job.changed(state="queued", created=timestamp(self._now()), started="", finished="", problems=())
+        return self._keep(begun.changed(share=0.0, since=0.0, done=0, bytes=0, **changes))
+
+    def _attend(self, lane: str) -> None:
+        """See to it that somebody serves a lane."""
+        if lane not in self._threads:
+            name = f"basin-jobs-{lane}"
+            self._threads[lane] = threading.Thread(target=self._serve, args=(lane,), name=name, daemon=True)
+            self._threads[lane].start()
+        self._changed.notify_all()
 
     def _waiting_in(self, lane: str) -> Job | None:
-        waiting = (job for job in self._jobs.values() if job.state == "queued" and _lane(job.kind) == lane)
+        waiting = (job for job in self._jobs.values() if job.state == "queued" and lane_of(job.kind) == lane)
         return next(waiting, None)
 
     def _serve(self, lane: str) -> None:
         while True:
             with self._changed:
                 while not self._closed and self._waiting_in(lane) is None:
-                    self._changed.wait()
+                    if not self._changed.wait(_CLEAN_EVERY):
+                        self._clean()
                 job = self._waiting_in(lane)
                 if self._closed or job is None:
                     return
-                job = self._keep(job.changed(state="running", started=_time(self._now())))
+                job = self._keep(job.changed(state="running", started=timestamp(self._now())))
                 work, payload, secret = self._payloads.pop(job.id)
             try:
                 self._run(job, work, payload, secret)
@@ -249,10 +272,8 @@ class Jobs:
                 process.start()
             except OSError as error:
                 there.close()
-                got = error.strerror or type(error).__name__
-                problem = Problem("the machine has room for another process", f"“{got}”", "job", "try again later")
                 with self._changed:
-                    self._end(self._jobs[job.id], "failed", problems=(problem.as_json(),))
+                    self._end(self._jobs[job.id], "failed", problems=(no_process(error).as_json(),))
                 return
             there.close()
             outcome = self._hear(job.id, process, here)
@@ -281,13 +302,14 @@ class Jobs:
                 return outcome
             now = time.monotonic()
             late = now - begun > self.limits.seconds
-            if asked is None and (self._closed or late or id_ in self._stopping):
+            if self._closed and self._jobs[id_].rest:
+                process.kill()
+            elif asked is None and (self._closed or late or id_ in self._stopping):
                 asked = now
                 with suppress(OSError):
                     here.send(worker.CANCEL)
                 if late:
-                    must = f"a job takes at most {self.limits.seconds / 60:.0f} minutes"
-                    outcome = ("failed", [Problem(must, "a longer one", "job").as_json()])
+                    outcome = ("failed", [too_long(self.limits).as_json()])
             elif asked is not None and now - asked > (0.2 if self._closed else self._grace):
                 process.kill()
 
@@ -295,13 +317,14 @@ class Jobs:
         with self._changed:
             job = self._jobs[id_]
             if message[0] == "progress":
-                _, share, what, done, standing = message
-                share = max(job.share, min(1.0, share))
-                self._jobs[id_] = job.changed(share=share, what=what, done=done, standing=standing)
+                told = dict(zip(("share", "what", "done", "standing"), message[1:], strict=True))
+                self._jobs[id_] = job.changed(**{**told, "share": max(job.share, min(1.0, told["share"]))})
+            elif message[0] == "since":
+                self._jobs[id_] = job.changed(since=message[1])
             elif message[0] == "left":
                 self._keep(job.changed(left=message[1]))
             else:
-                self._jobs[id_] = job.logged(_time(self._now()), message[1], _LONGEST_LOG)
+                self._jobs[id_] = job.logged(timestamp(self._now()), message[1], _LONGEST_LOG)
 
     def _finish(self, id_: str, outcome: tuple[Any, ...], status: int | None) -> None:
         job = self._jobs[id_]
@@ -313,13 +336,20 @@ class Jobs:
         elif id_ in self._stopping:
             self._end(job, "cancelled")
         elif self._closed:
-            self._end(job, "failed", problems=(_interrupted(job.kind),))
+            self._interrupt(job)
         else:
-            how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
-            fix = "the machine may be short of memory; try again"
-            problem = Problem("a worker process runs to its end", f"an end by {how}", "job", fix)
-            self._end(job, "failed", problems=(problem.as_json(),))
+            self._cut_off(job, killed(status))
         self._stopping.discard(id_)
+
+    def _interrupt(self, job: Job) -> None:
+        self._cut_off(job, stopped(job.kind))
+
+    def _cut_off(self, job: Job, problem: Problem) -> None:
+        """End a job whose process was killed; what it had written stays where its work can be gone on with."""
+        found = self._store.remains(job.id) if job.rest else None
+        job = job.changed(share=found.share) if found else job
+        problems = (said_with(found, problem, self.limits).as_json(),)
+        self._end(job, "failed", problems=problems, kept=found.nbytes if found else 0)
 
     def _end(
         self,
@@ -328,11 +358,13 @@ class Jobs:
         *,
         problems: tuple[dict[str, str], ...] = (),
         result: dict[str, Any] | None = None,
+        kept: int = 0,
     ) -> Job:
         if state != "done":
-            self._store.sweep(job.id)
+            if not kept:
+                self._store.sweep(job.id)
             problems = (*problems, *(one for one in job.left if one not in problems))
-        ended = job.logged(_time(self._now()), state, _LONGEST_LOG)
+        ended = job.logged(timestamp(self._now()), state, _LONGEST_LOG)
         self._payloads.pop(job.id, None)
         return self._keep(
             ended.changed(
@@ -342,8 +374,8 @@ class Jobs:
                 problems=problems,
                 left=(),
                 result=result,
-                finished=_time(self._now()),
-                bytes=self._store.size(job.id) if state == "done" else 0,
+                finished=timestamp(self._now()),
+                bytes=self._store.size(job.id) if state == "done" else kept,
             )
         )
 
@@ -356,40 +388,13 @@ class Jobs:
         return job
 
     def _clean(self) -> None:
-        """Delete what is too old, too many of one visitor, or too much, the oldest first; never what is read."""
-        limits = self.limits
-        eldest = _time(self._now() - timedelta(seconds=limits.age))
+        """Delete what is too old, too many of one visitor, or too much; never what is read."""
         ended = [
             job for job in self._jobs.values() if job.state not in ("queued", "running") and job.id not in self._held
         ]
-        total = sum(job.bytes for job in ended)
-        counts: dict[str, int] = {}
-        for job in ended:
-            counts[job.visitor] = counts.get(job.visitor, 0) + 1
-        for job in ended:
-            surplus = counts[job.visitor] > limits.kept or total > limits.bytes
-            if surplus or job.finished < eldest:
-                counts[job.visitor] -= 1
-                total -= job.bytes
-                self._drop(job)
+        for job in to_drop(ended, self.limits, self._now()):
+            self._drop(job)
 
     def _drop(self, job: Job) -> None:
         self._jobs.pop(job.id, None)
         self._store.delete(job.id)
-
-
-def _lane(kind: str) -> str:
-    lanes = {"network": _NETWORK, "measuring": _MEASURING, "learning": _LEARNING}
-    return next((lane for lane, kinds in lanes.items() if kind in kinds), "machine")
-
-
-def _interrupted(kind: str) -> dict[str, str]:
-    must, got = "a job runs to its end", "a stop of the server"
-    left = {"download": "what came is kept; ", "publish": "", "learn": "it goes on from its last check; "}.get(
-        kind, "nothing of it is left; "
-    )
-    return Problem(must, got, "job", f"{left}start it again").as_json()
-
-
-def _time(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

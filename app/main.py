@@ -142,6 +142,7 @@ class Basin(gr.Blocks):
                 app_kwargs={"routes": routes, "middleware": middleware},
             )
         self.studio.warm()
+        self.jobs.open()
         self.browser_files.pack()
         if not quiet:
             print(f"Basin is open at {url}", flush=True)

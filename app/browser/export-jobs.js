@@ -33,7 +33,7 @@ export function createJobs(server, { onChange, onTrouble }) {
   }
 
   function show(job) {
-    const found = rows.get(job.id) ?? createRow(job.id, { cancel, remove, publish });
+    const found = rows.get(job.id) ?? createRow(job.id, { cancel, remove, publish, goOn });
     rows.set(job.id, found);
     found.show(job);
   }
@@ -54,6 +54,14 @@ export function createJobs(server, { onChange, onTrouble }) {
     onChange(running());
   }
 
+  // What was cut off is asked for again, with the words of then, and goes on where it was.
+  async function goOn(asked) {
+    const answer = await attempt(() => server.export_start(asked));
+    if (!answer) return;
+    await list();
+    follow(answer.job);
+  }
+
   async function remove(id) {
     const answer = await attempt(() => server.job_delete({ job: id }));
     if (answer) list();
@@ -62,13 +70,14 @@ export function createJobs(server, { onChange, onTrouble }) {
   return { element, list, follow };
 }
 
-function createRow(id, { cancel, remove, publish }) {
+function createRow(id, { cancel, remove, publish, goOn }) {
   const title = h("span", { class: "export-title" });
   const state = h("span", { class: "export-state", role: "status" });
   const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the work that is done" });
-  const what = h("span", { class: "hint" });
+  const what = h("span", { class: "hint going-far" });
+  const doing = h("span", { class: "hint" });
   const stop = h("button", { type: "button", class: "quiet", onclick: () => cancel(id) }, "Cancel");
-  const going = h("div", { class: "going" }, bar, stop, what);
+  const going = h("div", { class: "going" }, bar, stop, what, doing);
   const files = h("div", { class: "export-files" });
   const log = h("ol", { class: "export-log" });
   const lines = h("details", {}, h("summary", {}, "Log"), log);
@@ -82,16 +91,41 @@ function createRow(id, { cancel, remove, publish }) {
     if (before === null) element.open = unfinished(job);
     element.dataset.state = job.state;
     title.textContent = job.kind === "publish" ? `Publish ${job.title}` : job.title;
-    state.textContent = job.state === "queued" && job.ahead ? `waiting, ${job.ahead} before it` : `${WORDS[job.state]}${job.finished ? ` ${clock(job.finished)}` : ""}`;
+    state.textContent = stands(job);
     going.hidden = !unfinished(job);
     drop.hidden = unfinished(job);
     bar.value = job.share;
-    what.textContent = job.state === "running" ? `${Math.floor(100 * job.share)} %${job.done ? `, ${bytes(job.done)}` : ""}, ${job.what || "starting"}` : "";
-    if (before?.state !== job.state) fill(files, job.problems.map((problem) => h("p", { class: "export-problem" }, problem.sentence)), fileList(job), published(job), publish(job));
+    what.textContent = job.state === "running" ? progress(job) : "";
+    doing.textContent = job.state === "running" ? job.what || "starting" : "";
+    if (before?.state !== job.state) fill(files, job.problems.map((problem) => h("p", { class: "export-problem" }, problem.sentence)), rest(job, goOn), fileList(job), published(job), publish(job));
     if (before?.log.length !== job.log.length) fill(log, job.log.map((line) => h("li", {}, h("time", { datetime: line.when }, clock(line.when)), line.text)));
   }
 
   return found;
+}
+
+function stands(job) {
+  if (job.state === "queued" && job.ahead) return `waiting, ${job.ahead} before it`;
+  if (job.rest) return `stopped at ${whole(job.share)}`;
+  if (job.state === "running" && job.since) return `running, continues at ${whole(job.since)}`;
+  return `${WORDS[job.state]}${job.finished ? ` ${clock(job.finished)}` : ""}`;
+}
+
+// Bytes, pace and the time that is left, where the work says them.
+function progress(job) {
+  const far = job.standing?.words ?? (job.done ? bytes(job.done) : "");
+  return [whole(job.share), far].filter(Boolean).join(", ");
+}
+
+// What a killed process had written, kept for a while.
+function rest(job, goOn) {
+  if (!job.rest) return null;
+  return h("p", { class: "export-rest" },
+    h("button", { type: "button", class: "primary", onclick: () => goOn(job.rest.asked) }, `Continue at ${whole(job.share)}`), h("span", { class: "hint" }, `kept until ${clock(job.rest.until)}`));
+}
+
+function whole(share) {
+  return `${Math.floor(100 * share)} %`;
 }
 
 function fileList(job) {

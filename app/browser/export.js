@@ -26,6 +26,7 @@ export function createExport({ server, store }) {
     h("p", { class: "hint" }, "In the folder where Basin lies, with its Python. YAML and JSON are files for python -m merging_core merge."), forms.element));
   let asked = 0;
   let waiting = null;
+  let busy = false;
 
   const message = () => ({ state: store.get(), shard_bytes: size.value ? Number(size.value) : null });
 
@@ -42,6 +43,7 @@ export function createExport({ server, store }) {
     fill(said);
     const { plan: found } = answer;
     start.disabled = found.problems.length > 0;
+    start.textContent = found.begun ? `Continue at ${Math.floor(100 * found.begun)} %` : "Start export";
     plan.show(found);
     forms.show(found.forms);
   }
@@ -71,7 +73,10 @@ export function createExport({ server, store }) {
     fill(said, sentences.map((sentence) => h("p", {}, sentence)));
   }
 
+  // A job that begins or ends changes what there is to go on with.
   function label(running) {
+    if (busy !== Boolean(running)) state();
+    busy = Boolean(running);
     button.classList.toggle("exporting", Boolean(running));
     button.style.setProperty("--share", `${100 * (running?.share ?? 0)}%`);
   }

@@ -12,7 +12,7 @@ from typing import Any
 from app.charts import accuracy as accuracy_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
-from app.export.table import Conditions, conditions_of, table_of
+from app.export.table import Conditions, table_of
 from app.families import Family
 from app.hub.source import VisitorsHub
 from app.learned import learned_in
@@ -28,7 +28,7 @@ from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import Plan
 from merging_core.engines.plan import price, survey
-from merging_core.errors import CheckpointError, PlanError
+from merging_core.errors import PlanError
 from merging_core.export import forms, in_words, pinned
 from merging_core.hub.data_ref import data_ref
 from merging_core.recipes.recipe import Recipe
@@ -80,16 +80,6 @@ class Planner:
         except PlanError as error:
             raise PlanError(*error.problems, *conditions.problems) from None
         return plan, conditions
-
-    def checked(self, state: StudioState, shard_bytes: int | None) -> Plan:
-        """Plan a merge that is to be made now.
-
-        Raises: as `plan`; `CheckpointError` or `PlanError` with everything that keeps it from being made.
-        """
-        plan, conditions = self.plan(state, shard_bytes)
-        if conditions.problems:
-            raise (CheckpointError if conditions.missing else PlanError)(*conditions.problems)
-        return plan
 
     def shown(self, plan: Plan, conditions: Conditions, shard_bytes: int | None) -> dict[str, Any]:
         """Return a plan as the page shows it, with the recipe in its forms."""
@@ -147,7 +137,7 @@ class Planner:
         away = not_here(references(recipe), self.catalog.open)
         missing = tuple((away[ref].label, size) for ref, size in self.catalog.missing_bytes(away).items())
         free = shutil.disk_usage(self.data or tempfile.gettempdir()).free
-        return conditions_of(size, self.largest, free, missing)
+        return Conditions(size, self.largest, free, missing)
 
     def _charts(
         self, state: StudioState, family: Family, numbers: dict[str, Any] | None, cancelled: Cancelled

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from app.export import work
 from app.export.planning import Planner
+from app.export.table import Conditions
 from app.hub.source import VisitorsHub
 from app.job_desk import shown
 from app.jobs import Job, Jobs
@@ -19,6 +21,7 @@ from app.state import StudioState, parse_state
 from app.studio.messages import message_of
 from app.studio.rows import label_of
 from app.studio.workbench import Workbench
+from merging_core.engines import Plan
 from merging_core.recipes.resolving import references
 
 __all__ = ["Exports"]
@@ -62,12 +65,14 @@ class Exports:
         """Say what an export would be, and give the recipe in its forms."""
         state, shard_bytes = self._asked(message)
         plan, conditions = self._planner.plan(state, shard_bytes)
-        shown = self._planner.shown(plan, conditions, shard_bytes)
-        return {"plan": {**shown, "test": self._planner.recorded(visitor, state) is not None}}
+        rest = self._jobs.cut_off(visitor, _rest(plan, shard_bytes))
+        shown = self._planner.shown(plan, _with(conditions, rest), shard_bytes)
+        tested = self._planner.recorded(visitor, state) is not None
+        return {"plan": {**shown, "test": tested, "begun": rest.share if rest is not None else None}}
 
     @answers_in_turn
     async def start(self, visitor: str, message: object) -> Answer:
-        """Start an export; asking again for one that waits, runs or is done gives that one."""
+        """Start an export; one that waits, runs or is done is that one, and one that was cut off goes on."""
         state, shard_bytes = self._asked(message)
 
         def begin(cancelled: Cancelled) -> Job:
@@ -78,7 +83,9 @@ class Exports:
         return {"job": shown(self._jobs, job)}
 
     def _begin(self, visitor: str, state: StudioState, shard_bytes: int | None, cancelled: Cancelled) -> Job:
-        plan = self._planner.checked(state, shard_bytes)
+        plan, conditions = self._planner.plan(state, shard_bytes)
+        rest = _rest(plan, shard_bytes)
+        _with(conditions, self._jobs.cut_off(visitor, rest)).check()
         payload = self._planner.payload(visitor, state, plan, shard_bytes, cancelled)
         return self._jobs.submit(
             visitor,
@@ -87,6 +94,8 @@ class Exports:
             payload=payload,
             key=f"export {plan.hash} {shard_bytes} {len(payload['results'])}",
             uses=references(plan.recipe),
+            rest=rest,
+            asked={"state": state.as_json(), "shard_bytes": shard_bytes},
         )
 
     def _asked(self, message: object) -> tuple[StudioState, int | None]:
@@ -98,6 +107,16 @@ class Exports:
             },
         )
         return parse_state(fields["state"], self._workbench.families), fields["shard_bytes"]
+
+
+def _rest(plan: Plan, shard_bytes: int | None) -> str:
+    """Name what one export writes, whatever its card says."""
+    return f"export {plan.hash} {shard_bytes}"
+
+
+def _with(conditions: Conditions, rest: Job | None) -> Conditions:
+    """Count what an earlier process had written of the same as free."""
+    return replace(conditions, free=conditions.free + rest.bytes) if rest is not None else conditions
 
 
 def _is_size(value: object) -> bool:

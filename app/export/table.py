@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from merging_core.checkpoints.shards import shards
 from merging_core.engines.plan import Plan
 from merging_core.engines.pricing import amount, available_memory
-from merging_core.errors import Problem
+from merging_core.errors import CheckpointError, PlanError, Problem
 
-__all__ = ["Conditions", "conditions_of", "leaves_of", "table_of"]
+__all__ = ["Conditions", "leaves_of", "table_of"]
 
 _ROOM = 1.1
 _NAMED = 100
@@ -20,14 +20,46 @@ _NAMED = 100
 
 @dataclass(frozen=True)
 class Conditions:
-    """What a merge asks of this server, and what keeps it from being made now."""
+    """What a merge asks of this server, and what keeps it from being made now.
 
-    needed: int
-    """Bytes of the disk."""
+    >>> [problem.got for problem in Conditions(2_000, 1_000, 100, (("a", 5_000),)).problems]
+    ['2.0 kB', '100 B', 'only its description']
+    """
+
+    size: int
+    """Bytes of the output."""
+    largest: int
+    """Bytes that an export may have."""
     free: int
-    missing: tuple[tuple[str, int], ...]
+    """Bytes of the disk; what an earlier process has written of the same counts as free."""
+    missing: tuple[tuple[str, int], ...] = ()
     """Models that are not here: name, and bytes to download."""
-    problems: tuple[Problem, ...]
+
+    @property
+    def needed(self) -> int:
+        """Bytes of the disk that it needs."""
+        return int(self.size * _ROOM)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """Everything that keeps it from being made now."""
+        problems = []
+        if self.size > self.largest:
+            must = f"an export has at most {amount(self.largest)}"
+            problems.append(Problem(must, amount(self.size), "export", "use the command line"))
+        if self.needed > self.free:
+            must, fix = f"the server's disk has {amount(self.needed)} free", "try again later, or use the command line"
+            problems.append(Problem(must, amount(self.free), "export", fix))
+        for label, weights in self.missing:
+            must = f"the model's weights ({amount(weights)}) are downloaded before it is merged"
+            fix = "open Choose models and press Download, then merge"
+            problems.append(Problem(must, "only its description", label, fix))
+        return tuple(problems)
+
+    def check(self) -> None:
+        """Raise `CheckpointError` or `PlanError` with everything that keeps it from being made now."""
+        if self.problems:
+            raise (CheckpointError if self.missing else PlanError)(*self.problems)
 
     def as_json(self) -> dict[str, Any]:
         """Return it as the page shows it."""
@@ -36,27 +68,6 @@ class Conditions:
             "missing": [{"label": label, "bytes": size} for label, size in self.missing],
             "problems": [problem.as_json() for problem in self.problems],
         }
-
-
-def conditions_of(size: int, largest: int, free: int, missing: Iterable[tuple[str, int]]) -> Conditions:
-    """Say what an output of `size` bytes asks of a server where exports have at most `largest` and the disk `free`.
-
-    >>> [problem.got for problem in conditions_of(2_000, 1_000, 100, [("a", 5_000)]).problems]
-    ['2.0 kB', '100 B', 'only its description']
-    """
-    away, needed = tuple(missing), int(size * _ROOM)
-    problems = []
-    if size > largest:
-        must = f"an export has at most {amount(largest)}"
-        problems.append(Problem(must, amount(size), "export", "use the command line"))
-    if needed > free:
-        must, fix = f"the server's disk has {amount(needed)} free", "try again later, or use the command line"
-        problems.append(Problem(must, amount(free), "export", fix))
-    for label, weights in away:
-        must = f"the model's weights ({amount(weights)}) are downloaded before it is merged"
-        fix = "open Choose models and press Download, then merge"
-        problems.append(Problem(must, "only its description", label, fix))
-    return Conditions(needed, free, away, tuple(problems))
 
 
 def table_of(plan: Plan, shard_bytes: int | None) -> dict[str, Any]:

@@ -38,7 +38,16 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     places = {name: payload[name] for name in ("models", "uploads", "hub_cache", "learned")}
     catalog = held_catalog(payload["zoo"], **places)
 
+    heard = False
+
     def progress(standing: Standing) -> None:
+        nonlocal heard
+        if standing.stage == "merge" and not heard:
+            heard = True
+            if standing.written:
+                since = standing.written / standing.output
+                reporter.send("since", since)
+                reporter.log(f"continues at {since:.0%}")
         share = standing.share if standing.stage == "merge" else 0.0
         reporter.progress(share, standing.what, standing.written, standing.as_json())
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
@@ -26,7 +27,8 @@ __all__ = ["Draft"]
 Range = tuple[int, int]
 
 _NOTED_EVERY = 256 << 20
-"""Bytes after which what was written is brought to the disk and noted: as much as a killed process loses at most."""
+_NOTED_SECONDS = 5.0
+"""Bytes, and seconds, after which what was written is brought to the disk and noted: what a killed process loses."""
 _WRITTEN_AT_ONCE = 1 << 30
 
 
@@ -50,7 +52,7 @@ class Draft:
         self._lock = threading.Lock()
         self._ranges: dict[str, tuple[Range, ...]] = {}
         self._fresh: list[tuple[_Place, Range]] = []
-        self._unsynced = 0
+        self._unsynced, self._noted = 0, time.monotonic()
         sizes = {part.file: len(start) + part.nbytes for part, start in zip(parts, starts, strict=True)}
         if place.noted and _are_there(place.path, sizes):
             self._recall(place.noted)
@@ -99,7 +101,8 @@ class Draft:
             self._ranges[name] = _joined((*self._ranges.get(name, ()), (start, stop)))
             self._fresh.append((place, (start, stop)))
             self._unsynced += len(data)
-            full = self._unsynced >= _NOTED_EVERY
+            full = self._unsynced >= _NOTED_EVERY or time.monotonic() - self._noted >= _NOTED_SECONDS
+            self._noted = time.monotonic() if full else self._noted
         if full:
             self.note()
 

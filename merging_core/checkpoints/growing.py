@@ -23,9 +23,10 @@ from merging_core.checkpoints.reader import MODEL_NAME
 from merging_core.checkpoints.templates import TEMPLATES
 from merging_core.errors import PlanError, Problem, disk_is_full
 
-__all__ = ["Growing", "check_target", "growing"]
+__all__ = ["JOURNAL", "Growing", "check_target", "growing", "neighbours"]
 
-_JOURNAL = ".journal"
+JOURNAL = ".journal"
+"""The file beside the weights that grow, in which stands what of them is on the disk."""
 _SPACE_FACTOR = 1.1
 
 
@@ -62,7 +63,7 @@ class Growing:
         with next(self.path.glob("*.safetensors")).open("rb") as first:
             try_lock(first)
             self._journal.close()
-            (self.path / _JOURNAL).unlink()
+            (self.path / JOURNAL).unlink()
             if (self.path / TEMPLATES).is_dir():
                 _sync_folder(self.path / TEMPLATES)
             _sync_folder(self.path)
@@ -115,7 +116,7 @@ def check_target(folder: str | Path, size: int, *, overwrite: bool = False) -> N
         if problem := _taken(folder, overwrite):
             raise PlanError(problem)
         there = next(parent for parent in folder.parents if parent.exists())
-        held = sum(_bytes_in(entry) for entry in _neighbours(folder)) if there == folder.parent else 0
+        held = sum(_bytes_in(entry) for entry in neighbours(folder)) if there == folder.parent else 0
         needed, free = int(size * _SPACE_FACTOR), shutil.disk_usage(there).free + held
     if free < needed:
         must = f"the disk has {_amount(needed)} free (the output and a tenth)"
@@ -133,7 +134,7 @@ def _new(folder: Path, identity: str) -> Growing:
     path.mkdir()
     place: Growing | None = None
     try:
-        place = Growing(folder, path, FileIO(path / _JOURNAL, "x+"), ())
+        place = Growing(folder, path, FileIO(path / JOURNAL, "x+"), ())
         place.hold()
         place.note([identity])
     except OSError:
@@ -146,9 +147,9 @@ def _new(folder: Path, identity: str) -> Growing:
 
 def _adopted(folder: Path, identity: str) -> Growing | None:
     """Return what a process that died left of the same work, held by this one; None where there is nothing."""
-    for path in _neighbours(folder):
+    for path in neighbours(folder):
         try:
-            journal = FileIO(path / _JOURNAL, "r+", opener=_no_link)
+            journal = FileIO(path / JOURNAL, "r+", opener=_no_link)
         except OSError:
             continue
         if try_lock(journal):
@@ -173,7 +174,7 @@ def _lines(journal: FileIO) -> list[str]:
     return whole.split("\n")
 
 
-def _neighbours(folder: Path) -> list[Path]:
+def neighbours(folder: Path) -> list[Path]:
     """Return the folders, alive or abandoned, in which the target grew."""
     name = re.compile(re.escape(f".{folder.name}.partial-") + "[0-9a-f]{16}")
     if not folder.parent.is_dir():
@@ -183,8 +184,8 @@ def _neighbours(folder: Path) -> list[Path]:
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove what writes of the same name left when their process died; a living one holds the lock of its journal."""
-    for entry in _neighbours(folder):
-        journal = entry / _JOURNAL
+    for entry in neighbours(folder):
+        journal = entry / JOURNAL
         held = (
             [journal] if journal.exists() else [file for file in entry.glob("*.safetensors") if not file.is_symlink()]
         )
@@ -194,7 +195,7 @@ def _remove_abandoned(folder: Path) -> None:
 
 def _bytes_in(folder: Path) -> int:
     """Return the bytes that the files of an abandoned folder take on the disk; 0 where somebody still writes."""
-    if locked_elsewhere(folder / _JOURNAL):
+    if locked_elsewhere(folder / JOURNAL):
         return 0
     return sum(getattr(file.lstat(), "st_blocks", 0) * 512 for file in folder.iterdir())
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
+import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 from app.worker import Reporter
 from merging_core.errors import CancelledError, PlanError, Problem
+from tests.checkpoints.build import entry, packed
 
 
 def quick(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
@@ -72,3 +76,37 @@ def fills_the_disk(payload: Any, folder: Path, reporter: Reporter) -> dict[str, 
     """Find no room for a file."""
     (folder / "result").mkdir()
     raise OSError(errno.ENOSPC, "No space left on device", "/home/somebody/weights.bin")
+
+
+def half(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Write half of a checkpoint as `merging_core` does, and wait; where a half is there already, be done."""
+    place = folder / ".result.partial-0123456789abcdef"
+    if place.exists():
+        reporter.send("since", 0.5)
+        shutil.rmtree(place)
+        return quick(payload, folder, reporter)
+    place.mkdir()
+    (place / "model.safetensors").write_bytes(packed({"a": entry("F32", [4], 0, 16)}, bytes(16)))
+    (place / ".journal").write_text("half\n0 0 2\n")
+    reporter.log(f"process {os.getpid()}")
+    while True:
+        time.sleep(0.05)
+
+
+def slow_export(payload: Any, folder: Path, reporter: Reporter) -> dict[str, Any]:
+    """Export, note every part at once, and stand still for ever after so many parts as the payload says."""
+    from app.export.work import export
+    from merging_core.checkpoints import draft
+
+    written = itertools.count(1)
+    write = draft.Draft.write
+
+    def slowly(made: draft.Draft, name: str, start: int, values: Any) -> None:
+        write(made, name, start, values)
+        if next(written) >= payload["parts"]:
+            reporter.log(f"process {os.getpid()}")
+            threading.Event().wait()
+
+    draft._NOTED_EVERY = 1
+    draft.Draft.write = slowly  # type: ignore[method-assign]
+    return {**export(payload, folder, reporter), "parts": next(written) - 1}

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from merging_core.checkpoints.header import LeafSpec
+from merging_core.checkpoints.remains import remains
 from merging_core.checkpoints.writer import drafting, write_checkpoint
 from merging_core.errors import CheckpointError, PlanError, Problem
 
@@ -89,6 +90,7 @@ CHILD = """
 import sys, time, torch
 from merging_core.checkpoints import draft
 from merging_core.checkpoints.header import LeafSpec
+from merging_core.checkpoints.remains import remains
 from merging_core.checkpoints.writer import drafting
 draft._NOTED_EVERY = 64
 values = torch.arange(4000.0)
@@ -130,11 +132,26 @@ def test_a_killed_draft_is_gone_on_with_by_the_same_work(tmp_path: Path) -> None
     expected = write_checkpoint(tmp_path / "one", [("a", torch.arange(4000.0))], [LeafSpec("a", "F32", (4000,))], {})
     folder = tmp_path / "two"
     assert killed_at(folder, "work", 30) == 4000
+    found = remains(folder)
+    assert found is not None and found.nbytes > 0
     process = child(folder, "work")
     said = process.communicate()[0].split("\n")
     assert process.returncode == 0 and 0 < int(said[0].split()[1]) < 4000 - 100
+    assert int(said[0].split()[1]) == round(4000 * (1.0 - found.share)) and remains(folder) is None
     assert (folder / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
     assert names(folder) == ["model.safetensors"] and names(tmp_path) == ["one", "two"]
+
+
+def test_what_was_written_is_noted_also_after_some_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(PlanError), drafting(tmp_path / "out", SPECS, {}, identity="work", shard_bytes=1000) as made:
+        made.write("b", 0, TENSORS["b"][:100])
+        assert remains(tmp_path / "out") is None
+        monkeypatch.setattr("merging_core.checkpoints.draft._NOTED_SECONDS", 0.0)
+        made.write("a", 0, TENSORS["a"].reshape(-1)[:50])
+        found = remains(tmp_path / "out")
+        assert found is not None and found.share == (2 * 100 + 4 * 50) / sum(spec.nbytes for spec in SPECS)
+        raise PlanError(Problem("it ends here", "an end"))
+    assert remains(tmp_path / "out") is None
 
 
 def test_a_draft_that_is_still_written_is_nobody_elses(tmp_path: Path) -> None:

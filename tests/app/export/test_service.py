@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import shutil
+import signal
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -213,6 +215,25 @@ def test_the_same_export_again_is_the_same_job_until_it_is_deleted(ann: Browser)
     assert ann.call("job_delete", {"job": first["id"]})["jobs"] == []
     assert file(ann, first["id"], "model.safetensors").status_code == 404
     assert exported(ann, state)["id"] != first["id"]
+
+
+def test_an_export_that_was_cut_off_is_offered_again_and_goes_on(
+    server: PretendServer, ann: Browser, bob: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.export.work.NAME", "tests.app.job_works:half")
+    message = {"state": ann.state(), "shard_bytes": None}
+    begun = ann.call("export_start", message)["job"]
+    process = until(lambda: ann.call("job_status", {"job": begun["id"]})["job"]["log"])[0]["text"]
+    assert (begun["rest"], begun["since"]) == (None, 0.0)
+    os.kill(int(process.removeprefix("process ")), signal.SIGKILL)
+    cut = until(lambda: (now := ann.call("job_status", {"job": begun["id"]})["job"])["rest"] and now)
+    assert (cut["state"], cut["share"], cut["rest"]["asked"]) == ("failed", 0.5, message)
+    assert [browser.call("export_plan", message)["plan"]["begun"] for browser in (ann, bob)] == [0.5, None]
+    again = ann.call("export_start", cut["rest"]["asked"])["job"]
+    assert (again["id"], again["state"], again["problems"]) == (cut["id"], "queued", [])
+    done = until(lambda: (now := ann.call("job_status", {"job": begun["id"]})["job"])["state"] == "done" and now)
+    assert (done["since"], done["rest"]) == (0.5, None)
+    assert ann.call("export_plan", message)["plan"]["begun"] is None
 
 
 def test_an_export_waits_for_its_turn_and_can_be_cancelled(server: PretendServer, ann: Browser, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from app.export.planning import Planner
-from app.export.table import conditions_of, table_of
+from app.export.table import Conditions, table_of
 from app.ledger import Ledger
 from app.state import StudioState, default_state
 from app.studio.workbench import Workbench
@@ -63,9 +63,9 @@ def test_every_leaf_stands_in_the_table_with_what_becomes_of_it(tmp_path: Path) 
 
 
 def test_everything_that_is_in_the_way_is_said_together() -> None:
-    found = conditions_of(5_000, 1_000, 5_499, [("hub:a/b", 7)])
+    found = Conditions(5_000, 1_000, 5_499, (("hub:a/b", 7),))
     assert [problem.where for problem in found.problems] == ["export", "export", "hub:a/b"]
-    assert conditions_of(5_000, 5_000, 5_500, ()).problems == ()
+    assert Conditions(5_000, 5_000, 5_500).problems == ()
 
 
 def test_a_machine_too_small_is_said_with_a_disk_too_small(
@@ -77,7 +77,7 @@ def test_a_machine_too_small_is_said_with_a_disk_too_small(
     plan, conditions = planner(bench, largest=8).plan(state, None)
     assert len(conditions.problems) == 2
     with pytest.raises(PlanError) as refused:
-        planner(bench, largest=8).checked(state, None)
+        conditions.check()
     assert refused.value.problems == conditions.problems
     monkeypatch.setattr(planning, "available_memory", lambda: 9)
     with pytest.raises(PlanError) as refused:

@@ -220,7 +220,7 @@ def test_an_export_s_card_has_the_numbers_of_a_prepared_task(place: Place, model
     zoo = Path(__file__).resolve().parents[3] / "assets" / "zoo"
     planner = Planner(place.bench, ledger, zoo, models, tmp_path, 10**9)
     with called_by(ANN):
-        payload = planner.payload("ann", state, planner.plan(state, None), None, lambda: False)
+        payload = planner.payload("ann", state, planner.plan(state, None)[0], None, lambda: False)
     ledger.close()
 
     class Quiet:

@@ -90,7 +90,7 @@ def test_without_a_configuration_there_are_layers_and_exports_but_no_task(
     assert bench.layers(state)["experts"]
     ledger = Ledger(None)
     planner = Planner(bench, ledger, ZOO, None, tmp_path, 10**9, uploads.root)
-    payload = planner.payload("ann", state, planner.checked(state, None), None, never)
+    payload = planner.payload("ann", state, planner.plan(state, None)[0], None, never)
 
     class Quiet:
         cancelled = staticmethod(never)
