@@ -25,7 +25,7 @@ export function createLearnResult({ take, join, again, exportIt, shareIt }) {
       h("button", { type: "button", class: "quiet", onclick: () => exportIt(run.studio) }, "Export"),
       h("button", { type: "button", class: "quiet", onclick: () => shareIt(run.studio) }, "Share a link"),
       h("a", { class: "quiet", href: `basin-learned/${run.id}/recipe.json`, download: "" }, "recipe.json"),
-      h("a", { class: "quiet", href: `basin-learned/${run.id}/recipe.tensors`, download: "" }, "recipe.tensors"));
+      result.recipe?.tensors ? h("a", { class: "quiet", href: `basin-learned/${run.id}/recipe.tensors`, download: "" }, "recipe.tensors") : null);
   }
 
   // A checkpoint lies among the visitor's uploads; it joins the models that stand in the studio.
@@ -51,11 +51,17 @@ function change(title, { difference: by, interval }) {
   return h("div", { class: `change ${kind}` }, h("strong", {}, difference(by)), h("small", {}, ` ${difference(interval[0])} to ${difference(interval[1])}`), h("span", {}, `points ${title}`));
 }
 
-function told({ after, gain, over_baseline: over, stopped, step, kept_step: kept, seconds, split, transductive, seen, chosen_by: chosen }, same, yardstick) {
+function told({ after, gain, over_baseline: over, stopped, step, kept_step: kept, seconds, split, transductive, seen, chosen_by: chosen, held_out: heldOut, robust = [] }, same, yardstick) {
   const [found, name] = same ? [over, yardstick] : [gain, "its start"];
   const clear = found.interval[0] > 0 ? `It is better than ${name} on these examples.` : found.interval[1] < 0 ? `It is worse than ${name} on these examples.` : `These examples do not tell it from ${name}.`;
   const how = `${stopped ? "Stopped" : "Ended"} after step ${step}, ${duration(seconds)}; ${kept === step ? "the last step is kept" : `step ${kept} is kept`}.`;
-  const from = transductive ? " Learned from the test inputs: every number is transductive." : seen ? " Learned from the inputs of validation, which is shown here." : after.partial ? "" : ` Learned from the ${split} split.`;
-  const choice = chosen ? ` It was chosen by ${chosen}${after.partial ? "." : ", so its number is a little too good."}` : "";
-  return `Mean accuracy on ${after.partial ? "a part" : "all"} of ${after.split}, n ${count(after.n)}, 95 % intervals, differences paired. ${clear} ${how}${from}${choice}`;
+  const from = transductive ? " Learned from the test inputs: every number is transductive." : seen ? " Learned from the inputs of validation, which is shown here." : heldOut ? "" : ` Learned from the ${split} split.`;
+  const choice = chosen ? ` It was chosen by ${chosen}${heldOut ? ", none of which is in these numbers." : ", so its number is a little too good."}` : "";
+  return `Mean accuracy on ${after.partial ? "a part" : "all"} of ${after.split}, n ${count(after.n)}, 95 % intervals, differences paired. ${clear} ${how}${from}${choice}${robust.map(underAttack).join("")}`;
+}
+
+// How many answers are right before and after an attack, on the same examples.
+function underAttack({ before, after }) {
+  const [start, end] = [before, after].map(({ average: { accuracy, interval } }) => `${percent(accuracy, interval)} (${plusMinus(interval)} %)`);
+  return ` Right before and after an ${after.words}: ${start} at the start, ${end} learned.`;
 }

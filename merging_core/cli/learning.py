@@ -127,6 +127,14 @@ def _readable(bench: object, spec: LearnSpec, family: str | None) -> tuple[Learn
     return replace(spec, tasks=tuple(task.name for task in tasks)), tasks
 
 
+def _chosen(ended: Ended) -> list[str]:
+    if not ended.chosen_by:
+        return []
+    if ended.held_out:
+        return [f"chosen by {ended.chosen_by}, none of which is in these numbers"]
+    return [f"the step was chosen by {ended.chosen_by}"]
+
+
 def _attacked(before: Robust, after: Robust) -> str:
     """Say how start and end do under an attack, on the same examples as without."""
     from merging_core.evaluation.report import compare
@@ -201,10 +209,10 @@ def _told(ended: Ended, out: Path) -> str:
         f"validation, n {ended.after.n}: {ends[0]} at the start, {ends[1]} learned",
         f"difference, paired: {100 * gain.value:+.1f} points ({low:+.1f} to {high:+.1f})",
         *(_attacked(*pair) for pair in ended.robust),
-        f"learned from: {ended.split}"
+        f"{'chosen' if ended.held_out else 'learned'} from: {ended.split}"
         + (" (transductive: the inputs of the test split)" if ended.transductive else "")
         + (" (the examples that are shown here too)" if ended.seen else ""),
-        *([f"the step was chosen by {ended.chosen_by}"] if ended.chosen_by else []),
+        *_chosen(ended),
         *([f"hash {ended.hash}"] if isinstance(ended, Finished) else []),
     ]
     return "\n".join(rows)

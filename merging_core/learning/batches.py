@@ -16,15 +16,18 @@ from itertools import pairwise
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 
 from merging_core.cores import MAX_WORKERS, cores, single_threaded_pool
 from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Architecture, architecture, fitting, names_in
 from merging_core.evaluation.evaluator import need_of
 from merging_core.evaluation.heads import OwnHead
-from merging_core.evaluation.tasks import AnyTask, known_split
+from merging_core.evaluation.tasks import AnyTask, Task, known_split
+from merging_core.learning.attacks import Attack, attacked
 from merging_core.learning.looks import Looks
 from merging_core.learning.objectives import Objective, objective_loss
+from merging_core.learning.robustness import attack_problems, pixels_of, taken
 
 __all__ = ["ROWS", "Gradient", "Source", "TaskBatches", "rows_of_batch", "sources"]
 
@@ -73,10 +76,19 @@ class _Piece:
     stop: int
 
 
+@dataclass(frozen=True, eq=False)
+class _Batch:
+    """Examples of one task."""
+
+    rows: torch.Tensor
+    labels: torch.Tensor | None
+
+
 class TaskBatches:
     """The tasks of one run; `weights` say the names and shapes of the leaves.
 
     `looks`: in which looks the pictures of each batch are learned from; as they are without.
+    `attacks`: by what examples are changed against the weights, each alike, from a random start; None changes nothing.
     Raises EvaluationError with every task that cannot be learned from.
     """
 
@@ -90,8 +102,12 @@ class TaskBatches:
         size: int,
         seed: int,
         looks: Looks | None = None,
+        attacks: tuple[Attack | None, ...] = (None,),
     ) -> None:
-        self.objective = objective
+        problems = attack_problems(tasks) if any(attacks) else []
+        if problems:
+            raise EvaluationError(*problems)
+        self.objective, self._attacks = objective, attacks
         self._size, self._seed, self._looks = size, seed, looks
         self._device = next(iter(weights.values())).device
         self._sources = tuple(sources(config, weights, tasks, split, objective, self._device))
@@ -129,36 +145,56 @@ class TaskBatches:
         yield Gradient(tuple(losses), total)
 
     def _worked(self, chunk: tuple[_Piece, ...], leaves: Weights, reached: Sequence[str], number: int) -> _Found:
-        with torch.enable_grad():
-            first = chunk[0].source
-            places = [
-                rows_of_batch(
-                    len(piece.source.inputs), self._size, number, self._seed, piece.source.task.name
-                )[piece.start : piece.stop]
-                for piece in chunk
-            ]  # fmt: skip
-            rows = [piece.source.inputs[place.to(self._device)] for piece, place in zip(chunk, places, strict=True)]
-            ready = torch.cat([self._ready(piece, part, number) for piece, part in zip(chunk, rows, strict=True)])
-            output = first.found.forward(first.bound(leaves), ready)
-            losses = []
-            for piece, part, place in zip(
-                chunk, output.split_with_sizes([len(row) for row in rows]), places, strict=True
-            ):
-                source = piece.source
-                head = source.task.head.to(self._device).meeting(source.found.projected)
-                labels = None if source.labels is None else source.labels[place.to(self._device)]
-                loss = objective_loss(self.objective, head.logits(part), labels)
-                share = (piece.stop - piece.start) / self._size
-                losses.append(loss if share == 1.0 else loss * share)
-            wanted = [leaves[name] for name in reached]
-            gradients = torch.autograd.grad(torch.stack(losses).sum(), wanted, allow_unused=True)
-        return [(piece.source.place, loss.item()) for piece, loss in zip(chunk, losses, strict=True)], list(gradients)
+        first = chunk[0].source
+        known = first.bound(leaves)
+        batches = [self._batch(piece, number) for piece in chunk]
+        wanted = [leaves[name] for name in reached]
+        losses = [0.0] * len(chunk)
+        total: list[torch.Tensor | None] = [None] * len(wanted)
+        for attack in self._attacks:
+            pairs = zip(chunk, batches, strict=True)
+            ready = torch.cat([self._ready(piece, batch, known, attack, number) for piece, batch in pairs])
+            with torch.enable_grad():
+                outputs = first.found.forward(known, ready).split_with_sizes([len(batch.rows) for batch in batches])
+                found = [
+                    self._loss(piece, batch, output)
+                    for piece, batch, output in zip(chunk, batches, outputs, strict=True)
+                ]
+                gradients = torch.autograd.grad(torch.stack(found).sum(), wanted, allow_unused=True)
+            losses = [loss + own.item() for loss, own in zip(losses, found, strict=True)]
+            total = [_added(one, other) for one, other in zip(total, gradients, strict=True)]
+        return [(piece.source.place, loss) for piece, loss in zip(chunk, losses, strict=True)], total
 
-    def _ready(self, piece: _Piece, rows: torch.Tensor, number: int) -> torch.Tensor:
-        ready = piece.source.task.prepared(rows)
-        if self._looks is None:
+    def _batch(self, piece: _Piece, number: int) -> _Batch:
+        source = piece.source
+        place = rows_of_batch(len(source.inputs), self._size, number, self._seed, source.task.name)
+        place = place[piece.start : piece.stop].to(self._device)
+        return _Batch(source.inputs[place], None if source.labels is None else source.labels[place])
+
+    def _ready(self, piece: _Piece, batch: _Batch, known: Weights, attack: Attack | None, number: int) -> torch.Tensor:
+        """Return the inputs as the model takes them, in new looks and changed against the weights where that is."""
+        task, found = piece.source.task, piece.source.found
+        ready = task.prepared(batch.rows)
+        if self._looks is not None:
+            ready = self._looks.drawn(ready, task.name, number, piece.start)
+        if attack is None:
             return ready
-        return self._looks.drawn(ready, piece.source.task.name, number, piece.start)
+        if not isinstance(task, Task) or batch.labels is None:
+            raise TypeError("an attack is of labelled pictures")
+        held = {name: leaf.detach() for name, leaf in known.items()}
+        head, labels = task.head.to(self._device).meeting(found.projected), batch.labels
+
+        def losses(pixels: torch.Tensor) -> torch.Tensor:
+            return cross_entropy(head.logits(found.forward(held, taken(task, pixels))), labels, reduction="none")
+
+        chance = _chance("attack", self._seed, task.name, number, piece.start, attack.norm)
+        return taken(task, attacked(losses, pixels_of(task, ready), attack, chance))
+
+    def _loss(self, piece: _Piece, batch: _Batch, output: torch.Tensor) -> torch.Tensor:
+        head = piece.source.task.head.to(self._device).meeting(piece.source.found.projected)
+        loss = objective_loss(self.objective, head.logits(output), batch.labels)
+        share = (piece.stop - piece.start) / (self._size * len(self._attacks))
+        return loss if share == 1.0 else loss * share
 
 
 def rows_of_batch(examples: int, size: int, number: int, seed: int, name: str) -> torch.Tensor:
@@ -171,11 +207,20 @@ def rows_of_batch(examples: int, size: int, number: int, seed: int, name: str) -
     epochs = range(first // examples, (last - 1) // examples + 1)
     orders = []
     for epoch in epochs:
-        digest = hashlib.sha256(f"basin.batches.1\n{seed}\n{name}\n{epoch}".encode()).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-        orders.append(torch.randperm(examples, generator=generator))
+        orders.append(torch.randperm(examples, generator=_chance("batches", seed, name, epoch)))
     start = first - epochs.start * examples
     return torch.cat(orders)[start : start + size]
+
+
+def _chance(what: str, *names: object) -> torch.Generator:
+    """Return a generator that is a function of names."""
+    told = "\n".join(map(str, (f"basin.{what}.1", *names)))
+    digest = hashlib.sha256(told.encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def _added(one: torch.Tensor | None, other: torch.Tensor | None) -> torch.Tensor | None:
+    return other if one is None else one if other is None else one.add_(other)
 
 
 def sources(  # noqa: PLR0913

@@ -20,13 +20,16 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import torch
 
 from merging_core.errors import PlanError, Problem
+from merging_core.evaluation.evaluator import parts_of
 from merging_core.evaluation.report import Report
+from merging_core.learning.attack_settings import attacks_against
 from merging_core.learning.batches import Gradient, TaskBatches
 from merging_core.learning.contract import Draw, Ground, Phase, Shown, Update, Values
 from merging_core.learning.events import Checked, Ended, Event, Progress
 from merging_core.learning.heeding import heeded
 from merging_core.learning.looks import Looks
 from merging_core.learning.optimising import Optimisers
+from merging_core.learning.robustness import Robust, robust_report
 from merging_core.learning.spec import LearnSpec
 from merging_core.learning.state import Best, State, check_state
 
@@ -76,6 +79,7 @@ class Descent(ABC):
             spec.batch,
             spec.seed,
             self._looks(),
+            attacks_against(spec.params),
         )
         self._step, self._draws = (state.step, state.draws) if state is not None else (0, 0)
         start = state.values if state is not None else self._learnable.start()
@@ -283,6 +287,15 @@ class Descent(ABC):
         return self.bench.evaluator.evaluate(
             self.standing.config, weights, self.bench.tasks, _SPLIT, subset, transductive=self.spec.transductive
         )
+
+    def _attacked(self, before: Values, after: Values) -> tuple[tuple[Robust, Robust], ...]:
+        """Return how start and end do on all of validation under each attack that was defended against."""
+        parts = parts_of(self.bench.tasks, _SPLIT, "full")
+        attacks = [attack for attack in attacks_against(self.spec.params) if attack is not None]
+        ends = [
+            [robust_report(self.standing.config, one, parts, attack) for one in (before, after)] for attack in attacks
+        ]
+        return tuple((start, end) for start, end in ends)
 
     def _kept(self) -> tuple[int, Values]:
         """Return what the run keeps, and after how many steps it was so."""

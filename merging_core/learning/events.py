@@ -118,6 +118,8 @@ class Ended:
     """Whether it was told to stop before its last step."""
     seconds: float
     """Of training and checks, also before a stop."""
+    held_out: bool = False
+    """Whether no example that chose is among those of `before` and `after`, which then are not too good."""
     robust: tuple[tuple[Robust, Robust], ...] = ()
     """Under each attack, where there was one: of the start and of what is kept, on the examples of `before`."""
     kind: ClassVar = "ended"
@@ -134,6 +136,7 @@ class Ended:
             "transductive": self.transductive,
             "seen": self.seen,
             "chosen_by": self.chosen_by,
+            "held_out": self.held_out,
             "stopped": self.stopped,
             "seconds": round(self.seconds, 3),
             **({"robust": [_pair(*pair) for pair in self.robust]} if self.robust else {}),

@@ -23,10 +23,10 @@ from merging_core.evaluation.report import Report, TaskScore, make_report, make_
 from merging_core.evaluation.tasks import AnyTask, Task
 from merging_core.learning.attacks import Attack, attacked
 
-__all__ = ["Robust", "attack_problems", "robust_report", "robust_scores", "shades"]
+__all__ = ["Robust", "attack_problems", "pixels_of", "robust_report", "robust_scores", "taken"]
 
 _ROWS = 50
-SHADES = 255.0
+_SHADES = 255.0
 """What one is, of pixels in [0, 1], as a task takes its pictures."""
 Cancelled = Callable[[], bool]
 
@@ -83,9 +83,15 @@ def attack_problems(tasks: Sequence[AnyTask]) -> list[Problem]:
     return [Problem(must, "another kind", task.name, fix) for task in tasks if not isinstance(task, Task)]
 
 
-def shades(task: Task, pixels: torch.Tensor) -> torch.Tensor:
+def taken(task: Task, pixels: torch.Tensor) -> torch.Tensor:
     """Return pixels in [0, 1] as the task's model takes them, differentiable."""
-    return task.pixels(pixels * SHADES)
+    return task.pixels(pixels * _SHADES)
+
+
+def pixels_of(task: Task, ready: torch.Tensor) -> torch.Tensor:
+    """Return pictures that a model takes as pixels in [0, 1]: what `taken` undoes, within their range."""
+    mean, std = (torch.as_tensor(value, device=ready.device).reshape(-1, 1, 1) for value in (task.mean, task.std))
+    return ((ready * std + mean) / (_SHADES * task.rescale)).clamp(0.0, 1.0)
 
 
 def _scored(
@@ -117,10 +123,10 @@ def _scored(
         rows, wanted = images[start : start + _ROWS], labels[start : start + _ROWS]
 
         def logits(pixels: torch.Tensor) -> torch.Tensor:
-            return head.logits(found.forward(bound, shades(task, pixels)))
+            return head.logits(found.forward(bound, taken(task, pixels)))
 
         changed = attacked(
-            lambda pixels: cross_entropy(logits(pixels), wanted, reduction="none"), rows.float() / SHADES, attack
+            lambda pixels: cross_entropy(logits(pixels), wanted, reduction="none"), rows.float() / _SHADES, attack
         )
         with torch.no_grad():
             clean = head.logits(found.forward(bound, task.pixels(rows)))

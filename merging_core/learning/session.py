@@ -59,6 +59,7 @@ class Session(Descent):
             chosen_by=self.spec.chosen_by,
             stopped=stopped,
             seconds=self._seconds,
+            robust=self._attacked(before, merged.weights),
         )
 
 

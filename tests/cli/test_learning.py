@@ -87,3 +87,28 @@ def test_an_expert_is_trained_into_a_folder_that_merges_like_any_other(run: Run,
         "method": {"name": "ties"},
     }
     assert run("merge", write("recipe.json", recipe), str(tmp_path / "merged"), "--json").status == 0
+
+
+def test_a_soup_says_what_each_model_gained_and_how_it_does_under_attack(
+    run: Run, write: Write, tmp_path: Path
+) -> None:
+    spec = {key: SPEC[key] for key in ("version", "base", "models")}
+    greedy = run(
+        "learn", write("greedy.yaml", {**spec, "method": {"name": "greedy_soup"}}), "--out", str(tmp_path / "g")
+    )
+    assert greedy.status == 0, greedy.err
+    tried = [line for line in greedy.out.splitlines() if line.startswith("step")]
+    assert len(tried) == 2
+    assert "validation part" in tried[0]
+    assert tried[0].endswith(("kept: zoo:basins/left", "kept: zoo:basins/right"))
+    assert " points (" in tried[1]
+    assert "100 examples of the first half of validation" in greedy.out
+    assert json.loads((tmp_path / "g" / "recipe.json").read_text())["method"]["name"] == "uniform_soup"
+
+    params = {"against": "linf", "parts": 1, "attack_steps": 1}
+    robust = {**spec, "method": {"name": "robust_soup", "params": params}, "batch": 10}
+    found = run("learn", write("robust.yaml", robust), "--out", str(tmp_path / "r"), "--json")
+    assert found.status == 0, found.err
+    assert [pair["after"]["attack"]["norm"] for pair in found.document["robust"]] == ["linf", "l2"]
+    told = run("learn", write("robust.yaml", robust), "--out", str(tmp_path / "again"))
+    assert "ℓ∞ attack, ε 0.03, 1 step of 0.0075: right before and after it" in told.out

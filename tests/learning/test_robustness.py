@@ -14,7 +14,7 @@ from merging_core.evaluation.evaluator import Evaluator, Part, parts_of
 from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.tasks import Split, Task
 from merging_core.learning.attacks import Attack, Norm
-from merging_core.learning.robustness import robust_report, robust_scores
+from merging_core.learning.robustness import pixels_of, robust_report, robust_scores, taken
 
 CONFIG: dict[str, Any] = {
     "model_type": "basin_mlp", "input_size": 16, "hidden_sizes": [], "num_labels": 2, "activation": "relu",
@@ -94,3 +94,9 @@ def test_what_is_no_picture_is_refused_by_name_and_a_wish_to_stop_is_heard(pictu
     with pytest.raises(EvaluationError, match="BasinMLP reads images"):
         wrong = replace(pictures, image_size=5)
         robust_scores(CONFIG, LEAVES, parts_of([wrong], "validation", "full"), Attack("l2", 0.1, 1))
+
+
+def test_pixels_come_back_from_what_a_model_takes(pictures: Task) -> None:
+    images = pictures.splits["validation"].images
+    assert torch.allclose(pixels_of(pictures, pictures.pixels(images)), images / 255, atol=1e-6)
+    assert torch.allclose(taken(pictures, images / 255), pictures.pixels(images), atol=1e-6)

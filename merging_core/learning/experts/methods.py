@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from merging_core.learning.adamerging import RATE
+from merging_core.learning.attack_settings import AGAINST, ATTACK_PARAMETERS
 from merging_core.learning.contract import Ground, Learnable, LearnMethod, Optimiser, Phase, Update
 from merging_core.learning.experts.averages import WEIGHTS
 from merging_core.learning.experts.moving import BLOCKS, MOVES
@@ -112,7 +113,7 @@ TRAIN_EXPERT = LearnMethod(
     default_steps=400,
     batch=64,
     subset="full",
-    parameters=(*RECIPE, MOVES, BLOCKS, *AVERAGE_PARAMETERS),
+    parameters=(*RECIPE, MOVES, BLOCKS, *AVERAGE_PARAMETERS, AGAINST, *ATTACK_PARAMETERS),
     make=_make,
     phases=_phases,
     run=train_run,

@@ -87,7 +87,8 @@ class Training(Descent):
         step, kept = self._kept()
         weights = self._stored(self.moved.placed(kept[_EXPERT]))
         after = self._report(weights, "full")
-        before = self._report(self._stored({}), "full")
+        start = self._stored({})
+        before = self._report(start, "full")
         plain = None
         if self.spec.params.get("average", "none") != "none":
             plain = self._report(self._stored(self.moved.placed(self.moved.plain(self._values).detach())), "full")
@@ -103,6 +104,7 @@ class Training(Descent):
             chosen_by=self._chosen_by(),
             stopped=stopped,
             seconds=self._seconds,
+            robust=self._attacked(start, weights),
             folder=self._folder,
         )
         return self._written(weights, ended)

@@ -165,8 +165,7 @@ def choosing_parts(tasks: Sequence[AnyTask], split: str, most: int) -> tuple[tup
 def chosen_by(split: str, parts: Sequence[Part]) -> str:
     """Say which examples chose."""
     n = sum(part.stop - part.start for part in parts)
-    where = "the first half of validation, none of which is shown" if split == "validation" else f"the {split} split"
-    return f"{n:,} examples of {where}"
+    return f"{n:,} examples of {'the first half of validation' if split == 'validation' else f'the {split} split'}"
 
 
 def as_flags(values: Sequence[bool]) -> torch.Tensor:

@@ -105,6 +105,7 @@ class GreedyRun(Choosing):
             transductive=False,
             seen=False,
             chosen_by=chosen_by(self.spec.split, self._chosen_by),
+            held_out=True,
             stopped=stopped,
             seconds=self._seconds,
         )

@@ -122,6 +122,7 @@ class RobustRun(Choosing):
             transductive=False,
             seen=False,
             chosen_by=chosen_by(self.spec.split, self._chosen_by),
+            held_out=True,
             stopped=stopped,
             seconds=self._seconds,
             robust=tuple(zip(attacked_before, attacked_after, strict=True)),
