@@ -18,6 +18,7 @@ from merging_core.cli.progress import ProgressLine
 from merging_core.cli.tables import interval, percent
 
 if TYPE_CHECKING:
+    from merging_core.evaluation.report import Report
     from merging_core.evaluation.tasks import AnyTask
     from merging_core.learning import Checked, Ended, LearnSpec, Progress, Run, Tried
     from merging_core.learning.robustness import Robust
@@ -194,11 +195,8 @@ def _tried(event: Tried) -> str:
 
 
 def _told(ended: Ended, out: Path) -> str:
-    from merging_core.evaluation.report import compare
-    from merging_core.learning import Finished
+    from merging_core.learning import Finished, Trained
 
-    gain = compare(ended.after, ended.before).average
-    low, high = (100 * end for end in gain.interval)
     ends = [
         f"{percent(report.average)} % {interval(report.average_interval)}"
         for report in (ended.before, ended.after)
@@ -207,7 +205,12 @@ def _told(ended: Ended, out: Path) -> str:
     rows = [
         f"{made}: as after step {ended.kept_step} of {ended.step}, in {ended.seconds:.1f} s",
         f"validation, n {ended.after.n}: {ends[0]} at the start, {ends[1]} learned",
-        f"difference, paired: {100 * gain.value:+.1f} points ({low:+.1f} to {high:+.1f})",
+        f"difference, paired: {_gain(ended.after, ended.before)}",
+        *(
+            [f"to the weights without the average, {percent(ended.plain.average)} %: {_gain(ended.after, ended.plain)}"]
+            if isinstance(ended, Trained) and ended.plain is not None
+            else []
+        ),
         *(_attacked(*pair) for pair in ended.robust),
         f"{'chosen' if ended.held_out else 'learned'} from: {ended.split}"
         + (" (transductive: the inputs of the test split)" if ended.transductive else "")
@@ -216,3 +219,11 @@ def _told(ended: Ended, out: Path) -> str:
         *([f"hash {ended.hash}"] if isinstance(ended, Finished) else []),
     ]
     return "\n".join(rows)
+
+
+def _gain(after: Report, before: Report) -> str:
+    from merging_core.evaluation.report import compare
+
+    gain = compare(after, before).average
+    low, high = (100 * end for end in gain.interval)
+    return f"{100 * gain.value:+.1f} points ({low:+.1f} to {high:+.1f})"

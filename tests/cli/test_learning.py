@@ -70,7 +70,7 @@ def test_a_run_says_what_it_learned_from_and_what_came_of_it(run: Run, write: Wr
 def test_an_expert_is_trained_into_a_folder_that_merges_like_any_other(run: Run, write: Write, tmp_path: Path) -> None:
     spec = {
         "version": 1,
-        "method": {"name": "train_expert", "params": {"moves": "norms_and_biases"}},
+        "method": {"name": "train_expert", "params": {"moves": "norms_and_biases", "average": "ema"}},
         "base": "zoo:basins/start",
         "tasks": ["basins/digits"],
         "steps": 2,
@@ -79,6 +79,7 @@ def test_an_expert_is_trained_into_a_folder_that_merges_like_any_other(run: Run,
     answer = run("learn", write("spec.yaml", spec), "--out", str(tmp_path / "out"))
     assert answer.status == 0, answer.err
     assert "expert: as after step" in answer.out
+    assert "to the weights without the average" in answer.out
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["events.jsonl", "expert", "result.json"]
     recipe = {
         "version": 1,

@@ -109,9 +109,9 @@ def test_a_sample_of_swag_has_the_papers_mean_and_covariance() -> None:
     mean = steps.mean(0)
     rows = torch.stack([steps[at] - steps[: at + 1].mean(0) for at in range(len(steps))])[-4:]
     expected = 0.5 * (torch.diag(steps.square().mean(0) - mean.square()) + rows.T @ rows / 3)
-    draws = torch.stack([average("swag", start=0.0, every=1, rank=4, draw=draw).now(values) for draw in range(3000)])
-    assert torch.allclose(draws.double().mean(0), mean, atol=0.12)
-    assert torch.allclose(draws.double().T.cov(), expected, atol=0.12)
+    draws = torch.stack([average("swag", start=0.0, every=1, rank=4, draw=draw).now(values) for draw in range(1500)])
+    assert torch.allclose(draws.double().mean(0), mean, atol=0.16)
+    assert torch.allclose(draws.double().T.cov(), expected, atol=0.16)
     assert torch.allclose(average("swag", start=0.0, every=1, rank=4, scale=0.0).now(values).double(), mean, atol=1e-6)
 
 

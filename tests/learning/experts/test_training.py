@@ -18,6 +18,7 @@ from merging_core.evaluation.evaluator import Evaluator
 from merging_core.learning import Checked, LearnSpec, Paused, Progress, State, Trained, open_run, parse_spec
 from merging_core.learning.batches import rows_of_batch
 from merging_core.learning.experts.training import Training
+from tests.engines.world import write
 from tests.learning.world import CONFIG, World
 
 AVERAGES: dict[str, dict[str, Any]] = {
@@ -127,6 +128,23 @@ def test_what_does_not_move_keeps_the_bits_of_the_base(small: World, tmp_path: P
     assert moved == ["layers.0.bias", "layers.1.bias"]
     with pytest.raises(PlanError, match="some leaf moves"):
         open_run(small.expert_spec({"moves": "attention"}), small.bench(tmp_path / "other"))
+
+
+def test_the_expert_has_the_dtypes_of_its_base_and_the_numbers_of_its_file(small: World, tmp_path: Path) -> None:
+    base = small.catalog.open(small.base)
+    ref = write(tmp_path / "half", {name: base.read(name).bfloat16() for name in base.leaves}, CONFIG)
+    ended = trained(small, small.expert_spec({"rate": 0.05}, base=ref), tmp_path / "expert")
+    made = opened(ended.folder)
+    assert {leaf.dtype for leaf in made.leaves.values()} == {"BF16"}
+    leaves = {name: made.read(name).float() for name in made.leaves}
+    assert Evaluator("cpu", workers=1).evaluate(CONFIG, leaves, small.tasks[:1]).loss == ended.after.loss
+
+
+def test_several_tasks_are_learned_from_at_once(small: World, tmp_path: Path) -> None:
+    spec = small.expert_spec({"rate": 0.03}, steps=30, batch=18, tasks=[task.name for task in small.tasks])
+    with open_run(spec, replace(small.bench(tmp_path / "expert"), tasks=small.tasks)) as run:
+        losses = [event.losses for event in run.events() if isinstance(event, Progress) and event.losses]
+    assert all(last < first for first, last in zip(losses[0], losses[-1], strict=True))
 
 
 def test_the_loss_falls_and_the_best_check_is_kept(small: World, tmp_path: Path) -> None:
