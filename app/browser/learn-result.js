@@ -25,7 +25,7 @@ export function createLearnResult({ take, join, again, exportIt, shareIt }) {
       h("button", { type: "button", class: "quiet", onclick: () => exportIt(run.studio) }, "Export"),
       h("button", { type: "button", class: "quiet", onclick: () => shareIt(run.studio) }, "Share a link"),
       h("a", { class: "quiet", href: `basin-learned/${run.id}/recipe.json`, download: "" }, "recipe.json"),
-      result.recipe?.tensors ? h("a", { class: "quiet", href: `basin-learned/${run.id}/recipe.tensors`, download: "" }, "recipe.tensors") : null);
+      ...filesOf(result.recipe).map(([name, title]) => h("a", { class: "quiet", href: `basin-learned/${run.id}/${name}`, download: "" }, title)));
   }
 
   // A checkpoint lies among the visitor's uploads; it joins the models that stand in the studio.
@@ -35,6 +35,13 @@ export function createLearnResult({ take, join, again, exportIt, shareIt }) {
   }
 
   return { element, show, hide: () => { element.hidden = true; } };
+}
+
+// What lies beside the recipe: learned tensors, and what was measured of each model.
+function filesOf(recipe) {
+  if (!recipe) return [];
+  const measured = recipe.models.filter((entry) => entry.statistics).map((entry, place) => [`${entry.statistics.split(":")[1]}.safetensors`, `statistics ${place + 1}`]);
+  return recipe.tensors ? [["recipe.tensors", "recipe.tensors"], ...measured] : measured;
 }
 
 // Where a run began as task arithmetic, the two are one, up to rounding.

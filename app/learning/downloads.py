@@ -38,10 +38,14 @@ def learned_routes(runs: Runs) -> list[Route]:
             text = json.dumps(recipe, indent=2, ensure_ascii=False) + "\n"
             headers["content-disposition"] = f'attachment; filename="{_RECIPE}"'
             return Response(text, media_type="application/json", headers=headers)
-        path = runs.learned.path(recipe["tensors"])
-        if name != BESIDE_NAME or not path.is_file():
+        measured = [entry["statistics"] for entry in recipe["models"] if "statistics" in entry]
+        files = {runs.learned.path(ref).name: ref for ref in measured}
+        if recipe.get("tensors") is not None:
+            files[BESIDE_NAME] = recipe["tensors"]
+        if name not in files or not runs.learned.path(files[name]).is_file():
             return _missing()
-        return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=BESIDE_NAME)
+        path = runs.learned.path(files[name])
+        return FileResponse(path, headers=headers, media_type="application/octet-stream", filename=name)
 
     return [Route("/basin-learned/{run}/{name}", one, methods=["GET"])]
 

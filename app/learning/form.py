@@ -33,6 +33,13 @@ def own_tasks(state: StudioState, family: Family) -> tuple[str, ...]:
     return tuple(task for task in family.tasks if task in own) or family.tasks
 
 
+def _of_models(state: StudioState, family: Family) -> tuple[str, ...]:
+    """Return the tasks of the state's models, in the order of these."""
+    tasks = {plain(expert.ref): expert.task for expert in family.experts}
+    found = [tasks.get(plain(entry.ref)) for entry in state.recipe.models]
+    return tuple(dict.fromkeys(task for task in found if task is not None))
+
+
 def _name(given: dict[str, Any]) -> object:
     method = given.get("method")
     return method.get("name") if isinstance(method, dict) else None
@@ -49,6 +56,7 @@ def spec_of(given: dict[str, Any], state: StudioState, family: Family, tasks: Se
     if state.recipe.base is None:
         must, fix = "learning needs the base that its experts started from", "choose one under Choose models"
         raise RecipeError(Problem(must, "models without a base", "base", fix))
+    paired = _name(given) in [info.name for info in learn_methods() if info.paired]
     names = given.get("tasks") or list(own_tasks(state, family))
     known = [task.name for task in tasks]
     if isinstance(names, list) and (strange := [name for name in names if name not in known]):
@@ -56,4 +64,6 @@ def spec_of(given: dict[str, Any], state: StudioState, family: Family, tasks: Se
     trains = _name(given) in [info.name for info in learn_methods() if info.makes == "expert"]
     models = {} if trains else {"models": [entry.ref for entry in state.recipe.models]}
     spec = parse_spec({**given, "version": 1, "base": state.recipe.base, "tasks": names, **models})
-    return replace(spec, tasks=tuple(name for name in known if name in spec.tasks))
+    return replace(
+        spec, tasks=tuple(name for name in (_of_models(state, family) if paired else known) if name in spec.tasks)
+    )

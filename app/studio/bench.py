@@ -153,9 +153,11 @@ class ZooBench:
         return self._pinned(state.recipe)
 
     def named(self, state: StudioState) -> None:
-        """Keep the state's learned tensors here: a link, a saved result or the history names them from now on."""
-        if self._learned is not None and state.recipe.tensors is not None:
-            self._learned.name(state.recipe.tensors)
+        """Keep what the state's recipe names: a link, a saved result or the history has it from now on."""
+        measured = (entry.statistics for entry in state.recipe.models)
+        for ref in (state.recipe.tensors, *measured):
+            if self._learned is not None and ref is not None:
+                self._learned.name(ref)
 
     def evaluation(self, family: Family) -> str:
         """Return a digest of the tasks' files and the library's version."""

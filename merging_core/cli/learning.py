@@ -124,7 +124,11 @@ def _readable(bench: object, spec: LearnSpec, family: str | None) -> tuple[Learn
     chosen = bench.family(bench.catalog.open(spec.base), family)
     plain_refs = [str(parse_ref(ref).unpinned) for ref in spec.models]
     own = dict.fromkeys(chosen.expert_task[ref] for ref in plain_refs if ref in chosen.expert_task)
-    tasks = bench.tasks(chosen, spec.tasks or tuple(own))
+    names = spec.tasks or tuple(own)
+    tasks = bench.tasks(chosen, names)
+    if spec.info.paired:
+        places = {name.rpartition("/")[2]: place for place, name in enumerate(names)}
+        tasks = tuple(sorted(tasks, key=lambda task: places.get(task.name.rpartition("/")[2], len(places))))
     return replace(spec, tasks=tuple(task.name for task in tasks)), tasks
 
 

@@ -160,12 +160,15 @@ def statistics_problems(
     """Say which models lack the statistics that a method reads, or have others, as far as it is known by now."""
     if not info.measures:
         return []
+    fix = "measure it under Learn, or with the command learn"
+    if not any(entry.statistics for entry in recipe.models):
+        must = f"{info.title} knows {_MUST[info.measures]} of each expert"
+        return [Problem(must, "no statistics", "models", fix)]
     problems = []
     for place, (entry, expert) in enumerate(zip(recipe.models, experts, strict=True)):
         where, found = f"models[{place}].statistics", statistics[place] if statistics else None
         if entry.statistics is None or found is None:
             must = f"{info.title} knows {_MUST[info.measures]} of each expert"
-            fix = "measure them: learn them, or the command statistics"
             problems.append(Problem(must, "nothing", where, fix))
         elif found.about.kind != info.measures:
             must = f"{info.title} reads {_MUST[info.measures]}"

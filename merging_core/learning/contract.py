@@ -161,6 +161,8 @@ class LearnMethod(Description):
     """λ of the recipe that it makes; what is learned stands beside it."""
     default_steps: int
     batch: int = 16
+    paired: bool = False
+    """Whether each model is looked at on a task of its own: that at the same place among the tasks."""
     subset: Literal["preview", "full"] = "preview"
     """Which validation examples checks look at unless told otherwise."""
     make: Callable[[Ground], Learnable] | None = field(repr=False, default=None)

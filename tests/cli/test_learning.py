@@ -113,3 +113,15 @@ def test_a_soup_says_what_each_model_gained_and_how_it_does_under_attack(
     assert [pair["after"]["attack"]["norm"] for pair in found.document["robust"]] == ["linf", "l2"]
     told = run("learn", write("robust.yaml", robust), "--out", str(tmp_path / "again"))
     assert "ℓ∞ attack, ε 0.03, 1 step of 0.0075: right before and after it" in told.out
+
+
+def test_each_model_is_measured_on_its_own_task_in_whatever_order_they_stand() -> None:
+    from merging_core.cli.learning import _readable
+    from merging_core.cli.targets import open_bench
+    from merging_core.learning import parse_spec
+
+    models = ["zoo:tiny/shapes", "zoo:tiny/digits"]
+    given = {"version": 1, "method": {"name": "regmean"}, "base": "zoo:tiny/base", "models": models}
+    for tasks in ([], ["shapes", "digits"]):
+        spec, found = _readable(open_bench(), parse_spec({**given, "tasks": tasks}), None)
+        assert spec.tasks == tuple(task.name for task in found) == ("tiny/shapes", "tiny/digits")

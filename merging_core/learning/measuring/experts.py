@@ -46,10 +46,12 @@ def examined(  # noqa: PLR0913
 ) -> tuple[Examined, ...]:
     """Choose the examples of every expert: as many as the steps' batches hold, or all that the split has.
 
-    The task at a place is that of the expert at the same place. Which examples they are follows from the seed and the
-    task's name. Raises EvaluationError where a task cannot be learned from, or not every expert has one.
+    The task at a place is that of the expert at the same place; a single task is that of all. Which examples they are
+    follows from the seed and the task's name. Raises EvaluationError where a task cannot be learned from, or not every
+    expert has one.
     """
     experts = plan.survey.experts
+    tasks = tuple(tasks) * (len(experts) if len(tasks) == 1 else 1)
     if len(tasks) != len(experts):
         must, got = (
             "each expert is measured on a task of its own, in the same order",

@@ -26,6 +26,7 @@ from merging_core.learning.events import Checked, Event, Finished, Paused, Progr
 from merging_core.learning.session import check_memory
 from merging_core.learning.spec import LearnSpec
 from merging_core.learning.state import State, check_state
+from merging_core.methods.registry import method
 from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import Recipe
 
@@ -146,23 +147,18 @@ class Measuring(ABC):
             seconds=self._seconds,
         )
 
+    def bare_recipe(self) -> Recipe:
+        """Return the recipe of the merge, without statistics."""
+        name = "fisher" if self.spec.method == "fisher" else "regmean"
+        known = {parameter.name for parameter in method(name).parameters}
+        params = {key: value for key, value in self.spec.params.as_json().items() if key in known}
+        return parse_recipe({**self.spec.recipe().as_json(), "method": {"name": name, "params": params}})
+
     def measured_recipe(self, statistics: Sequence[Ref]) -> Recipe:
         """Return the recipe that names what was measured of each expert."""
-        found = self.spec.recipe()
-        params = {name: value for name, value in self.spec.params.items() if name in self._read_by_the_merge()}
-        models = [
-            replace(entry, statistics=str(ref)).as_json() for entry, ref in zip(found.models, statistics, strict=True)
-        ]
-        method = {"name": self._method(), "params": params}
-        return parse_recipe({**found.as_json(), "models": models, "method": method})
-
-    def _method(self) -> str:
-        return "fisher" if self.spec.method == "fisher" else "regmean"
-
-    def _read_by_the_merge(self) -> tuple[str, ...]:
-        from merging_core.methods.registry import method
-
-        return tuple(parameter.name for parameter in method(self._method()).parameters)
+        found = self.bare_recipe()
+        models = [replace(entry, statistics=str(ref)) for entry, ref in zip(found.models, statistics, strict=True)]
+        return replace(found, models=tuple(models))
 
     def in_parts(self, work: Callable[[torch.Tensor], Sums], rows: torch.Tensor, size: int) -> Iterator[None]:
         """Add what `work` says of each part of some rows to the sums, in order, yielding after each."""

@@ -292,3 +292,36 @@ def test_a_trained_expert_ends_among_the_uploads_of_whoever_trained_it(room: Roo
     assert not room.runs.files(run).expert.exists()
     assert found["numbers"]["yardstick"] == "the base"
     uploads.close()
+
+
+def test_what_a_run_measured_is_merged_kept_and_downloaded(room: Room) -> None:
+    run = room.made(method={"name": "regmean"}, steps=1, batch=8)
+    room.work_on(run)
+    result = room.runs.files(run).read("result") or {}
+    measured = [entry["statistics"] for entry in result["recipe"]["models"]]
+    assert result["recipe"]["method"]["name"] == "regmean" and len(set(measured)) == 2
+    state = {**run.state, "recipe": result["recipe"]}
+    assert accuracy(room, state) == pytest.approx(result["after"]["average"]["accuracy"])
+    room.bench.named(parse_state(state, room.bench.families))
+    assert all(room.runs.learned.is_named(ref) for ref in measured)
+    app = Starlette(routes=learned_routes(room.runs))
+
+    async def asked(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, SCOPE_KEY: "ann"}, receive, send)
+
+    names = [f"{measured[0].removeprefix('learned:')}.safetensors", "recipe.tensors", f"{'0' * 64}.safetensors"]
+    answers = [TestClient(asked).get(f"/basin-learned/{run.id}/{name}") for name in names]
+    assert [answer.status_code for answer in answers] == [200, 404, 404]
+    assert answers[0].content == room.runs.learned.path(measured[0]).read_bytes()
+
+
+def test_each_model_is_measured_on_its_own_task_in_whatever_order_they_stand(room: Room) -> None:
+    family = next(family for family in room.bench.families if family.name == "tiny")
+    state = default_state(family).as_json()
+    turned = {**state["recipe"], "models": state["recipe"]["models"][::-1]}
+    found = parse_state({**state, "recipe": turned}, room.bench.families)
+    _, spec = room.learning._checked(found, {"method": {"name": "fisher"}})
+    own = {expert.ref.partition("@")[0]: expert.task for expert in family.experts}
+    assert spec.tasks == tuple(own[ref.partition("@")[0]] for ref in spec.models)
+    _, others = room.learning._checked(found, {"method": {"name": "adamerging"}})
+    assert others.tasks == spec.tasks[::-1]

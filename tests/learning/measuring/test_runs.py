@@ -19,7 +19,7 @@ from merging_core.learning.measuring.keeping import find
 from tests.engines.world import assert_same_bits
 from tests.learning.world import World, world
 
-METHODS = ["fisher", "regmean"]
+METHODS = ["fisher", "regmean", "regmean_plus_plus"]
 
 
 def finished(small: World, method: str, state: State | None = None, **changes: Any) -> Finished:
@@ -51,7 +51,7 @@ def stopped_after(small: World, method: str, steps: int, **changes: Any) -> Stat
 def test_a_run_ends_in_a_recipe_that_both_engines_carry_out(method: str, small: World) -> None:
     last = finished(small, method)
     recipe = last.recipe
-    assert recipe.method.name == method
+    assert recipe.method.name == ("fisher" if method == "fisher" else "regmean")
     assert all(entry.statistics for entry in recipe.models)
     live = LiveEngine(small.catalog, "cpu").merge(recipe)
     plan = make_plan(recipe, small.catalog)
@@ -65,11 +65,13 @@ def test_a_run_ends_in_a_recipe_that_both_engines_carry_out(method: str, small: 
     assert len(told) == 2 and "18 examples of small/task-0 (train), seed 0" in told[0]
 
 
-@pytest.mark.parametrize(("method", "params"), [("fisher", {}), ("fisher", {"form": "batch"}), ("regmean", {})])
+@pytest.mark.parametrize(
+    ("method", "params"), [("fisher", {}), ("fisher", {"form": "batch"}), ("regmean", {}), ("regmean_plus_plus", {})]
+)
 def test_stopped_and_gone_on_has_the_bits_of_a_run_that_never_stopped(
     method: str, params: dict[str, Any], small: World, tmp_path: Path
 ) -> None:
-    # Five batches of each of two experts: one stops within the first and within the second.
+    # Five batches of each of two experts, at one depth or two: within the first expert, and within the second.
     other = world(tmp_path / "other")
     for steps in (2, 7):
         state = stopped_after(other, method, steps, params=params)
@@ -92,7 +94,7 @@ def test_any_number_of_threads_gives_the_same_statistics(small: World, tmp_path:
     assert [one.statistics for one in first.models] == [one.statistics for one in second.models]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS[:2])
 def test_what_was_measured_is_found_again_and_not_measured_twice(method: str, small: World) -> None:
     first = finished(small, method)
     with open_run(
@@ -140,7 +142,7 @@ def test_statistics_are_shared_between_the_folders_of_a_store(small: World, tmp_
     assert find(other, About("gram", "own", "0" * 64, "no/task", "train", 1, 0, "0")) is None
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS[:2])
 def test_told_to_stop_it_ends_in_a_recipe_of_what_there_is(method: str, small: World) -> None:
     answers = iter(["go", "go", "stop"])
     with open_run(small.spec(method), small.bench()) as run:
@@ -167,9 +169,13 @@ def test_what_is_shown_and_how_it_is_labelled(small: World) -> None:
 
 
 def test_every_expert_needs_a_task_of_its_own(small: World) -> None:
-    bench = replace(small.bench(), tasks=small.tasks[:1])
+    bench = replace(small.bench(), tasks=(*small.tasks, small.tasks[0]))
     with pytest.raises(EvaluationError, match="a task of its own"):
         open_run(small.spec("fisher"), bench)
+    alone = replace(small.bench(), tasks=small.tasks[:1])
+    with open_run(small.spec("fisher", steps=1), alone) as run:
+        *_, last = run.events()
+    assert isinstance(last, Finished) and len(make_plan(last.recipe, small.catalog).survey.statistics) == 2
 
 
 def test_a_state_of_another_run_is_refused(small: World) -> None:
