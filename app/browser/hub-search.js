@@ -4,12 +4,13 @@
 import { fill, freshId, h } from "./dom.js";
 import { bytes, count, short } from "./format.js";
 import { createSentences } from "./sentences.js";
+import { adapterWords } from "./uploads.js";
 
 const REST = 350;
 const SORTS = { downloads: "by downloads", likes: "by likes", trending_score: "trending", last_modified: "by update", created_at: "newest" };
 const TASKS = ["image-classification", "zero-shot-image-classification", "image-feature-extraction", "text-classification", "token-classification",
   "fill-mask", "feature-extraction", "sentence-similarity", "text-generation", "translation", "automatic-speech-recognition"];
-const LIBRARIES = ["transformers", "safetensors", "timm", "open_clip", "sentence-transformers", "diffusers"];
+const LIBRARIES = ["transformers", "peft", "safetensors", "timm", "open_clip", "sentence-transformers", "diffusers"];
 const ADDRESS = /^(https?:\/\/|hub:)\S+$/i;
 const ID = /^[\w.-]+\/[\w.-]+(@[\w./-]+)?$/;
 
@@ -191,7 +192,8 @@ function entryOf({ ref, parameters, bytes: size, base_models, licence, task }) {
   return { ref, id: ref.replace(/^hub:/, "").split("@")[0], downloads: null, likes: null, parameters, bytes: size, base_models: base_models ?? [], licence, task: task ?? "", library: "", gated: false, private: false, updated: "" };
 }
 
-function about({ architecture, parameters, leaves, ref }) {
+function about({ architecture, parameters, leaves, ref, adapter }) {
+  if (adapter) return `${adapterWords(adapter)}${adapter.base ? `; it says that it was trained on ${adapter.base}` : ""}, commit ${commitOf(ref)}.`;
   return `${architecture || "A checkpoint"}, ${count(parameters)} parameters in ${count(leaves)} leaves, commit ${commitOf(ref)}.`;
 }
 

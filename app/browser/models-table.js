@@ -3,14 +3,14 @@
 import { fill, freshId, h } from "./dom.js";
 import { plain } from "./families.js";
 import { bytes } from "./format.js";
-import { shortRef } from "./uploads.js";
+import { adapterWords, shortRef } from "./uploads.js";
 
 const HUB = "Hugging Face Hub";
 
 // A checkpoint of the Hub as the table lists it; of one that a link brought only the reference is known at first.
-export function hubRow({ ref, bytes: size = null, missing = null }) {
+export function hubRow({ ref, bytes: size = null, missing = null, adapter = null }) {
   const [id, commit = ""] = ref.slice("hub:".length).split("@");
-  return { ref, title: id, group: HUB, task: null, commit: commit.slice(0, 8), bytes: size, missing };
+  return { ref, title: id, group: HUB, task: null, commit: commit.slice(0, 8), bytes: size, missing, adapter };
 }
 
 export function createModelsTable(description, { get, set, remove, tunedFrom }) {
@@ -37,26 +37,31 @@ export function createModelsTable(description, { get, set, remove, tunedFrom }) 
   }
 
   function entry(row) {
-    return h("tr", { "data-ref": row.ref }, h("td", {}, radio(row.ref, `${named(row)} as base`)), h("td", {}, tick(row)),
+    return h("tr", { "data-ref": row.ref }, h("td", {}, radio(row.ref, `${named(row)} as base`, row.adapter)), h("td", {}, tick(row)),
       h("th", { scope: "row" }, row.title, small(row)), h("td", {}, row.group === HUB ? [remover(row), trainedOn(row)] : trainedOn(row)));
   }
 
   function small(row) {
-    if (row.group !== HUB) return h("small", {}, shortRef(row.ref));
+    if (row.group !== HUB) return h("small", {}, shortRef(row.ref), adapterNote(row));
     const size = h("span", {});
     facts.set(row, size);
     const way = isAt(get().base, row) ? h("button", { type: "button", class: "link", "data-key": `tuned ${row.ref}`, onclick: () => tunedFrom(row.title) }, "fine-tuned from this") : null;
-    return h("small", {}, size, way);
+    return h("small", {}, size, way, adapterNote(row));
+  }
+
+  function adapterNote({ adapter }) {
+    return adapter ? h("span", { class: "models-adapter" }, adapterWords(adapter)) : null;
   }
 
   function remover(row) {
     return h("button", { type: "button", class: "quiet models-remove", "aria-label": `remove ${row.title}`, title: "take it out of this list", onclick: () => remove(row.ref) }, "✕");
   }
 
-  function radio(ref, says) {
+  // An adapter is added to a base, and is none itself.
+  function radio(ref, says, adapter = null) {
     const { base } = get();
     const checked = ref === null ? base === null : base !== null && plain(base) === plain(ref);
-    return h("input", { type: "radio", name: group, "aria-label": says, "data-key": `base ${ref}`, checked, onchange: () => {
+    return h("input", { type: "radio", name: group, "aria-label": says, "data-key": `base ${ref}`, checked, disabled: Boolean(adapter) && !checked, title: adapter ? "a LoRA adapter is added to a base, and is none itself" : null, onchange: () => {
       const chosen = get();
       set({ ...chosen, base: ref, experts: ref === null ? chosen.experts : chosen.experts.filter((one) => plain(one) !== plain(ref)) });
     } });

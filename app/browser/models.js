@@ -175,7 +175,7 @@ export function createModels({ server, store, notice, description, open }) {
     answered = answer && { ...answer, about: JSON.stringify(message) };
     label();
     if (!answer) return;
-    for (const row of answer.checkpoints) if (fromHub.has(row.ref)) Object.assign(fromHub.get(row.ref), { bytes: row.bytes, missing: missing(answer).find((one) => one.ref === row.ref)?.bytes ?? 0 });
+    for (const row of answer.checkpoints) if (fromHub.has(row.ref)) Object.assign(fromHub.get(row.ref), { bytes: row.bytes, adapter: row.adapter, missing: missing(answer).find((one) => one.ref === row.ref)?.bytes ?? 0 });
     table.sizes();
     tell(answer);
     if (wanted) goOn(wanted);
@@ -194,9 +194,10 @@ export function createModels({ server, store, notice, description, open }) {
   }
 
   function tell(answer) {
-    const [first] = answer.checkpoints;
+    const first = answer.checkpoints.find((one) => !one.adapter);
+    const adapters = answer.checkpoints.filter((one) => one.adapter).length;
     const many = answer.checkpoints.length;
-    const fit = `They fit: ${many} checkpoint${many > 1 ? "s" : ""} of ${first.architecture || "one architecture"}, ${count(first.parameters)} parameters in ${count(first.leaves)} leaves each; at most ${most} experts.`;
+    const fit = `They fit: ${many} checkpoint${many > 1 ? "s" : ""} of ${first.architecture || "one architecture"}, ${count(first.parameters)} parameters in ${count(first.leaves)} leaves each${adapters ? `, ${adapters} of them LoRA adapter${adapters > 1 ? "s" : ""} on the base` : ""}; at most ${most} experts.`;
     const lacks = missing(answer).length > 0;
     fill(said, h("p", {}, fit), lacks ? h("p", {}, `${bytes(answer.bytes)} are to be downloaded, ${bytes(answer.free)} are free, about ${duration(answer.seconds)}.`) : null,
       (answer.warnings ?? []).map((text) => h("p", { class: "caution" }, text)));

@@ -25,7 +25,7 @@ export function createUploads(server, { onChange }) {
   const total = h("span", { class: "hint" });
   const element = h("details", { class: "uploads" }, h("summary", {}, "Upload", total),
     h("div", { class: "upload-drop" }, input, pick,
-      h("p", { class: "hint" }, "or drop them here: a .safetensors file, best with its config.json, as a checkpoint; CSV, parquet or a zip of class folders as data. ", most)),
+      h("p", { class: "hint" }, "or drop them here: a .safetensors file, best with its config.json, as a checkpoint; a LoRA adapter with its adapter_config.json, or both in a zip; CSV, parquet or a zip of class folders as data. ", most)),
     going, said, list);
   const queue = [];
   let cancel = () => {};
@@ -57,7 +57,7 @@ export function createUploads(server, { onChange }) {
 
   function row(upload) {
     const until = upload.expires ? `, until ${date(upload.expires)}` : "";
-    const about = upload.form === "pictures" ? `${count(upload.files)} in ${count(upload.classes)} classes` : WORDS[upload.form];
+    const about = upload.form === "pictures" ? `${count(upload.files)} in ${count(upload.classes)} classes` : adapterWords(upload.adapter) ?? WORDS[upload.form];
     const bare = upload.form === "checkpoint" && !upload.config ? ", no config.json" : "";
     return h("li", {}, h("span", { class: "upload-name", title: upload.ref }, upload.name),
       h("span", { class: "hint" }, `${about}, ${bytes(upload.bytes)}${bare}${until}`),
@@ -73,15 +73,16 @@ export function createUploads(server, { onChange }) {
     onChange();
   }
 
-  // A config.json that is chosen together with checkpoints belongs to them.
+  // A config.json that is chosen together with checkpoints belongs to them, and adapter_config.json to the adapters among them.
   function take(files) {
     if (!files.length) return;
     element.open = true;
-    const config = files.find((file) => file.name.endsWith(".json")) ?? null;
+    const configs = files.filter((file) => file.name.endsWith(".json"));
     const rest = files.filter((file) => !file.name.endsWith(".json"));
-    if (config && !rest.length) return say("Choose config.json together with its .safetensors file.", true);
-    if (config && (config.size > LARGEST_CONFIG || !config.size)) return say(`${config.name}: a configuration has 1 to ${bytes(LARGEST_CONFIG)}.`, true);
-    rest.forEach((file) => queue.push({ file, ...(isData(file) ? { kind: "data" } : { kind: "checkpoint", config }) }));
+    if (configs.length && !rest.length) return say("Choose config.json or adapter_config.json together with its .safetensors file.", true);
+    const wrong = configs.find((file) => file.size > LARGEST_CONFIG || !file.size);
+    if (wrong) return say(`${wrong.name}: a configuration has 1 to ${bytes(LARGEST_CONFIG)}.`, true);
+    rest.forEach((file) => queue.push({ file, ...(isData(file) ? { kind: "data" } : { kind: "checkpoint", config: configOf(file, configs) }) }));
     work();
   }
 
@@ -142,11 +143,25 @@ export function shortRef(ref) {
   return ref.replace(/^(upload:[0-9a-f]{8}).*/, "$1");
 }
 
+// What a LoRA adapter is, in a line; null for a whole model.
+export function adapterWords(adapter) {
+  if (!adapter) return null;
+  const [low, high] = adapter.ranks;
+  const rank = high ? `rank ${low === high ? low : `${low} to ${high}`}` : "no factors";
+  return `LoRA adapter, ${rank}: ${[...adapter.targets, ...(adapter.more ? [`${adapter.more} more`] : [])].join(", ")}`;
+}
+
+function configOf(file, configs) {
+  const adapts = (one) => one.name.startsWith("adapter");
+  return configs.find((one) => adapts(one) === adapts(file)) ?? configs[0] ?? null;
+}
+
 function isData(file) {
   return /\.(csv|parquet|zip)$/i.test(file.name);
 }
 
 function told(upload) {
+  if (upload.adapter) return `${upload.name}: ${adapterWords(upload.adapter)}; it stands under “Your uploads” and is added to the base that you choose.`;
   if (upload.form !== "checkpoint") return `${upload.name} is kept as data for tasks.`;
   const found = `${upload.name}: ${count(upload.parameters)} parameters in ${count(upload.leaves)} leaves; it stands under “Your uploads”.`;
   return upload.config ? found : `${found} Without its config.json it merges and exports, but no task can be measured.`;

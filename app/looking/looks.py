@@ -125,8 +125,8 @@ class Looks:
         for ref, kind in asked:
             _go_on(cancelled)
             found = self._single.get(
-                (engine.opened(ref).content(), task.name, digest),
-                lambda ref=ref: self._ask(config, engine.checkpoint(ref), task, image),  # type: ignore[misc]
+                (engine.opened(ref, family.base).content(), task.name, digest),
+                lambda ref=ref: self._ask(config, engine.checkpoint(ref, family.base), task, image),  # type: ignore[misc]
                 cancelled,
             )
             rows.append(self._row(kind, ref, family.title_of(ref), family.colour_of(ref), task, found))
@@ -155,9 +155,9 @@ class Looks:
         expert = own_expert(family, state, task.name)
         theirs = None
         if expert is not None:
-            weights = self._models.engine.checkpoint(expert.ref)
+            weights = self._models.engine.checkpoint(expert.ref, family.base)
             theirs = self._whole.get(
-                (self._models.engine.opened(expert.ref).content(), task.name),
+                (self._models.engine.opened(expert.ref, family.base).content(), task.name),
                 lambda: self._answers(config, weights, task, cancelled),
                 cancelled,
             )

@@ -112,8 +112,8 @@ class TextLosses:
         asked += [(entry.ref, "expert") for entry in state.recipe.models]
         for ref, kind in asked:
             _go_on(cancelled)
-            content = engine.opened(ref).content()
-            numbers = self._scores.known((content, key)) or score(content, engine.checkpoint(ref))
+            content = engine.opened(ref, family.base).content()
+            numbers = self._scores.known((content, key)) or score(content, engine.checkpoint(ref, family.base))
             rows.append(_row(kind, ref, family.title_of(ref), family.colour_of(ref), numbers))
         return {
             "reads": True,

@@ -69,7 +69,7 @@ class TradeOffs:
     def _pair(self, family: Family, expert: Expert) -> tuple[str, ...]:
         """Open base and expert for the caller and return their contents."""
         refs = (family.base, expert.ref)
-        return tuple(self._models.engine.opened(ref).content() for ref in refs if ref is not None)
+        return tuple(self._models.engine.opened(ref, family.base).content() for ref in refs if ref is not None)
 
     def _asked(self, family: Family, ref: str) -> tuple[Expert, FamilyTask, list[FamilyTask]]:
         known = {expert.ref: expert for expert in family.experts}

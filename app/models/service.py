@@ -61,7 +61,7 @@ class Models:
         """List the checkpoints that can be picked, with the task that each was trained on."""
         message_of(message, {})
         rows = [row for family in self._workbench.families for row in _rows(family)]
-        rows += [_loose_row(ref) for ref in self._workbench.offered()]
+        rows += [_loose_row(found["ref"], found["adapter"]) for found in self._workbench.offered()]
         rows += [_uploaded_row(upload) for upload in self._of(visitor) if upload.form == "checkpoint"]
         return {"checkpoints": rows, "most": MOST_EXPERTS, "hub": self._offer()}
 
@@ -145,15 +145,15 @@ def _rows(family: Family) -> list[Numbers]:
     return [{**row, **about} for row in (*base, *experts)]
 
 
-def _loose_row(ref: str) -> Numbers:
-    """Return a checkpoint that belongs to no family, and of which no task is known."""
+def _loose_row(ref: str, adapter: Numbers | None) -> Numbers:
+    """Return a checkpoint that belongs to no family, and of which no task is known; `adapter` says what one is."""
     about: Numbers = {"role": "expert", "task": None, "family": "", "group": "Folders of this machine", "tasks": []}
-    return {"ref": ref, "title": ref.rpartition("/")[2].rpartition(":")[2], **about}
+    return {"ref": ref, "title": ref.rpartition("/")[2].rpartition(":")[2], "adapter": adapter, **about}
 
 
 def _uploaded_row(upload: Upload) -> Numbers:
     """Return a checkpoint that this visitor uploaded."""
-    return {**_loose_row(upload.ref), "group": "Your uploads"}
+    return {**_loose_row(upload.ref, upload.about.get("adapter")), "group": "Your uploads"}
 
 
 def _are_experts(value: object) -> bool:

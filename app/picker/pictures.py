@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -49,7 +50,7 @@ class MethodPictures:
         refs = [str(ref) for ref in references(recipe)]
         check_here(refs, engine.opened)
         info, space = method(recipe.method.name), engine.plan(recipe).space
-        key = (str(recipe.as_json()), *(engine.opened(ref).content() for ref in refs))
+        key = (str(recipe.as_json()), *(engine.opened(ref, recipe.base).content() for ref in refs))
         looked = self._known.get(key, lambda: self._looked(recipe, info, space))
         experts = [family.title_of(entry.ref) for entry in recipe.models]
         found = {
@@ -73,7 +74,8 @@ class MethodPictures:
         params = recipe.method.params
         whole = one_matrix(space, lambda leaf: info.sees_whole(leaf.name, leaf.shape, params))
         sample = whole or scattered(space, rows=info.whole_leaf is None)
-        looked = self._merges.look(recipe, sample, self._models.engine.opened)
+        opened = partial(self._models.engine.opened, base=recipe.base)
+        looked = self._merges.look(recipe, sample, opened)
         spectral = whole is not None and info.group == _SPECTRUM
         return {
             "sample": _sample(sample, space),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -13,10 +14,17 @@ from app.learned import LearnedShelf
 from app.own_family import family_named
 from app.settings import Settings
 from app.state import StudioState
-from app.studio.description import describe_checkpoint, describe_family, describe_task, device_name, registry
+from app.studio.description import (
+    describe_adapter,
+    describe_checkpoint,
+    describe_family,
+    describe_task,
+    device_name,
+    registry,
+)
 from app.studio.families_of_zoo import families_of
 from app.studio.family_tasks import FamilyTasks
-from app.studio.here import check_here, check_whole, opened_all
+from app.studio.here import check_here, opened_all
 from app.studio.memo import Memo
 from app.studio.numbers import (
     References,
@@ -31,11 +39,12 @@ from app.tasks.shelf import TaskShelf
 from app.zero_gpu import lent_gpu
 from merging_core import __version__
 from merging_core.checkpoints import Catalog
+from merging_core.checkpoints.adapter_config import ADAPTER_MODEL
 from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines.live import LiveEngine
-from merging_core.errors import EvaluationError, Problem
+from merging_core.errors import BasinError, EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.ensemble import ensemble
 from merging_core.evaluation.evaluator import Evaluator
@@ -116,9 +125,17 @@ class ZooBench:
             "limits": {"memory": self._budget, "preview": PREVIEW, "lambda": [0.0, _LAMBDA_END]},
         }
 
-    def offered(self) -> list[str]:
-        """Return the references of checkpoints that can be picked beside the families'."""
-        return [f"local:{name}" for name in self._local.names()] if self._local is not None else []
+    def offered(self) -> list[Numbers]:
+        """Return the checkpoints that can be picked beside the families': reference, and what an adapter is."""
+        names = self._local.names() if self._local is not None else ()
+        return [{"ref": f"local:{name}", "adapter": self._adapter(name)} for name in names]
+
+    def _adapter(self, name: str) -> Numbers | None:
+        """Return what the page says of a folder's LoRA adapter; None for a model, and for what cannot be opened."""
+        with suppress(BasinError):
+            if self._local is not None and (self._local.folder(name) / ADAPTER_MODEL).is_file():
+                return describe_adapter(self._engine.opened(f"local:{name}"))
+        return None
 
     def survey(self, family: Family) -> list[Numbers]:
         """Open every checkpoint, read its headers, and plan the first merge.
@@ -126,7 +143,6 @@ class ZooBench:
         Raises: `BasinError` of the first of these steps that finds something, with all that it finds.
         """
         opened = opened_all(family.refs, self._engine.opened)
-        check_whole(opened)
         self._engine.plan(parse_recipe(family.start))
         missing = self._catalog.missing_bytes(family.refs)
         return [
@@ -238,8 +254,8 @@ class ZooBench:
             end = _LAMBDA_END
         else:
             a, b = str(state.path.a), str(state.path.b)
-            config = self._engine.opened(a).config
-            weights_at = lambda t: self._engine.between(a, b, t)  # noqa: E731
+            config = self._engine.opened(a, family.base).config
+            weights_at = lambda t: self._engine.between(a, b, t, family.base)  # noqa: E731
             memory = self._paths.get((family.name, self._pin(a), self._pin(b)), dict)
             end = 1.0
         steps = trace(
@@ -342,13 +358,13 @@ class ZooBench:
         tasks, refs = self._tasks_of(family), [expert.ref for expert in family.experts]
         origin = family.base or refs[0]
         config = self._engine.opened(origin).config
-        weights = [self._engine.checkpoint(ref) for ref in refs]
+        weights = [self._engine.checkpoint(ref, family.base) for ref in refs]
         own: dict[str, TaskScore] = {}
         for expert, found in zip(family.experts, weights, strict=True):
             if expert.task in family.tasks and expert.task not in own:
                 task = [one for one in tasks if one.name == expert.task]
                 own[expert.task] = self._evaluator.evaluate(config, found, task, split, subset, cancelled).tasks[0]
-        mean = self._engine.simple_average(refs)
+        mean = self._engine.simple_average(refs, family.base)
         return References(
             base=self._evaluator.evaluate(config, self._engine.checkpoint(origin), tasks, split, subset, cancelled),
             average=self._evaluator.evaluate(config, mean, tasks, split, subset, cancelled),

@@ -9,6 +9,7 @@ import torch
 
 from app.families import Family
 from merging_core.checkpoints import Checkpoint
+from merging_core.checkpoints.adapter_facts import adapter_facts
 from merging_core.evaluation.tasks import Task
 from merging_core.evaluation.text_tasks import TextClassification
 from merging_core.masks.registry import masks
@@ -16,7 +17,7 @@ from merging_core.methods.registry import methods
 from merging_core.recipes.recipe import DTYPE, SEED, WEIGHT, lambda_parameter
 from merging_core.scaling.registry import scalings
 
-__all__ = ["describe_checkpoint", "describe_family", "describe_task", "device_name", "registry"]
+__all__ = ["describe_adapter", "describe_checkpoint", "describe_family", "describe_task", "device_name", "registry"]
 
 
 def registry() -> dict[str, Any]:
@@ -96,4 +97,11 @@ def describe_checkpoint(checkpoint: Checkpoint) -> dict[str, Any]:
         "parameters": sum(math.prod(leaf.shape) for leaf in leaves),
         "leaves": len(leaves),
         "bytes": sum(leaf.nbytes for leaf in leaves),
+        "adapter": describe_adapter(checkpoint),
     }
+
+
+def describe_adapter(checkpoint: Checkpoint) -> dict[str, Any] | None:
+    """Return what the page shows of a LoRA adapter: ranks, targets, and the base that it names; else None."""
+    facts = adapter_facts(checkpoint)
+    return facts.as_json() if facts is not None else None

@@ -9,7 +9,7 @@ from merging_core.engines.pricing import amount
 from merging_core.errors import BasinError, CheckpointError, Problem
 from merging_core.hub.headers import RemoteCheckpoint
 
-__all__ = ["check_here", "check_whole", "not_here", "opened_all"]
+__all__ = ["check_here", "not_here", "opened_all"]
 
 Open = Callable[[str], Checkpoint]
 
@@ -32,15 +32,6 @@ def opened_all(refs: Sequence[str], open_: Open) -> list[Checkpoint]:
         kind = kinds.pop() if len(kinds) == 1 else CheckpointError
         raise kind(*(problem for error in errors for problem in error.problems))
     return opened
-
-
-def check_whole(checkpoints: Sequence[Checkpoint]) -> None:
-    """Raise `CheckpointError`, a sentence for each that is a LoRA adapter: here every model is measured by itself."""
-    fix = "merge it from the command line, or merge it into its base with PEFT and choose the result"
-    must = "the studio's models are whole"
-    problems = [Problem(must, "a LoRA adapter", one.label, fix) for one in checkpoints if one.adapter is not None]
-    if problems:
-        raise CheckpointError(*problems)
 
 
 def check_here(refs: Sequence[str], open_: Open) -> None:

@@ -61,8 +61,8 @@ class Workbench(Protocol):
     def description(self) -> Numbers:
         """Version, device, families, tasks, registry and limits, for the page."""
 
-    def offered(self) -> list[str]:
-        """The references of checkpoints that can be picked beside the families', such as folders of this machine."""
+    def offered(self) -> list[Numbers]:
+        """`{ref, adapter}` of what can be picked beside the families', such as folders of this machine."""
 
     def check(self, family: Family) -> list[Numbers]:
         """Describe every checkpoint of a family; raises with all that keeps them from being merged or measured."""

@@ -1,4 +1,4 @@
-"""Unpacking a stranger's zip archive of pictures: nothing leaves its folder, nothing grows without end.
+"""Unpacking a stranger's zip archive, of pictures or of a LoRA adapter: nothing leaves its folder or grows without end.
 
 An archive says what it holds and how large that is, and may lie about all of it: names are checked, sizes are counted
 while they come out, and what is not a picture or a table is passed over.
@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.uploads.problems import TooLargeError, UploadError
+from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODEL
+from merging_core.checkpoints.config import CONFIG_BYTES
 from merging_core.errors import Problem
 from merging_core.evaluation.sources.folders import PICTURE_ENDINGS
 from merging_core.evaluation.sources.pictures import canonical_split
 
-__all__ = ["MOST_FILES", "Unpacked", "unpack"]
+__all__ = ["MOST_FILES", "PackedAdapter", "Unpacked", "adapter_in", "unpack", "unpack_adapter"]
 
 MOST_FILES = 50_000
 _LARGEST_LIST = 16 << 20
@@ -29,6 +31,7 @@ _PIECE = 1 << 20
 _TAIL = 22 + 65_535
 _MARK = b"PK\x05\x06"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, UnicodeError)
 _TABLE = ".csv"
 _LISTED = 8
 
@@ -61,13 +64,61 @@ def unpack(archive: Path, folder: Path, name: str, most: int) -> Unpacked:
             written = 0
             for (info, _), place in zip(entries, parts, strict=True):
                 written += _write(opened, info, folder.joinpath(*place), name, most - written)
-    except (zipfile.BadZipFile, zlib.error, EOFError, struct.error, RuntimeError, UnicodeError) as error:
+    except _DAMAGED as error:
         raise UploadError(_damaged(name, type(error).__name__)) from None
     pictures = [place for place in parts if Path(place[-1]).suffix.lower() != _TABLE]
     if not pictures:
         must = "an archive holds pictures, one folder a class"
         raise UploadError(Problem(must, "none", name, "pack the folders of the classes"))
     return Unpacked(len(parts), len({place[-2] for place in pictures if len(place) > 1}), written)
+
+
+@dataclass(frozen=True)
+class PackedAdapter:
+    """Where the two files of a LoRA adapter lie in an archive, by name; whatever lies beside them is left out."""
+
+    config: str
+    weights: str
+
+
+def adapter_in(archive: Path, name: str) -> PackedAdapter | None:
+    """Return where an archive holds a LoRA adapter, at its top or in one folder; None where it holds none.
+
+    Raises UploadError for an archive that cannot be read or has too many entries.
+    """
+    _check_list(archive, name)
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            names = [info.orig_filename for info in opened.infolist()]
+    except _DAMAGED as error:
+        raise UploadError(_damaged(name, type(error).__name__)) from None
+    found = [one.rpartition("/")[0] for one in names if one.rpartition("/")[2] == ADAPTER_MODEL]
+    for folder in found[:1]:
+        start = f"{folder}/" if folder else ""
+        if len(found) == 1 and names.count(f"{start}{ADAPTER_CONFIG}") == 1:
+            return PackedAdapter(f"{start}{ADAPTER_CONFIG}", f"{start}{ADAPTER_MODEL}")
+    return None
+
+
+def unpack_adapter(archive: Path, packed: PackedAdapter, folder: Path, name: str, most: int) -> None:
+    """Unpack the two files of a LoRA adapter into a folder that is there, under the names that PEFT gives them.
+
+    Raises as `unpack` does; TooLargeError also where the configuration has more than a configuration may.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            for inner, target, limit in (
+                (packed.config, ADAPTER_CONFIG, CONFIG_BYTES),
+                (packed.weights, ADAPTER_MODEL, most),
+            ):
+                info = next(info for info in opened.infolist() if info.orig_filename == inner)
+                if (refused := _refused(info, tuple(inner.split("/")))) is not None:
+                    raise UploadError(Problem(*refused, f"{name}: {ascii(inner[:80])[1:-1]}", "pack the folder again"))
+                if info.file_size > limit:
+                    raise TooLargeError(_too_much(name, limit, f"{info.file_size:,}"))
+                _write(opened, info, folder / target, name, limit)
+    except _DAMAGED as error:
+        raise UploadError(_damaged(name, type(error).__name__)) from None
 
 
 def _check_list(archive: Path, name: str) -> None:

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from app.uploads.archives import unpack
+from app.uploads.archives import PackedAdapter, adapter_in, unpack, unpack_adapter
 from app.uploads.problems import UploadError
+from merging_core.checkpoints.adapter_config import ADAPTER_CONFIG, ADAPTER_MODEL, read_adapter_config
+from merging_core.checkpoints.adapter_facts import adapter_facts
+from merging_core.checkpoints.adapter_leaves import is_factor
 from merging_core.checkpoints.config import CONFIG_BYTES, parse_json_object
 from merging_core.checkpoints.header import MAX_HEADER_BYTES, check_header
 from merging_core.checkpoints.reader import CONFIG_NAME, MODEL_NAME, open_checkpoint
@@ -30,7 +33,13 @@ _LENGTH = 8
 _SNIFFED = 4096
 LARGEST_START = CONFIG_BYTES + MAX_HEADER_BYTES + _LENGTH
 """Bytes that the start of an upload may have: a configuration and a header."""
-_FILES = {"checkpoint": MODEL_NAME, "csv": "data.csv", "parquet": "data.parquet", "zip": "archive.zip"}
+_FILES = {
+    "checkpoint": MODEL_NAME,
+    "adapter": ADAPTER_MODEL,
+    "csv": "data.csv",
+    "parquet": "data.parquet",
+    "zip": "archive.zip",
+}
 _PARQUET = b"PAR1"
 _LARGEST_FOOTER = 64 << 20
 _PIECE = 1 << 20
@@ -48,22 +57,38 @@ class Checked:
     content: str
     """The content digest of weights, the sha256 of a file."""
     about: dict[str, Any]
-    """What the page says of it: `leaves`, `parameters`, `config`; of pictures `files` and `classes`."""
+    """What the page says of it: `leaves`, `parameters`, `config`, `adapter`; of pictures `files` and `classes`."""
 
 
 def check_start(kind: str, name: str, size: int, config: int, data: bytes) -> str:
     """Look at the first bytes of an upload, configuration first, and return the form of its file of `size` bytes.
 
+    A checkpoint whose configuration is that of PEFT is an `adapter`.
     Raises CheckpointError for everything that is wrong with configuration or header, UploadError for data that are none
     of the forms and for a start that is too short to say.
     """
-    if config:
-        parse_json_object(data[:config], CONFIG_NAME)
+    adapts = bool(config) and "peft_type" in (told := parse_json_object(data[:config], CONFIG_NAME))
+    if adapts:
+        read_adapter_config(told)
     start = data[config:]
     if len(data) < config or len(start) < _wanted(kind, start, size):
         must, got = "the start of a file comes whole", f"{len(data):,} bytes"
         raise UploadError(Problem(must, got, name, "send the file again"))
-    return _form(kind, start, size, name)
+    form = _form(kind, start, size, name)
+    if form == "checkpoint":
+        _check_pair(start, size, name, adapts)
+    return "adapter" if adapts else form
+
+
+def _check_pair(start: bytes, size: int, name: str, adapts: bool) -> None:
+    """Raise UploadError where only one of file and configuration is a LoRA adapter's."""
+    factors = any(is_factor(leaf.name) for leaf in check_header(start, size, name)[0])
+    if factors and not adapts:
+        fix = f"choose {ADAPTER_CONFIG} together with it"
+        raise UploadError(Problem(f"a LoRA adapter comes with its {ADAPTER_CONFIG}", "the file alone", name, fix))
+    if adapts and not factors:
+        fix = f"choose the file that lies beside {ADAPTER_CONFIG}"
+        raise UploadError(Problem("a LoRA adapter holds the factors A and B of layers", "none", name, fix))
 
 
 def _wanted(kind: str, start: bytes, size: int) -> int:
@@ -153,8 +178,10 @@ class Intake:
         os.fsync(self._file.fileno())
         self._file.close()
         path = self.folder / _FILES[self.form]
-        if self.form == "checkpoint":
-            return self._checkpoint(path)
+        if self.form in ("checkpoint", "adapter"):
+            return self._checkpoint(self._config)
+        if self.form == "zip" and (packed := adapter_in(path, self.name)) is not None:
+            return self._unpacked(path, packed, most)
         content = _sha256(path)
         if self.form == "csv":
             _check_text(path, self.name)
@@ -166,24 +193,39 @@ class Intake:
             return Checked(_PICTURES, content, content, {"files": found.files, "classes": found.classes})
         return Checked(self.form, content, content, {})
 
-    def _checkpoint(self, path: Path) -> Checked:
-        if self._config:
-            with (path.parent / CONFIG_NAME).open("xb") as out:
-                out.write(self._config)
+    def _unpacked(self, path: Path, packed: PackedAdapter, most: int) -> Checked:
+        """Take a LoRA adapter out of an archive, and check it as one that came as two files."""
+        unpack_adapter(path, packed, self.folder, self.name, most)
+        path.unlink()
+        config, weights = self.folder / ADAPTER_CONFIG, self.folder / ADAPTER_MODEL
+        said = config.read_bytes()
+        read_adapter_config(parse_json_object(said, ADAPTER_CONFIG))
+        with weights.open("rb") as file:
+            start = file.read(LARGEST_START - CONFIG_BYTES)
+        config.unlink()
+        self.form = check_start("checkpoint", self.name, weights.stat().st_size, len(said), said + start)
+        return self._checkpoint(said)
+
+    def _checkpoint(self, config: bytes) -> Checked:
+        name = ADAPTER_CONFIG if self.form == "adapter" else CONFIG_NAME
+        if config:
+            with (self.folder / name).open("xb") as out:
+                out.write(config)
                 out.flush()
                 os.fsync(out.fileno())
-        return checked_checkpoint(path, self._config, self.name)
+        return checked_checkpoint(self.folder, config, self.name)
 
 
 def checked_checkpoint(path: Path, config: bytes, name: str) -> Checked:
-    """Read all of a checkpoint's file, beside which its `config.json` lies where there is one.
+    """Read all of a checkpoint in a folder or a file; `config` is the configuration beside it, empty where none is.
 
     Raises CheckpointError for what is wrong with it.
     """
     opened = open_checkpoint(path, Ref("file", name), label=name)
-    content = opened.compute_content()
+    content, facts = opened.compute_content(), adapter_facts(opened)
     about = {"parameters": opened.elements, "leaves": len(opened.leaves), "config": bool(config)}
-    return Checked("checkpoint", checkpoint_address(content, config), content, about)
+    told = about if facts is None else {**about, "adapter": facts.as_json()}
+    return Checked("checkpoint", checkpoint_address(content, config), content, told)
 
 
 def data_path(folder: Path) -> Path | None:

@@ -15,7 +15,7 @@ from merging_core.checkpoints.adapter_config import AdapterConfig
 from merging_core.checkpoints.header import LeafHeader
 from merging_core.errors import CheckpointError, Problem, closest
 
-__all__ = ["Change", "Product", "changes_of", "is_factor"]
+__all__ = ["Change", "Product", "changes_of", "is_factor", "module_of"]
 
 _PREFIX = "base_model.model."
 _FACTOR = re.compile(r"(.+)\.lora_(?:(A|B)\.weight|embedding_(A|B)|(B)\.(bias))")
@@ -32,6 +32,16 @@ def is_factor(name: str) -> bool:
     (True, False)
     """
     return _FACTOR.fullmatch(name) is not None
+
+
+def module_of(name: str) -> str | None:
+    """Return which layer a factor belongs to, as the adapter calls it; None for a leaf that is none.
+
+    >>> module_of("base_model.model.layers.0.q_proj.lora_A.weight"), module_of("classifier.weight")
+    ('layers.0.q_proj', None)
+    """
+    match = _FACTOR.fullmatch(name.removeprefix(_PREFIX))
+    return _WRAPPED.sub("", match.group(1)) if match is not None else None
 
 
 @dataclass(frozen=True)

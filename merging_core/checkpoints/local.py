@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,7 @@ __all__ = ["DEEPEST", "LocalFolders"]
 DEEPEST = 3
 """Levels of folders below the root that are looked into."""
 _MOST = 500
-_WHOLE = (MODEL_NAME, INDEX_NAME)
-_ANY = (*_WHOLE, ADAPTER_MODEL)
+_FILES = (MODEL_NAME, INDEX_NAME, ADAPTER_MODEL)
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,9 @@ class LocalFolders:
     root: Path
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of all folders with a whole model, in order, at most 500; none if the root cannot be read.
+        """Return the names of all folders with a model or a LoRA adapter, in order, at most 500.
 
-        A LoRA adapter opens by its name, but is not listed: it is a model only with its base.
+        None if the root cannot be read.
         """
         found: list[str] = []
         for name in _folders(self.root, ""):
@@ -66,7 +65,7 @@ class LocalFolders:
 def _folders(folder: Path, name: str, depth: int = 0) -> Iterator[str]:
     """Yield the names of checkpoint folders at and below a folder; what holds a checkpoint is not looked into."""
     if name and _holds_checkpoint(folder):
-        if _nameable(name) and _holds_checkpoint(folder, _WHOLE):
+        if _nameable(name):
             yield name
         return
     if depth == DEEPEST:
@@ -84,8 +83,8 @@ def _folders(folder: Path, name: str, depth: int = 0) -> Iterator[str]:
         yield from _folders(folder / part, f"{name}/{part}" if name else part, depth + 1)
 
 
-def _holds_checkpoint(folder: Path, names: Sequence[str] = _ANY) -> bool:
-    files = [folder / name for name in names]
+def _holds_checkpoint(folder: Path) -> bool:
+    files = [folder / name for name in _FILES]
     try:
         return any(file.is_file() and not file.is_symlink() for file in files)
     except OSError:

@@ -1,8 +1,8 @@
 """Checkpoints that visitors gave to a server: where a content address leads.
 
-Each lies in a folder of its own, named by its address, that is complete and never changes: `model.safetensors`,
-`config.json` where one came along, and `upload.json`, which says what its content digest is. Who may list it is not
-for the library to know.
+Each lies in a folder of its own, named by its address, that is complete and never changes: `model.safetensors`, with
+`config.json` where one came along, or the two files of a LoRA adapter, and `upload.json`, which says what its content
+digest is. Who may list it is not for the library to know.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from merging_core.checkpoints.adapter_config import ADAPTER_MODEL
 from merging_core.checkpoints.config import read_json_object
 from merging_core.checkpoints.reader import MODEL_NAME, Checkpoint, open_checkpoint
 from merging_core.checkpoints.ref import Ref
@@ -49,7 +50,7 @@ class UploadedCheckpoints:
         Raises CheckpointError where nothing lies there, as on another server than the one that took it.
         """
         folder = self.root / ref.path.partition("/")[0]
-        if folder.is_symlink() or not (folder / MODEL_NAME).is_file():
+        if folder.is_symlink() or not any((folder / name).is_file() for name in (MODEL_NAME, ADAPTER_MODEL)):
             must, got = "what was uploaded is on this server", "nothing of this address"
             fix = "it was uploaded on another server, or has been deleted: upload it here under Choose models"
             raise CheckpointError(Problem(must, got, ref.label, fix))

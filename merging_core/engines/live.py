@@ -118,9 +118,9 @@ class LiveEngine:
         """Bytes held between requests now."""
         return self._residents.store.used + self._stages.used
 
-    def opened(self, ref: str) -> Checkpoint:
-        """Open a checkpoint, or return the open one if its files are still the same; raises as opening does."""
-        return self._residents.open(ref)
+    def opened(self, ref: str, base: str | None = None) -> Checkpoint:
+        """Open a checkpoint, or return the open one if its files are still the same; an adapter as the base with it."""
+        return self._residents.open(ref, base)
 
     def plan(self, recipe: Recipe) -> Plan:
         """Plan a recipe as `make_plan` does, remembering what was opened.
@@ -191,12 +191,12 @@ class LiveEngine:
         """Carry out a recipe at another λ: one multiplication and one addition once its stages are cached."""
         return self.merge(replace(recipe, lambda_=float(lambda_)))
 
-    def between(self, a: Recipe | str, b: Recipe | str, t: float) -> dict[str, torch.Tensor]:
+    def between(self, a: Recipe | str, b: Recipe | str, t: float, base: str | None = None) -> dict[str, torch.Tensor]:
         """Return (1−t)·A + t·B in float32, each of A and B a recipe or a reference; the ends are exact.
 
         Raises SpaceError when A and B share no parameter space.
         """
-        (flat_a, survey_a), (flat_b, survey_b) = self._end(a), self._end(b)
+        (flat_a, survey_a), (flat_b, survey_b) = self._end(a, base), self._end(b, base)
         build_space(survey_a.reference, [survey_b.reference])
         if t in (0.0, 1.0):
             flat = (flat_b if t else flat_a).clone()
@@ -204,15 +204,16 @@ class LiveEngine:
             flat = torch.mul(flat_a, 1.0 - t).add_(torch.mul(flat_b, t))
         return self._all_leaves(flat, survey_a)
 
-    def checkpoint(self, ref: str) -> dict[str, torch.Tensor]:
+    def checkpoint(self, ref: str, base: str | None = None) -> dict[str, torch.Tensor]:
         """Return the weights of one checkpoint in float32: shared, not to be written to."""
-        flat, surveyed = self._end(ref)
+        flat, surveyed = self._end(ref, base)
         return self._all_leaves(flat, surveyed)
 
-    def simple_average(self, refs: Sequence[str]) -> dict[str, torch.Tensor]:
+    def simple_average(self, refs: Sequence[str], base: str | None = None) -> dict[str, torch.Tensor]:
         """Return the plain average of checkpoints, as the `linear` method gives it."""
-        models = [{"ref": ref} for ref in refs]
-        return self.merge(parse_recipe({"version": 1, "models": models, "method": {"name": "linear"}})).weights
+        models, linear = [{"ref": ref} for ref in refs], {"name": "linear"}
+        origin = base if any(self.opened(ref).adapter is not None for ref in refs) else None
+        return self.merge(parse_recipe({"version": 1, "base": origin, "models": models, "method": linear})).weights
 
     def layers(self, recipe: Recipe) -> LayerStats:
         """Say what the merge does at each depth; raises PlanError where a recipe has no base.
@@ -360,11 +361,11 @@ class LiveEngine:
             for vector, key in zip(masked, mask_keys, strict=True)
         )
 
-    def _end(self, what: Recipe | str) -> tuple[torch.Tensor, Survey]:
+    def _end(self, what: Recipe | str, base: str | None) -> tuple[torch.Tensor, Survey]:
         if isinstance(what, Recipe):
             merged = self.merge(what)
             return merged.flat, merged.plan.survey
-        opened = self._residents.open(what)
+        opened = self._residents.open(what, base)
         space = build_space(None, [opened])
         return self._residents.weights(opened, space), Survey(None, (opened,), space)
 

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import torch
 
+from merging_core.checkpoints.adapted import adapted
 from merging_core.checkpoints.files import Fingerprint
 from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
@@ -77,10 +78,22 @@ class Residents:
         self.store = Residency(budget)
         self._catalog = catalog
         self._surveys = Residency(_SURVEYS)
+        self._adapted = Residency(_OPENED)
         self._opened: OrderedDict[str, Checkpoint] = OrderedDict()
         self._lock = threading.Lock()
 
-    def open(self, ref: str) -> Checkpoint:
+    def open(self, ref: str, base: str | None = None) -> Checkpoint:
+        """Open a checkpoint; a LoRA adapter stands for the base with it, where `base` names one.
+
+        Raises as opening does, and CheckpointError with everything in an adapter that does not fit the base.
+        """
+        found = self._held(ref)
+        if found.adapter is None or base is None:
+            return found
+        origin = self._held(base)
+        return self._adapted.get((id(origin), id(found)), lambda: adapted(origin, found), lambda _: 1)
+
+    def _held(self, ref: str) -> Checkpoint:
         """Open a checkpoint, or return the open one if its files are still those that were checked.
 
         What is held is everybody's, so the catalog is asked each time whether it may be read.

@@ -150,13 +150,17 @@ class _Bench:
         for part in self._shown:
             own = question.experts.get(part.task.name)
             if own is not None and own in question.models:
-                (score,) = self._evaluator.scores(config, self._engine.checkpoint(own), [part], self._cancelled)
+                (score,) = self._evaluator.scores(
+                    config, self._engine.checkpoint(own, question.base), [part], self._cancelled
+                )
                 self._experts[part.task.name] = score
         if len(self._experts) == len(self._shown):
             own_scores = [self._experts[part.task.name] for part in self._shown]
             yield Reference("experts", "Each task’s own expert", make_report(own_scores, "full"))
-        members = [self._engine.checkpoint(ref) for ref in question.models]
-        yield Reference("average", "Simple average", self._report(self._engine.simple_average(question.models)))
+        members = [self._engine.checkpoint(ref, question.base) for ref in question.models]
+        yield Reference(
+            "average", "Simple average", self._report(self._engine.simple_average(question.models, question.base))
+        )
         if all(part.task.metric == "accuracy" for part in self._shown):
             scores = ensemble_scores(self._evaluator, config, members, self._shown, self._cancelled)
             yield Reference("ensemble", "Output ensemble", self._made(scores))

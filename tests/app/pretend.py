@@ -74,7 +74,7 @@ class PretendBench:
         tasks = [{"name": name, "title": name.partition("/")[2].title()} for name in names]
         return {"version": "0", "device": "pretend", "families": families, "registry": registry(), "tasks": tasks}
 
-    def offered(self) -> list[str]:
+    def offered(self) -> list[Numbers]:
         return []
 
     def check(self, family: Family) -> list[Numbers]:

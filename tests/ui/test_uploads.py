@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from playwright.sync_api import Browser, Page, expect
+from safetensors.torch import save_file
 
 from tests.checkpoints.build import entry, packed
 from tests.ui.conftest import assert_quiet
@@ -31,9 +33,20 @@ def test_an_uploaded_expert_is_merged_and_what_is_refused_is_said(
     mine, pickle = tmp_path / "<b>mine.safetensors", tmp_path / "model.bin"
     mine.write_bytes((ZOO / "digits" / "model.safetensors").read_bytes())
     pickle.write_bytes(b"\x80\x02}q\x00." + bytes(200))
+    adapter, says = tmp_path / "adapter_model.safetensors", tmp_path / "adapter_config.json"
+    layer = "base_model.model.encoder.layers.0.self_attn.q_proj"
+    save_file({f"{layer}.lora_A.weight": torch.ones(1, 144), f"{layer}.lora_B.weight": torch.ones(144, 1)}, adapter)
+    says.write_text('{"peft_type": "LORA", "r": 1, "lora_alpha": 1}')
     with visitor(browser, studio.url, PHONE) as (context, witness):
         page = open_studio(context, studio.url)
         opened(page)
+        give(page, adapter, says)
+        lora = page.locator(".models-table tr", has_text="LoRA adapter, rank 1: q_proj")
+        expect(lora.get_by_role("radio")).to_be_disabled()
+        lora.get_by_role("checkbox").check()
+        expect(page.locator(".models-said")).to_contain_text("1 of them LoRA adapter on the base")
+        lora.get_by_role("checkbox").uncheck()
+        page.get_by_role("button", name="delete upload adapter_model").click()
         give(page, pickle)
         expect(page.locator(".upload-said .trouble")).to_contain_text("a pickle")
         give(page, mine, ZOO / "digits" / "config.json")

@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
+import torch
 from gradio_client import Client
 from gradio_client.exceptions import AppError
-from safetensors.torch import load
+from safetensors.torch import load, save
 
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import load_zoo
@@ -67,6 +68,31 @@ def test_an_export_reads_what_is_here_without_a_token_and_carries_the_base_s_com
     everything = b"".join(path.read_bytes() for path in server.data.rglob("*") if path.is_file())
     everything += b"".join(path.read_bytes() for path in server.cache.rglob("*") if path.is_file())
     assert ADA.encode() not in everything and everything
+
+
+def test_an_adapter_of_the_hub_is_looked_at_downloaded_and_merged_as_an_expert_of_its_base(server: HubServer) -> None:
+    says = json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1, "base_model_name_or_path": "ada/base"}).encode()
+    layer = "base_model.model.encoder.layers.0.self_attn.q_proj"
+    leaves = {f"{layer}.lora_A.weight": torch.ones(1, 144), f"{layer}.lora_B.weight": torch.ones(144, 1)}
+    files = {"adapter_config.json": says, "adapter_model.safetensors": save(leaves)}
+    server.fake.add("ada/lora", files)
+    server.hold("ada/base")
+    bob = server.visitor("bob")
+    seen = bob.call("hub_look", {"address": "ada/lora"})["checkpoint"]
+    assert seen["adapter"] == {"ranks": [1, 1], "targets": ["q_proj"], "more": 0, "base": "ada/base"}
+    choice = server.choice("ada/lora", tasks=())
+    priced = bob.call("models_check", choice)
+    assert [row["ref"] for row in priced["missing"]] == [server.ref("ada/lora")]
+    plan = bob.call("export_plan", {"state": priced["state"]})["plan"]
+    assert len(plan["missing"]) == len(plan["problems"]) == 1
+    assert server.downloaded(bob, "ada/lora")["state"] == "done"
+    checked = bob.call("models_check", choice)
+    assert "missing" not in checked
+    layers = bob.live("layers", checked["state"])["numbers"]
+    assert [round(norm) for norm in layers["experts"][0]["norms"][:3]] == [0, 144, 0]
+    begun = bob.call("export_start", {"state": checked["state"]})
+    job = ended(bob, begun["job"]["id"])
+    assert (job["state"], job["hash"]) == ("done", plan["hash"]), job["problems"]
 
 
 def test_a_link_opened_on_another_server_says_what_to_download_there(server: HubServer, start: Start) -> None:

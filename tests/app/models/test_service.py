@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import save_file
 
 from app.families import Family
 from app.live import Scheduler
@@ -176,18 +174,3 @@ def test_an_own_family_is_kept_in_history_and_library_and_opens_from_a_link(ann:
 def test_a_folder_of_the_server_cannot_be_named(ann: Browser, tmp_path: Path) -> None:
     answer = ann.call("models_check", choice(None, (f"file:{tmp_path}", None), tasks=("tiny/digits",)))
     assert "every visitor may open" in sentences(answer)[0]
-
-
-def test_a_lora_adapter_is_not_offered_and_refused_by_name(folders: Path) -> None:
-    adapter = folders / "runs" / "lora"
-    adapter.mkdir()
-    save_file({"base_model.model.w.lora_A.weight": torch.ones(1, 1)}, adapter / "adapter_model.safetensors")
-    (adapter / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 1, "lora_alpha": 1}')
-    settings = Settings.from_env({"BASIN_DEVICE": "cpu", "BASIN_MODELS": str(folders)}, make_folder=False)
-    scheduler = Scheduler()
-    picker = Models(ZooBench(settings), scheduler)
-    assert "local:runs/lora" not in {row["ref"] for row in picker.list("ann", {})["checkpoints"]}
-    answer = asyncio.run(picker.check("ann", choice(BASE, ("local:runs/lora", None), tasks=("tiny/digits",))))
-    told = sentences(answer)
-    assert len(told) == 1 and "local:runs/lora" in told[0] and "a LoRA adapter" in told[0]
-    scheduler.close()
