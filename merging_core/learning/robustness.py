@@ -6,15 +6,16 @@ one. Batches are fixed and worked on side by side, one core each, so any number 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch.nn.functional import cross_entropy
 
 from merging_core.cores import MAX_WORKERS, cores, single_threaded_pool
-from merging_core.errors import CancelledError, EvaluationError, Problem
+from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights, architecture, fitting
 from merging_core.evaluation.evaluator import Part, need_of
 from merging_core.evaluation.heads import Head, OwnHead
@@ -23,12 +24,11 @@ from merging_core.evaluation.report import Report, TaskScore, make_report, make_
 from merging_core.evaluation.tasks import AnyTask, Task
 from merging_core.learning.attacks import Attack, attacked
 
-__all__ = ["Robust", "attack_problems", "pixels_of", "robust_report", "robust_scores", "taken"]
+__all__ = ["Robust", "attack_problems", "pixels_of", "robust_report", "robust_steps", "taken"]
 
 _ROWS = 50
 _SHADES = 255.0
 """What one is, of pixels in [0, 1], as a task takes its pictures."""
-Cancelled = Callable[[], bool]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,27 +43,21 @@ class Robust:
         return {"attack": self.attack.as_json(), "words": self.attack.words, **self.report.as_json()}
 
 
-def robust_report(
-    config: Mapping[str, Any],
-    weights: Weights,
-    parts: Sequence[Part],
-    attack: Attack,
-    cancelled: Cancelled | None = None,
-) -> Robust:
-    """Return how weights do on parts under an attack; raises EvaluationError and CancelledError."""
-    return Robust(attack, make_report(robust_scores(config, weights, parts, attack, cancelled), "full"))
+def robust_report(config: Mapping[str, Any], weights: Weights, parts: Sequence[Part], attack: Attack) -> Robust:
+    """Return how weights do on parts under an attack; raises EvaluationError as `robust_steps` does."""
+    *_, found = robust_steps(config, weights, parts, attack)
+    if found is None:
+        raise ValueError("a measurement ends with its report")
+    return found
 
 
-def robust_scores(
-    config: Mapping[str, Any],
-    weights: Weights,
-    parts: Sequence[Part],
-    attack: Attack,
-    cancelled: Cancelled | None = None,
-) -> tuple[TaskScore, ...]:
-    """Return the score of each part under an attack; losses are those of the changed pictures.
+def robust_steps(
+    config: Mapping[str, Any], weights: Weights, parts: Sequence[Part], attack: Attack
+) -> Iterator[Robust | None]:
+    """Yield None after each batch of pictures, then how the weights do; losses are those of the changed pictures.
 
-    Raises EvaluationError with every task that is not of pictures or does not fit, and CancelledError.
+    Whoever stops asking has stopped the measurement. Raises EvaluationError with every task that is not of pictures or
+    does not fit.
     """
     problems = attack_problems([part.task for part in parts])
     if problems:
@@ -72,7 +66,15 @@ def robust_scores(
     workers = min(MAX_WORKERS, cores()) if device.type == "cpu" else 1
     pool = single_threaded_pool(workers, "basin-attack")
     try:
-        return tuple(_scored(config, weights, part, attack, pool.map, cancelled) for part in parts)
+        scores = []
+        for part in parts:
+            batches = _batches(config, weights, part, attack)
+            done: list[tuple[torch.Tensor, torch.Tensor]] = []
+            for one in pool.map(lambda work: work(), batches):
+                done.append(one)
+                yield None
+            scores.append(_scored(part, done))
+        yield Robust(attack, make_report(scores, "full"))
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
@@ -94,14 +96,10 @@ def pixels_of(task: Task, ready: torch.Tensor) -> torch.Tensor:
     return ((ready * std + mean) / (_SHADES * task.rescale)).clamp(0.0, 1.0)
 
 
-def _scored(
-    config: Mapping[str, Any],
-    weights: Weights,
-    part: Part,
-    attack: Attack,
-    side_by_side: Callable[..., Any],
-    cancelled: Cancelled | None,
-) -> TaskScore:
+def _batches(
+    config: Mapping[str, Any], weights: Weights, part: Part, attack: Attack
+) -> list[Callable[[], tuple[torch.Tensor, torch.Tensor]]]:
+    """Return the work of a part, batch by batch: which answers are right before and after, and the losses after."""
     task = part.task
     if not isinstance(task, Task):
         raise TypeError("a task of pictures")
@@ -113,28 +111,35 @@ def _scored(
     own = task.head.leaves if isinstance(task.head, OwnHead) else {}
     bound = fitting(found, {**weights, **own}, device)
     head: Head = task.head.to(device).meeting(found.projected)
-    split = task.splits[part.split]
-    places = torch.tensor(split.order[part.start : part.stop], dtype=torch.int64)
-    images, labels = split.images[places].to(device), task.labels(part.split)[places].to(device)
+    places = _places(part)
+    images, labels = task.splits[part.split].images[places].to(device), task.labels(part.split)[places].to(device)
 
-    def answered(start: int) -> tuple[torch.Tensor, torch.Tensor]:
-        if cancelled is not None and cancelled():
-            raise CancelledError(Problem("a measurement runs to its end", "a wish to stop"))
-        rows, wanted = images[start : start + _ROWS], labels[start : start + _ROWS]
+    def logits(pixels: torch.Tensor) -> torch.Tensor:
+        return head.logits(found.forward(bound, taken(task, pixels)))
 
-        def logits(pixels: torch.Tensor) -> torch.Tensor:
-            return head.logits(found.forward(bound, taken(task, pixels)))
+    def answered(rows: torch.Tensor, wanted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def losses(pixels: torch.Tensor) -> torch.Tensor:
+            return cross_entropy(logits(pixels), wanted, reduction="none")
 
-        changed = attacked(
-            lambda pixels: cross_entropy(logits(pixels), wanted, reduction="none"), rows.float() / _SHADES, attack
-        )
+        changed = attacked(losses, rows.float() / _SHADES, attack)
         with torch.no_grad():
             clean = head.logits(found.forward(bound, task.pixels(rows)))
             after = logits(changed)
             right = correct(clean, wanted) & correct(after, wanted)
             return right, cross_entropy(after, wanted, reduction="none")
 
-    done = list(side_by_side(answered, range(0, len(images), _ROWS)))
+    return [
+        partial(answered, images[start : start + _ROWS], labels[start : start + _ROWS])
+        for start in range(0, len(images), _ROWS)
+    ]
+
+
+def _scored(part: Part, done: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> TaskScore:
     right = torch.cat([one for one, _ in done]).cpu().numpy()
     nats = torch.cat([one for _, one in done]).cpu().numpy()
-    return make_score(task.name, task.title, part.split, len(split), places.numpy(), right, nats)
+    task, size = part.task, len(part.task.splits[part.split])
+    return make_score(task.name, task.title, part.split, size, _places(part).numpy(), right, nats)
+
+
+def _places(part: Part) -> torch.Tensor:
+    return torch.tensor(part.task.splits[part.split].order[part.start : part.stop], dtype=torch.int64)

@@ -120,6 +120,8 @@ def test_an_expert_that_is_trained_under_attack_goes_on_to_the_same_bits(small: 
         run.state.save(tmp_path / "state.safetensors")
     assert ended("part", State.load(tmp_path / "state.safetensors")).digest == whole.digest
     assert [after.attack for _, after in whole.robust] == [Attack("linf", 0.02, 2, step=0.02)]
+    card = (tmp_path / "whole" / "README.md").read_text(encoding="utf-8")
+    assert "Right before and after an ℓ∞ attack, ε 0.02, 2 steps of 0.02: " in card
     plain = small.spec("train_expert", models=[], tasks=[small.tasks[0].name], steps=5)
     with open_run(plain, small.bench(tmp_path / "plain")) as run:
         *_, last = run.events()

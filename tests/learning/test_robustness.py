@@ -9,12 +9,12 @@ import numpy
 import pytest
 import torch
 
-from merging_core.errors import CancelledError, EvaluationError
+from merging_core.errors import EvaluationError
 from merging_core.evaluation.evaluator import Evaluator, Part, parts_of
 from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.tasks import Split, Task
 from merging_core.learning.attacks import Attack, Norm
-from merging_core.learning.robustness import pixels_of, robust_report, robust_scores, taken
+from merging_core.learning.robustness import pixels_of, robust_report, robust_steps, taken
 
 CONFIG: dict[str, Any] = {
     "model_type": "basin_mlp", "input_size": 16, "hidden_sizes": [], "num_labels": 2, "activation": "relu",
@@ -52,7 +52,8 @@ def test_robust_accuracy_of_a_linear_model_is_that_of_its_margins(pictures: Task
     margin, slopes = margins(pictures)
     lost = slopes.abs().sum(1) if norm == "linf" else slopes.norm(dim=1)
     epsilon = float((margin / lost)[margin > 0].median())
-    (score,) = robust_scores(CONFIG, LEAVES, parts_of([pictures], "validation", "full"), Attack(norm, epsilon, 4))
+    parts = parts_of([pictures], "validation", "full")
+    (score,) = robust_report(CONFIG, LEAVES, parts, Attack(norm, epsilon, 4)).report.tasks
     certain = (margin - epsilon * lost).abs() > 1e-4
     expected = (margin - epsilon * lost > 0).numpy()
     assert numpy.array_equal(score.correct[certain.numpy()], expected[certain.numpy()])
@@ -63,14 +64,14 @@ def test_robust_accuracy_of_a_linear_model_is_that_of_its_margins(pictures: Task
 def test_an_attack_of_no_reach_is_the_clean_accuracy(pictures: Task) -> None:
     parts = parts_of([pictures], "validation", "full")
     clean = Evaluator("cpu", workers=1).scores(CONFIG, LEAVES, parts)
-    robust = robust_scores(CONFIG, LEAVES, parts, Attack("linf", 0.0, 2))
+    robust = robust_report(CONFIG, LEAVES, parts, Attack("linf", 0.0, 2)).report.tasks
     assert numpy.array_equal(robust[0].correct, clean[0].correct)
 
 
 def test_a_part_of_a_split_is_attacked_alone(pictures: Task) -> None:
     attack = Attack("l2", 0.2, 2)
-    (whole,) = robust_scores(CONFIG, LEAVES, parts_of([pictures], "validation", "full"), attack)
-    (part,) = robust_scores(CONFIG, LEAVES, [Part(pictures, "validation", 30, 80)], attack)
+    (whole,) = robust_report(CONFIG, LEAVES, parts_of([pictures], "validation", "full"), attack).report.tasks
+    (part,) = robust_report(CONFIG, LEAVES, [Part(pictures, "validation", 30, 80)], attack).report.tasks
     assert numpy.array_equal(part.examples, whole.examples[30:80])
     assert numpy.array_equal(part.correct, whole.correct[30:80])
 
@@ -82,18 +83,22 @@ def test_a_report_under_attack_says_how_it_was_made(pictures: Task) -> None:
     assert (told["words"], told["n"]) == ("ℓ∞ attack, ε 0.03137, 10 steps of 0.007843", 120)
 
 
-def test_what_is_no_picture_is_refused_by_name_and_a_wish_to_stop_is_heard(pictures: Task) -> None:
+def test_what_is_no_picture_is_refused_by_name(pictures: Task) -> None:
     class Text:
         name = "small/text"
 
     parts = [Part(cast(Any, Text()), "validation", 0, 1)]
     with pytest.raises(EvaluationError, match="small/text: a task under attack is one of pictures"):
-        robust_scores(CONFIG, LEAVES, parts, Attack("linf", 0.1, 1))
-    with pytest.raises(CancelledError):
-        robust_scores(CONFIG, LEAVES, parts_of([pictures], "validation", "full"), Attack("l2", 0.1, 1), lambda: True)
+        robust_report(CONFIG, LEAVES, parts, Attack("linf", 0.1, 1))
     with pytest.raises(EvaluationError, match="BasinMLP reads images"):
         wrong = replace(pictures, image_size=5)
-        robust_scores(CONFIG, LEAVES, parts_of([wrong], "validation", "full"), Attack("l2", 0.1, 1))
+        robust_report(CONFIG, LEAVES, parts_of([wrong], "validation", "full"), Attack("l2", 0.1, 1))
+
+
+def test_a_measurement_says_after_each_batch_that_it_goes_on(pictures: Task) -> None:
+    steps = list(robust_steps(CONFIG, LEAVES, parts_of([pictures], "validation", "full"), Attack("l2", 0.1, 1)))
+    assert steps[:-1] == [None, None, None]
+    assert steps[-1] is not None
 
 
 def test_pixels_come_back_from_what_a_model_takes(pictures: Task) -> None:

@@ -15,6 +15,7 @@ from merging_core.evaluation.percent import percent
 from merging_core.evaluation.report import Report, compare
 from merging_core.evaluation.tasks import AnyTask
 from merging_core.learning.events import Trained
+from merging_core.learning.robustness import Robust
 from merging_core.learning.spec import LearnSpec
 
 __all__ = ["expert_card"]
@@ -94,9 +95,17 @@ def _results(ended: Trained) -> str:
     ]
     if ended.plain is not None:
         lines.append(f"On the weights without the average: {_gain(ended.after, ended.plain)}.")
+    lines += [_attacked(*pair) for pair in ended.robust]
     if ended.chosen_by:
         lines.append("Validation examples chose what is kept; a test score is the fairer one.")
     return "\n\n".join(lines)
+
+
+def _attacked(before: Robust, after: Robust) -> str:
+    """Say how many answers are right before and after an attack."""
+    start, end = (_cell(one.report.average, one.report.average_interval) for one in (before, after))
+    gain = _gain(after.report, before.report)
+    return f"Right before and after an {after.attack.words}: {start} % the base, {end} % the expert, {gain} points."
 
 
 def _cell(accuracy: float, interval: tuple[float, float]) -> str:

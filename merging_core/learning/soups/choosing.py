@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = ["Choosing", "chosen_by", "choosing_parts", "soup_recipe"]
 
 
+_EVERY_SECONDS = 0.25
+
+
 class Choosing(ABC):
     """One run that chooses among soups of a bench's models; with `state` it goes on from where an earlier one stood.
 
@@ -77,7 +80,8 @@ class Choosing(ABC):
     def events(self, heed: Heed = lambda: "go") -> Iterator[Event]:
         """Try all, or until `heed` says stop; the last event says what became of it. Raises as evaluating does."""
         begun, earlier, first = time.perf_counter(), self._seconds, self._step
-        stopped = False
+        told, stopped = begun, False
+        left: float | None = None
         yield self._progress(None)
         while self._step < self.steps and not stopped:
             waiting = time.perf_counter()
@@ -85,11 +89,18 @@ class Choosing(ABC):
             begun += time.perf_counter() - waiting
             if stopped:
                 break
-            found = self._tried()
+            found: list[Event] = []
+            for event in self._tried():
+                if event is not None:
+                    found.append(event)
+                elif time.perf_counter() - told > _EVERY_SECONDS:
+                    told = time.perf_counter()
+                    yield self._progress(left)
             self._step += 1
             self._seconds = earlier + time.perf_counter() - begun
-            pace = (time.perf_counter() - begun) / (self._step - first)
-            yield self._progress(pace * (self.steps - self._step))
+            left = (time.perf_counter() - begun) / (self._step - first) * (self.steps - self._step)
+            told = time.perf_counter()
+            yield self._progress(left)
             yield from found
         yield self._finished(stopped)
 
@@ -98,8 +109,8 @@ class Choosing(ABC):
         """Return what is known before the first step."""
 
     @abstractmethod
-    def _tried(self) -> Sequence[Event]:
-        """Measure the next model or soup, note what came of it in the values, and say so."""
+    def _tried(self) -> Iterator[Event | None]:
+        """Measure the next model or soup, with None now and then, note what came of it in the values, and say so."""
 
     @abstractmethod
     def _finished(self, stopped: bool) -> Finished:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -41,11 +41,11 @@ class GreedyRun(Choosing):
         alone = torch.full((count,), torch.nan, dtype=torch.float64)
         return {"alone": alone, "accepted": as_flags([False] * count), "kept": torch.zeros(1, dtype=torch.int64)}
 
-    def _tried(self) -> Sequence[Event]:
+    def _tried(self) -> Iterator[Event | None]:
         if self._step < self._alone:
             weights = self.bench.engine.checkpoint(self.spec.models[self._step])
             self._values["alone"][self._step] = self._report(weights, self._chosen_by).average
-            return ()
+            return
         place = self._order()[self._step - self._alone]
         before, shares = self._current(), self._shares_with(place)
         report = self._report(self._soup(shares)[1], self._chosen_by)
@@ -55,7 +55,7 @@ class GreedyRun(Choosing):
             self._values["kept"][0] = self._step + 1
             self._soup_report = report
         difference = None if before is None else compare(report, before).average
-        return (Tried(self._step + 1, report, accepted, self.spec.models[place], shares, difference),)
+        yield Tried(self._step + 1, report, accepted, self.spec.models[place], shares, difference)
 
     def _better(self, value: float, than: float) -> bool:
         return value > than if self.spec.params["accept"] == "better" else value >= than

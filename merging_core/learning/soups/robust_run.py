@@ -18,7 +18,7 @@ from merging_core.learning.attack_settings import attack_of, attacks_against
 from merging_core.learning.attacks import Attack
 from merging_core.learning.contract import Values
 from merging_core.learning.events import Event, Finished, Tried
-from merging_core.learning.robustness import Robust, attack_problems, robust_report
+from merging_core.learning.robustness import Robust, attack_problems, robust_report, robust_steps
 from merging_core.learning.soups.choosing import Choosing, chosen_by
 from merging_core.learning.spec import LearnSpec
 from merging_core.learning.state import State
@@ -54,10 +54,16 @@ class RobustRun(Choosing):
     def _begin(self) -> Values:
         return {"best": torch.full((1,), -1, dtype=torch.int64), "score": torch.zeros(1, dtype=torch.float64)}
 
-    def _tried(self) -> Sequence[Event]:
+    def _tried(self) -> Iterator[Event | None]:
         shares, best = self._weightings[self._step], self._best()
         weights = self._soup(shares)[1]
-        found = self._measured(weights, self._chosen_by, self._attacks())
+        robust: list[Robust] = []
+        for attack in self._attacks():
+            for measured in robust_steps(self._config, weights, self._chosen_by, attack):
+                if measured is not None:
+                    robust.append(measured)
+                yield None
+        found = self._report(weights, self._chosen_by), tuple(robust)
         score = self._score(*found)
         better = best is None or score > float(self._values["score"])
         difference = None if best is None else self._difference(found, best)
@@ -65,7 +71,7 @@ class RobustRun(Choosing):
             self._values["best"][0], self._values["score"][0] = self._step, score
             self._kept = found
         words = " + ".join(f"{share:.4g} {ref}" for ref, share in zip(self.spec.models, shares, strict=True) if share)
-        return (Tried(self._step + 1, found[0], better, words, shares, difference, found[1]),)
+        yield Tried(self._step + 1, found[0], better, words, shares, difference, found[1])
 
     def _measured(
         self, weights: Weights, parts: Sequence[Part], attacks: Sequence[Attack]
