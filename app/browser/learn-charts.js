@@ -31,7 +31,7 @@ export function createLearnCharts(theme) {
     fill(legend, h("span", {}, h("i", { class: "mark learn-level" }), numbers.yardstick), numbers.tasks.map((task) => h("span", {}, h("i", { class: "mark dot", style: { "--tone": task.colour === null ? "var(--base)" : `var(--expert-${task.colour % 8})` } }), task.title)));
     const checked = numbers.checks.at(-1);
     await charts.loss.show(figures.loss, numbers, `${numbers.split} split; thick: mean over the last ${numbers.curve.smooth.window} steps`);
-    await charts.accuracy.show(figures.accuracy, numbers, checked ? `${checked.split}, ${!checked.partial ? "all" : numbers.subset === "preview" ? "preview of" : "a part of"} ${count(checked.n)}${numbers.transductive ? ", transductive" : ""}` : "");
+    await charts.accuracy.show(figures.accuracy, numbers, checked ? `${checked.split}, ${!checked.partial ? "all" : numbers.subset === "preview" ? "preview of" : "a part of"} ${count(checked.n)}${numbers.transductive ? ", transductive" : ""}${numbers.linearised ? ", of the linearised model" : ""}` : "");
     await charts.coefficients.show(figures.coefficients, numbers, `after step ${numbers.step}`);
     await charts.density.show(figures.density, numbers, `after step ${numbers.step}`);
   }

@@ -64,7 +64,7 @@ function told({ after, gain, over_baseline: over, stopped, step, kept_step: kept
   const how = `${stopped ? "Stopped" : "Ended"} after step ${step}, ${duration(seconds)}; ${kept === step ? "the last step is kept" : `step ${kept} is kept`}.`;
   const from = transductive ? " Learned from the test inputs: every number is transductive." : seen ? " Learned from the inputs of validation, which is shown here." : heldOut ? "" : ` Learned from the ${split} split.`;
   const choice = chosen ? ` It was chosen by ${chosen}${heldOut ? ", none of which is in these numbers." : ", so its number is a little too good."}` : "";
-  return `Mean accuracy on ${after.partial ? "a part" : "all"} of ${after.split}, n ${count(after.n)}, 95 % intervals, differences paired. ${clear} ${how}${from}${choice}${robust.map(underAttack).join("")}`;
+  return `Mean accuracy${after.linearised ? " of the model linearised at the base" : ""} on ${after.partial ? "a part" : "all"} of ${after.split}, n ${count(after.n)}, 95 % intervals, differences paired. ${clear} ${how}${from}${choice}${robust.map(underAttack).join("")}`;
 }
 
 // How many answers are right before and after an attack, on the same examples.

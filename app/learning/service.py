@@ -296,6 +296,7 @@ class Learning:
             "split": spec.split,
             "subset": spec.subset,
             "transductive": spec.transductive,
+            "linearised": spec.info.linearised,
             "seen": spec.seen and spec.info.objective is not None,
             "keep": spec.keep,
             "yardstick": _yardstick(run),

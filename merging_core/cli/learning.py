@@ -220,6 +220,7 @@ def _told(ended: Ended, out: Path) -> str:
         + (" (transductive: the inputs of the test split)" if ended.transductive else "")
         + (" (the examples that are shown here too)" if ended.seen else ""),
         *_chosen(ended),
+        *(["of the model linearised at the base; evaluate it with --linearised"] if ended.after.linearised else []),
         *([f"hash {ended.hash}"] if isinstance(ended, Finished) else []),
     ]
     return "\n".join(rows)

@@ -56,8 +56,8 @@ def along(forward: Forward, weights: Weights, vector: Weights, rows: torch.Tenso
 class Linearised:
     """A forward function whose output is linear in the weights: that of `forward` at `base`, with its derivative there.
 
-    Called like `forward`, and differentiable in the weights: its gradient is ∇f(x; θ₀)ᵀ times that of the output, for
-    which the model runs once more at θ₀.
+    Called like `forward`, and differentiable in the weights: their gradient is ∇f(x; θ₀)ᵀ times that of the output, for
+    which the model runs once more at θ₀. The base is not written to.
 
     >>> square = Linearised(lambda weights, rows: rows * weights["w"] ** 2, {"w": torch.tensor(3.0)})
     >>> square({"w": torch.tensor(5.0)}, torch.ones(1)).tolist()
@@ -69,14 +69,17 @@ class Linearised:
 
     def __call__(self, weights: Weights, rows: torch.Tensor) -> torch.Tensor:
         """Return f(rows; θ₀) + ∇f(rows; θ₀)·(weights − θ₀)."""
-        names = tuple(name for name in self.base if name in weights)
-        leaves = [weights[name] for name in names]
-        result: torch.Tensor = _Linear.apply(self, names, rows, *leaves)  # type: ignore[no-untyped-call]
+        return self.moved({name: leaf - self.base[name] for name, leaf in weights.items() if name in self.base}, rows)
+
+    def moved(self, vector: Weights, rows: torch.Tensor) -> torch.Tensor:
+        """Return f(rows; θ₀) + ∇f(rows; θ₀)·vector, differentiable in the vector."""
+        result: torch.Tensor = _Linear.apply(self, tuple(vector), rows, *vector.values())  # type: ignore[no-untyped-call]
         return result
 
     def of(self, weights: Weights) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return the function of rows alone, without gradients; weights − θ₀ is found once."""
-        vector = self.vector(weights)
+        with torch.inference_mode(False), torch.no_grad():
+            vector = _that_move({name: weights[name] - leaf for name, leaf in self.base.items() if name in weights})
 
         def function(rows: torch.Tensor) -> torch.Tensor:
             value, slope = along(self.forward, self.base, vector, rows)
@@ -84,34 +87,33 @@ class Linearised:
 
         return function
 
-    def vector(self, weights: Weights) -> dict[str, torch.Tensor]:
-        """Return weights − θ₀, of the leaves that differ."""
-        with torch.inference_mode(False), torch.no_grad():
-            found = {name: weights[name] - leaf for name, leaf in self.base.items() if weights.get(name) is not None}
-            return {name: step for name, step in found.items() if bool(step.any())}
-
 
 class _Linear(torch.autograd.Function):
     """The output forward; backward, the gradient of an ordinary pass at the base."""
 
     @staticmethod
     def forward(
-        ctx: Any, model: Linearised, names: tuple[str, ...], rows: torch.Tensor, *leaves: torch.Tensor
+        ctx: Any, model: Linearised, names: tuple[str, ...], rows: torch.Tensor, *steps: torch.Tensor
     ) -> torch.Tensor:
         ctx.model, ctx.names, ctx.rows = model, names, rows
-        ctx.moved = tuple(leaf.requires_grad for leaf in leaves)
-        return model.of(dict(zip(names, leaves, strict=True)))(rows)
+        ctx.asked = [name for name, step in zip(names, steps, strict=True) if step.requires_grad]
+        value, slope = along(model.forward, model.base, _that_move(dict(zip(names, steps, strict=True))), rows)
+        return value + slope
 
     @staticmethod
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        model, (gradient,) = ctx.model, grads
-        asked = [name for name, moved in zip(ctx.names, ctx.moved, strict=True) if moved]
+        model, asked, (gradient,) = ctx.model, ctx.asked, grads
         with torch.enable_grad():
             held = {name: model.base[name].detach().requires_grad_() for name in asked}
             output = model.forward({**model.base, **held}, ctx.rows)
             found = torch.autograd.grad(output, list(held.values()), gradient, allow_unused=True)
         each = dict(zip(asked, found, strict=True))
         return (None, None, None, *(each.get(name) for name in ctx.names))
+
+
+def _that_move(vector: Weights) -> dict[str, torch.Tensor]:
+    """Return the leaves of a vector that are not zero: the others cost time and add nothing."""
+    return {name: step.detach() for name, step in vector.items() if bool(step.any())}
 
 
 class _PlainAttention(TorchFunctionMode):

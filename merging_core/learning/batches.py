@@ -11,7 +11,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -23,6 +23,7 @@ from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Architecture, architecture, fitting, names_in
 from merging_core.evaluation.evaluator import need_of
 from merging_core.evaluation.heads import OwnHead
+from merging_core.evaluation.tangent import Linearised
 from merging_core.evaluation.tasks import AnyTask, Task, known_split
 from merging_core.learning.attacks import Attack, attacked
 from merging_core.learning.looks import Looks
@@ -89,6 +90,7 @@ class TaskBatches:
 
     `looks`: in which looks the pictures of each batch are learned from; as they are without.
     `attacks`: by what examples are changed against the weights, each alike, from a random start; None changes nothing.
+    `base`: the leaves at which the models are linearised; None where they are not.
     Raises EvaluationError with every task that cannot be learned from.
     """
 
@@ -103,14 +105,16 @@ class TaskBatches:
         seed: int,
         looks: Looks | None = None,
         attacks: tuple[Attack | None, ...] = (None,),
+        base: Weights | None = None,
     ) -> None:
         problems = attack_problems(tasks) if any(attacks) else []
         if problems:
             raise EvaluationError(*problems)
         self.objective, self._attacks = objective, attacks
-        self._size, self._seed, self._looks = size, seed, looks
+        self._size, self._seed, self._looks, self._base = size, seed, looks, base
         self._device = next(iter(weights.values())).device
-        self._sources = tuple(sources(config, weights, tasks, split, objective, self._device))
+        found = sources(config, weights, tasks, split, objective, self._device)
+        self._sources = tuple(found if base is None else (_linearised(source, base) for source in found))
         on_cpu = self._device.type == "cpu"
         self._chunks = _chunks(self._sources, size, ROWS if on_cpu else ACCELERATOR_ROWS)
         workers = min(MAX_WORKERS, cores(), len(self._chunks))
@@ -128,7 +132,8 @@ class TaskBatches:
         `by`: the leaves by which it is taken, or all.
         """
         reached = [name for name in weights if by is None or name in by]
-        leaves = {name: leaf.detach().requires_grad_(by is None or name in by) for name, leaf in weights.items()}
+        moved = weights if self._base is None else {name: leaf - self._base[name] for name, leaf in weights.items()}
+        leaves = {name: leaf.detach().requires_grad_(by is None or name in by) for name, leaf in moved.items()}
         losses = [0.0] * len(self._sources)
         total: dict[str, torch.Tensor] = {}
 
@@ -258,6 +263,16 @@ def sources(  # noqa: PLR0913
         fitting(found, known, device)
         moved = {name: leaf.to(device=device, dtype=torch.float32) for name, leaf in own.items()}
         yield Source(place, task, task.inputs(split).to(device), labels, found, names_in(found, known), moved)
+
+
+def _linearised(source: Source, base: Weights) -> Source:
+    """Return the source whose model takes how far weights are from the base, and is linear in that.
+
+    Its own head, if it has one, is at no distance.
+    """
+    at = {name: source.own[spelt] if spelt in source.own else base[spelt] for name, spelt in source.names.items()}
+    found = replace(source.found, forward=Linearised(source.found.forward, at).moved)
+    return replace(source, found=found, own={name: torch.zeros_like(leaf) for name, leaf in source.own.items()})
 
 
 def _chunks(sources: Sequence[Source], size: int, rows: int) -> tuple[tuple[_Piece, ...], ...]:

@@ -154,6 +154,8 @@ class LearnMethod(Description):
     """A recipe of base and models, or an expert: a checkpoint that starts from the base, which names no models."""
     objective: Objective | None = None
     """What is minimised; None where nothing is."""
+    linearised: bool = False
+    """Whether the model that learns, and is looked at, is the one linearised at the base (`evaluation.tangent`)."""
     splits: tuple[str, ...]
     """Where its examples may come from; the first is the default."""
     learns: tuple[Literal["coefficients", "mask", "weights"], ...] = ()
@@ -179,6 +181,7 @@ class LearnMethod(Description):
             "group": self.group,
             "makes": self.makes,
             "objective": self.objective,
+            "linearised": self.linearised,
             "splits": list(self.splits),
             "learns": list(self.learns),
             "lambda": self.default_lambda,

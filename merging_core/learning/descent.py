@@ -80,7 +80,9 @@ class Descent(ABC):
             spec.seed,
             self._looks(),
             attacks_against(spec.params),
+            weights if spec.info.linearised else None,
         )
+        self._evaluator = bench.evaluator.linearised(weights) if spec.info.linearised else bench.evaluator
         self._step, self._draws = (state.step, state.draws) if state is not None else (0, 0)
         start = state.values if state is not None else self._learnable.start()
         updates = [update for phase in self._phases for update in phase.updates]
@@ -284,7 +286,7 @@ class Descent(ABC):
         return float(self._step)
 
     def _report(self, weights: Mapping[str, torch.Tensor], subset: Literal["preview", "full"]) -> Report:
-        return self.bench.evaluator.evaluate(
+        return self._evaluator.evaluate(
             self.standing.config, weights, self.bench.tasks, _SPLIT, subset, transductive=self.spec.transductive
         )
 

@@ -10,6 +10,7 @@ from merging_core.learning.contract import LearnMethod
 from merging_core.learning.experts.methods import TRAIN_EXPERT
 from merging_core.learning.experts.pruning import DIFF_PRUNING
 from merging_core.learning.experts.small import SARA
+from merging_core.learning.experts.tangent import TRAIN_LINEARISED
 from merging_core.learning.measured_merges import FISHER, REGMEAN, REGMEAN_PLUS_PLUS
 from merging_core.learning.realignment import SAFETY_REALIGNMENT
 from merging_core.learning.soups.greedy import GREEDY_SOUP
@@ -24,7 +25,7 @@ def learn_methods() -> tuple[LearnMethod, ...]:
     """Return every method."""
     return (
         ADAMERGING, ATLAS, CONCRETE_TASK_ARITHMETIC, CONCRETE_ADAMERGING, GREEDY_SOUP, LEARNED_SOUP, ROBUST_SOUP,
-        FISHER, REGMEAN, REGMEAN_PLUS_PLUS, SAFETY_REALIGNMENT, TRAIN_EXPERT, DIFF_PRUNING, SARA,
+        FISHER, REGMEAN, REGMEAN_PLUS_PLUS, SAFETY_REALIGNMENT, TRAIN_EXPERT, TRAIN_LINEARISED, DIFF_PRUNING, SARA,
     )  # fmt: skip
 
 

@@ -38,6 +38,7 @@ def expert_card(spec: LearnSpec, base: Checkpoint, tasks: Sequence[AnyTask], end
         "The same again, where Basin lies and this is `spec.yaml` (`base` as it is called there):",
         code_block(yaml.safe_dump(_spec(spec, base), sort_keys=False, allow_unicode=True), "yaml"),
         code_block("python -m merging_core learn spec.yaml --out run", "bash"),
+        *([_LINEAR] if spec.info.linearised else []),
         "## Results on the validation split",
         _results(ended),
         "## Lineage",
@@ -45,6 +46,12 @@ def expert_card(spec: LearnSpec, base: Checkpoint, tasks: Sequence[AnyTask], end
         "Obey its licence, and those of the tasks’ examples.",
     ]
     return "\n\n".join(sections) + "\n"
+
+
+_LINEAR = (
+    "It was linearly tuned: what learned, and what the numbers below are of, is the model linearised at the base, "
+    "f(x; θ₀) + ∇f(x; θ₀)·(θ − θ₀). Evaluate it, and merges of such experts, with `evaluate --linearised`."
+)
 
 
 def _front_matter(spec: LearnSpec, base: Checkpoint, licence: str | None) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Training(Descent):
         self._base = bench.engine.opened(spec.base)
         space, device = build_space(None, [self._base]), bench.engine.device
         self._folder = _free(bench.expert)
-        check_memory(round(4 * space.size * (_VECTORS + held_vectors(spec.params))), device)
+        check_memory(round(4 * space.size * (_VECTORS + spec.info.linearised + held_vectors(spec.params))), device)
         ground = Ground(space, space.flat(self._base, device), (), spec.params, spec.seed)
         if spec.params.get("looks") == "light":
             _check_pictures(bench.tasks)
