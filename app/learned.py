@@ -7,6 +7,7 @@ learned it.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -16,9 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from merging_core.checkpoints.learned import LearnedTensors
-from merging_core.checkpoints.ref import parse_ref
+from merging_core.checkpoints.ref import LEARNED, parse_ref
+from merging_core.recipes import Recipe
 
-__all__ = ["ADVICE", "LearnedShelf", "learned_in"]
+__all__ = ["ADVICE", "LearnedShelf", "learned_in", "learned_of"]
 
 ADVICE = "bring recipe.json and recipe.tensors under Learn, learn it again there, or leave the learned tensors out"
 """What to do where learned tensors are not on a server."""
@@ -44,11 +46,21 @@ class LearnedShelf:
         """The tensors, for a catalog."""
         return learned_in(self.root)
 
-    def name(self, ref: str) -> None:
-        """Remember that a link, a saved result or the history names these tensors; those that are not here do not."""
-        path = self.path(ref)
-        if path.is_file():
-            path.with_suffix(_NAMED).touch()
+    def name(self, *refs: str) -> None:
+        """Remember that a link, a saved result or the history names these tensors, as far as they are here."""
+        for path in map(self.path, refs):
+            if path.is_file():
+                path.with_suffix(_NAMED).touch()
+
+    def bring(self, file: Path, content: str) -> str:
+        """Take a copy of a file whose content digest is known, and return its reference."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = self.root / f"{content}.safetensors"
+        if not path.is_file():
+            aside = self.root / f".{secrets.token_hex(8)}.part"
+            shutil.copyfile(file, aside)
+            aside.replace(path)
+        return f"{LEARNED}:{content}"
 
     def is_named(self, ref: str) -> bool:
         """Say whether something names these tensors."""
@@ -83,6 +95,12 @@ class LearnedShelf:
             with suppress(OSError):
                 if path.stat().st_mtime < eldest and not path.with_suffix(_NAMED).is_file():
                     path.unlink()
+
+
+def learned_of(recipe: Recipe) -> tuple[str, ...]:
+    """Return what a recipe names of what was learned: its tensors, and what was measured of its models."""
+    measured = (entry.statistics for entry in recipe.models)
+    return tuple(ref for ref in (recipe.tensors, *measured) if ref is not None)
 
 
 def learned_in(root: Path) -> LearnedTensors:

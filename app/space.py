@@ -29,6 +29,7 @@ _FOLDERS = {
     "app": (".py", ".js", ".css", ".json"),
     "merging_core": (".py", ".typed", ".c"),
     "assets/zoo": (".json", ".md", ".png", ".safetensors"),
+    "assets/learning": (".json",),
     "assets/recipes": (".json", ".yaml"),
     "assets/presets": (".json",),
 }

@@ -19,15 +19,17 @@ export function createLearnCharts(theme) {
     h("div", { class: "learn-pair" }, charts.coefficients.element, charts.density.element));
 
   // What a run of this method has to show.
-  function prepare({ learns, objective, makes }, experts) {
+  function prepare({ learns, objective, makes, group }, experts) {
     element.hidden = false;
     charts.loss.element.hidden = !objective;
-    charts.coefficients.element.hidden = makes === "expert" || !(learns.includes("coefficients") || learns.includes("weights"));
+    charts.coefficients.element.hidden = makes === "expert" || !(learns.includes("coefficients") || group === "soups");
     charts.density.element.hidden = !learns.includes("mask");
     charts.coefficients.size(Math.max(190, FRAME + ROW * experts));
   }
 
-  async function show(numbers, figures) {
+  // Once a run is over, what it has nothing to show of takes no room.
+  async function show(numbers, figures, over) {
+    if (over) for (const [name, chart] of Object.entries(charts)) chart.element.hidden ||= !figures[name];
     fill(legend, h("span", {}, h("i", { class: "mark learn-level" }), numbers.yardstick), numbers.tasks.map((task) => h("span", {}, h("i", { class: "mark dot", style: { "--tone": task.colour === null ? "var(--base)" : `var(--expert-${task.colour % 8})` } }), task.title)));
     const checked = numbers.checks.at(-1);
     await charts.loss.show(figures.loss, numbers, `${numbers.split} split; thick: mean over the last ${numbers.curve.smooth.window} steps`);

@@ -102,7 +102,7 @@ export function createLearnForm({ begin }) {
   function drawLength() {
     const one = info();
     const { every, subset, keep, seed } = offer.shared;
-    const steps = slider("steps", "How many steps.", [10, Math.max(1000, 2 * one.steps)], [1, 1_000_000], chosen.steps ?? one.steps, (value) => note({ steps: value }));
+    const steps = slider("steps", one.objective ? "How many steps." : "How many batches of examples it looks at, at most.", one.objective ? [10, Math.max(1000, 2 * one.steps)] : [1, 4 * one.steps], [1, 1_000_000], chosen.steps ?? one.steps, (value) => note({ steps: value }));
     const keeps = createChoice({ title: "keep", help: keep.help, choices: keep.choices.map((value) => ({ value, title: KEEPS[value] ?? value })), onInput: (value) => note({ keep: value }) });
     keeps.set(chosen.keep ?? keep.default);
     fill(length, steps.row, one.objective ? keeps.row : null);

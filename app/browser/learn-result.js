@@ -20,6 +20,7 @@ export function createLearnResult({ take, join, again, exportIt, shareIt }) {
       end(yardstick, result.baseline), same ? null : end("at the start", result.before), end(`learned, as after step ${result.kept_step}`, result.after, "learned-accuracy"),
       change(`to ${yardstick}`, result.over_baseline), same ? null : change("to the start", result.gain));
     words.textContent = told(result, same, yardstick);
+    if (run.example) return fill(acts);
     if (run.expert || !run.studio) return fill(acts, ...expertActs(run));
     fill(acts, h("button", { type: "button", class: "primary", onclick: () => take(run.studio) }, "Open in the studio"),
       h("button", { type: "button", class: "quiet", onclick: () => exportIt(run.studio) }, "Export"),

@@ -3,6 +3,7 @@
 
 import { fill, h } from "./dom.js";
 import { familyNamed, plain, toneOf } from "./families.js";
+import { createLearnBring } from "./learn-bring.js";
 import { createLearnChance } from "./learn-chance.js";
 import { createLearnCharts } from "./learn-charts.js";
 import { createLearnForm } from "./learn-form.js";
@@ -21,9 +22,9 @@ export function createLearn({ server, store, notice, theme, description, open })
   const charts = createLearnCharts(theme);
   const result = createLearnResult({ take, join, again: () => wish("go"), exportIt: (state) => onward(state, "[data-act=export]"), shareIt: (state) => onward(state, "[data-act=share]") });
   const runs = createLearnRuns({ look: choose, remove });
-  const intro = h("section", { class: "panel learn-intro", "aria-label": "About learning" }, h("header", {}, h("h2", {}, "Nothing has been learned yet")),
-    h("p", {}, "Press Start learning: the merge of the studio’s experts is then improved step by step, and you watch what is minimised, the accuracy on validation, and how much of each expert every layer takes. It takes a minute or two on the zoo; you can pause it, stop it with the best so far, and close this page meanwhile."));
-  const main = h("div", { class: "learn-main" }, intro, status.element, result.element, charts.element, runs.element, chance.element);
+  const intro = h("section", { class: "panel learn-intro", "aria-label": "An example", hidden: true }, h("header", {}, h("h2", {}, "An example"), h("span", { class: "stage" }, "recorded on the zoo")),
+    h("p", {}, "This is what you will watch: what is minimised, accuracy on validation, and how much of each expert every layer takes. Start learning does it with the models that stand in the studio. You can pause it, stop it with the best so far, and close the page meanwhile."));
+  const main = h("div", { class: "learn-main" }, intro, status.element, result.element, charts.element, runs.element, createLearnBring(server, { take }), chance.element);
   const element = h("div", { class: "learn" }, form.element, main);
   let offer = null;
   let listed = [];
@@ -68,7 +69,19 @@ export function createLearn({ server, store, notice, theme, description, open })
     listed = answer.runs;
     if (!listed.some((run) => run.id === current)) current = null;
     if (current === null && listed.length) choose(listed[0].id);
+    else if (current === null) showExample();
     else watch();
+  }
+
+  // Whoever has no run yet sees one that was recorded.
+  async function showExample() {
+    const answer = await ask(() => server.learn_example({}));
+    if (!answer.ok || !answer.example || current !== null) return;
+    const { numbers, figures, result: became } = answer.example;
+    intro.hidden = false;
+    charts.prepare(offer.methods.find((one) => one.name === "adamerging"), numbers.experts.length);
+    await charts.show(numbers, figures, true);
+    if (current === null) result.show({ example: true }, became, numbers);
   }
 
   async function watch() {
@@ -90,7 +103,7 @@ export function createLearn({ server, store, notice, theme, description, open })
     seen = answer.seen;
     if (!answer.numbers) return;
     status.say(answer.numbers);
-    await charts.show(answer.numbers, answer.figures);
+    await charts.show(answer.numbers, answer.figures, !goes(answer.run) && answer.result !== null);
     if (answer.result) result.show(answer.run, answer.result, answer.numbers);
     element.dataset.step = String(answer.numbers.step);
   }
@@ -111,8 +124,8 @@ export function createLearn({ server, store, notice, theme, description, open })
       status.hide();
       charts.hide();
       result.hide();
-      intro.hidden = listed.length > 0;
       if (listed.length) return choose(listed[0].id);
+      showExample();
     }
     runs.show(listed, current);
   }

@@ -11,12 +11,14 @@ from app.charts import learning as learning_charts
 from app.families import Family
 from app.hub.source import VisitorsHub
 from app.jobs import Job, JobError, Jobs
+from app.learned import learned_of
 from app.learning import work
+from app.learning.example import example
 from app.learning.experts import shelved
 from app.learning.files import WISHES
 from app.learning.form import offer, own_tasks, spec_of
 from app.learning.numbers import numbers_of
-from app.learning.shelf import Run, Runs
+from app.learning.shelf import Run, RunError, Runs
 from app.learning.tail import Tails
 from app.live import BusyError, Cancelled, Scheduler
 from app.notices import Answer, answers, answers_in_turn
@@ -28,8 +30,10 @@ from app.studio.messages import is_text, message_of
 from app.studio.workbench import Models, Workbench
 from app.uploads.shelf import Uploads
 from merging_core.checkpoints.reader import CONFIG_NAME
-from merging_core.errors import BasinError
+from merging_core.checkpoints.ref import parse_ref
+from merging_core.errors import BasinError, Problem
 from merging_core.learning import LearnSpec, learn_method, parse_spec
+from merging_core.recipes import parse_recipe
 from merging_core.recipes.resolving import references
 
 __all__ = ["KIND", "Learning"]
@@ -72,8 +76,10 @@ class Learning:
             "learn_start": self.start,
             "learn_runs": self.list,
             "learn_watch": self.watch,
+            "learn_example": self.example,
             "learn_wish": self.wish,
             "learn_delete": self.delete,
+            "learn_bring": self.bring,
         }
 
     @answers
@@ -93,10 +99,9 @@ class Learning:
         state = parse_state(fields["state"], self._workbench.families)
 
         def begin(cancelled: Cancelled) -> Run:
-            family, spec = self._checked(state, fields["spec"])
-            run = self._runs.create(visitor, _title(spec, family), spec.as_json(), state.as_json())
+            run, _ = self.prepared(visitor, state, fields["spec"])
             try:
-                return self._begin(run, state, family)
+                return self._begin(run, state)
             except BasinError:
                 self._runs.forget(run)
                 raise
@@ -129,13 +134,19 @@ class Learning:
         answer: Answer = {"run": shown, "seen": seen, "numbers": None, "figures": None, "result": None}
         if seen == fields["seen"]:
             return answer
-        numbers = numbers_of(files.read("head") or {}, lines, now, self._about(run))
+        numbers = numbers_of(files.read("head") or {}, lines, now, self.about(run))
         return {
             **answer,
             "numbers": numbers,
             "figures": learning_charts.figures_of(numbers),
             "result": files.read("result"),
         }
+
+    @answers
+    def example(self, visitor: str, message: object) -> Answer:
+        """Give a run that was recorded, for whoever has none yet."""
+        message_of(message, {})
+        return {"example": example()}
 
     @answers_in_turn
     async def wish(self, visitor: str, message: object) -> Answer:
@@ -166,6 +177,18 @@ class Learning:
         self._runs.forget(run)
         return {"runs": [self._shown(other) for other in self._runs.of(visitor)]}
 
+    @answers
+    def bring(self, visitor: str, message: object) -> Answer:
+        """Take what was learned elsewhere from an upload of the visitor, which goes."""
+        fields = message_of(message, {"upload": (True, "upload is a reference to an upload", is_text(120))})
+        given = self._uploads.of(visitor) if self._uploads is not None else ()
+        if self._uploads is None or fields["upload"] not in [one.ref for one in given if one.form == "checkpoint"]:
+            must, fix = "what was learned is one of your uploads", "send the file again"
+            raise RunError(Problem(must, "another one", "upload", fix))
+        ref = self._runs.bring(self._uploads.checkpoints.open(parse_ref(fields["upload"])))
+        self._uploads.delete(visitor, fields["upload"])
+        return {"learned": ref}
+
     def _wished(self, run: Run, what: str) -> Run:
         files, job = self._runs.files(run), self._job(run)
         if files.read("result") is not None:
@@ -179,16 +202,22 @@ class Learning:
         state = parse_state(run.state, self._workbench.families)
         family = family_named(self._workbench.families, state.family)
         self._check_readable(state, family)
-        return self._begin(run, state, family)
+        return self._begin(run, state)
 
-    def _begin(self, run: Run, state: StudioState, family: Family) -> Run:
+    def prepared(self, visitor: str, state: StudioState, given: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
+        """Make a run of what is asked for, and return it with what its job needs. Raises whatever is wrong with it."""
+        family, spec = self._checked(state, given)
+        run = self._runs.create(visitor, _title(spec, family), spec.as_json(), state.as_json())
+        return run, self._payload(run, family)
+
+    def _begin(self, run: Run, state: StudioState) -> Run:
         """Put a run into its lane, from where it stands."""
         run = self._runs.keep(run.changed(starts=run.starts + 1, problems=()))
         self._jobs.submit(
             run.visitor,
             title=run.title,
             work=work.NAME,
-            payload=self._payload(run, family),
+            payload=self._payload(run, family_named(self._workbench.families, state.family)),
             key=_key(run),
             kind=KIND,
             uses=references(state.recipe),
@@ -237,7 +266,7 @@ class Learning:
         if ended is None or ended.state in ("queued", "running"):
             return run
         result = self._runs.files(run).read("result") or {}
-        learned = (result.get("recipe") or {}).get("tensors")
+        learned = learned_of(parse_recipe(result["recipe"])) if "recipe" in result else ()
         run = self._with_expert(self._runs.keep(run.changed(problems=ended.problems, learned=learned)))
         with suppress(JobError, BusyError):
             self._jobs.forget(run.visitor, ended.id)
@@ -262,6 +291,7 @@ class Learning:
         result, now = files.read("result"), files.read("now") or {}
         stand = files.read("stand") or {}
         stopped = any(problem.get("got") == _STOPPED for problem in run.problems)
+        studio = {**run.state, "recipe": result["recipe"]} if result and "recipe" in result else None
         return {
             "id": run.id,
             "title": run.title,
@@ -277,12 +307,12 @@ class Learning:
             "seconds_left": now.get("seconds_left") if job is not None else None,
             "yardstick": _yardstick(run),
             "gain": result["over_baseline"] if result else None,
-            "studio": {**run.state, "recipe": result["recipe"]} if result and "recipe" in result else None,
+            "studio": studio,
             "expert": run.expert,
             "problems": [] if stopped else list(run.problems),
         }
 
-    def _about(self, run: Run) -> dict[str, Any]:
+    def about(self, run: Run) -> dict[str, Any]:
         """Return what the charts say of a run beside its numbers."""
         spec = parse_spec(run.spec)
         family = family_named(self._workbench.families, run.state["family"])

@@ -20,6 +20,7 @@ from app.database import utc
 from app.learned import LearnedShelf
 from app.learning.files import RunFiles
 from app.server_folder import ServerFolder
+from merging_core.checkpoints.reader import MODEL_NAME, Checkpoint
 from merging_core.engines.pricing import amount
 from merging_core.errors import BasinError, Problem
 
@@ -64,8 +65,8 @@ class Run:
     """How often it was begun or gone on with."""
     problems: tuple[dict[str, str], ...] = ()
     """What ended it, if not its end."""
-    learned: str | None = None
-    """The tensors that it learned."""
+    learned: tuple[str, ...] = ()
+    """The tensors that it learned, and what it measured."""
     expert: str | None = None
     """The upload that it became, where it made an expert."""
 
@@ -104,6 +105,13 @@ class Runs:
             self.files(run).folder.mkdir(mode=0o700)
             return self.keep(run)
 
+    def bring(self, opened: Checkpoint) -> str:
+        """Keep what was learned elsewhere and uploaded, and return its reference. Raises `RunError` without room."""
+        self.learned.clean()
+        if problems := self._full():
+            raise RunError(*problems)
+        return self.learned.bring(opened.folder / MODEL_NAME, opened.content())
+
     def get(self, visitor: str, id_: str) -> Run:
         """Return a run of this visitor. Raises `RunError`, in the same words whether unknown or somebody else's."""
         with self._lock:
@@ -136,9 +144,9 @@ class Runs:
         with self._lock:
             self._runs.pop(run.id, None)
             shutil.rmtree(self.files(run).folder, ignore_errors=True)
-            others = {other.learned for other in self._runs.values()}
-            if run.learned is not None and run.learned not in others:
-                self.learned.let_go(run.learned)
+            others = {ref for other in self._runs.values() for ref in other.learned}
+            for ref in set(run.learned) - others:
+                self.learned.let_go(ref)
 
     def close(self) -> None:
         """Give the folder back."""
@@ -150,15 +158,20 @@ class Runs:
         if len(mine) >= limits.kept:
             must, fix = f"you have at most {limits.kept} runs", "delete one that you need no more"
             problems.append(Problem(must, "one more", "runs", fix))
-        taken = sum(self.files(run).size() + (self.learned.size(run.learned) if run.learned else 0) for run in mine)
+        taken = sum(self.files(run).size() + sum(map(self.learned.size, run.learned)) for run in mine)
         if taken >= limits.visitor:
             must, fix = f"your runs take at most {amount(limits.visitor)}", "delete one that you need no more"
             problems.append(Problem(must, amount(taken), "runs", fix))
-        if (total := self.learned.total()) >= limits.total:
-            must = f"what was learned on this server takes at most {amount(limits.total)}"
-            problems.append(Problem(must, amount(total), "runs", "try again in a few days"))
+        problems += self._full()
         if problems:
             raise RunError(*problems)
+
+    def _full(self) -> list[Problem]:
+        total = self.learned.total()
+        if total < self.limits.total:
+            return []
+        must = f"what was learned on this server takes at most {amount(self.limits.total)}"
+        return [Problem(must, amount(total), "runs", "try again in a few days")]
 
     def _clean(self) -> None:
         """Let go what nobody touched for long, and tensors that nothing names."""
@@ -182,6 +195,7 @@ class Runs:
                 continue
             try:
                 fields = RunFiles(folder).read("run") or {}
-                yield Run(**{**fields, "problems": tuple(fields.get("problems", ()))})
+                lists = {name: tuple(fields.get(name, ())) for name in ("problems", "learned")}
+                yield Run(**{**fields, **lists})
             except TypeError:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from app.families import Family
 from app.hub.source import VisitorsHub
-from app.learned import LearnedShelf
+from app.learned import LearnedShelf, learned_of
 from app.own_family import family_named
 from app.settings import Settings
 from app.state import StudioState
@@ -169,11 +169,9 @@ class ZooBench:
         return self._pinned(state.recipe)
 
     def named(self, state: StudioState) -> None:
-        """Keep what the state's recipe names: a link, a saved result or the history has it from now on."""
-        measured = (entry.statistics for entry in state.recipe.models)
-        for ref in (state.recipe.tensors, *measured):
-            if self._learned is not None and ref is not None:
-                self._learned.name(ref)
+        """Keep the state's learned tensors here: a link, a saved result or the history names them from now on."""
+        if self._learned is not None:
+            self._learned.name(*learned_of(state.recipe))
 
     def evaluation(self, family: Family) -> str:
         """Return a digest of the tasks' files and the library's version."""

@@ -18,13 +18,17 @@ from app.jobs import Jobs
 from app.learned import ADVICE, LearnedShelf
 from app.learning import work
 from app.learning.downloads import learned_routes
+from app.learning.example import PATH
+from app.learning.example import SPEC as SPEC_OF_EXAMPLE
 from app.learning.files import RunFiles
+from app.learning.numbers import numbers_of
 from app.learning.service import Learning
 from app.learning.shelf import Run, RunLimits, Runs
 from app.live import Scheduler
 from app.settings import Settings
 from app.state import default_state, parse_state
 from app.studio.bench import ZooBench
+from app.uploads.intake import checked_checkpoint
 from app.uploads.shelf import UploadLimits, Uploads
 from app.visitors import SCOPE_KEY
 from merging_core.checkpoints.ref import parse_ref
@@ -85,9 +89,8 @@ class Room:
 
     def made(self, **changes: Any) -> Run:
         """A run whose job never began."""
-        state = parse_state(self.state(), self.bench.families)
-        _, spec = self.learning._checked(state, {**SPEC, **changes})
-        return self.runs.create("ann", "a run", spec.as_json(), state.as_json())
+        run, _ = self.learning.prepared("ann", parse_state(self.state(), self.bench.families), {**SPEC, **changes})
+        return run
 
     def work_on(self, run: Run, checks: int = NEVER) -> dict[str, Any]:
         """Do in this process what its job would do."""
@@ -200,13 +203,12 @@ def test_learned_tensors_go_with_their_run_unless_something_names_them(room: Roo
     for run in (kept, gone):
         room.work_on(run)
         result = room.runs.files(run).read("result") or {}
-        room.runs.keep(run.changed(learned=result["recipe"]["tensors"]))
+        room.runs.keep(run.changed(learned=(result["recipe"]["tensors"],)))
     (kept, gone) = (room.runs.get("ann", run.id) for run in (kept, gone))
-    assert kept.learned is not None
-    assert gone.learned is not None
+    (first,), (second,) = kept.learned, gone.learned
     state = replace(parse_state(kept.state, room.bench.families))
-    named = {**kept.state, "recipe": {**state.recipe.as_json(), "tensors": kept.learned}}
-    lost = {**gone.state, "recipe": {**state.recipe.as_json(), "tensors": gone.learned}}
+    named = {**kept.state, "recipe": {**state.recipe.as_json(), "tensors": first}}
+    lost = {**gone.state, "recipe": {**state.recipe.as_json(), "tensors": second}}
     room.bench.named(parse_state(named, room.bench.families))
     before = accuracy(room, named)
     for run in (kept, gone):
@@ -215,8 +217,8 @@ def test_learned_tensors_go_with_their_run_unless_something_names_them(room: Roo
     with pytest.raises(CheckpointError) as missing:
         accuracy(room, lost)
     (problem,) = missing.value.problems
-    assert (problem.where, problem.fix) == (f"tensors: learned:{gone.learned[8:16]}", ADVICE)
-    assert room.runs.learned.size(gone.learned) == 0
+    assert (problem.where, problem.fix) == (f"tensors: learned:{second[8:16]}", ADVICE)
+    assert room.runs.learned.size(second) == 0
 
 
 def test_what_a_visitor_may_learn_has_bounds_and_what_is_old_goes(tmp_path: Path) -> None:
@@ -325,3 +327,33 @@ def test_each_model_is_measured_on_its_own_task_in_whatever_order_they_stand(roo
     assert spec.tasks == tuple(own[ref.partition("@")[0]] for ref in spec.models)
     _, others = room.learning._checked(found, {"method": {"name": "adamerging"}})
     assert others.tasks == spec.tasks[::-1]
+
+
+def test_what_was_learned_elsewhere_is_brought_as_an_upload_of_the_visitor(room: Room, tmp_path: Path) -> None:
+    uploads = Uploads(tmp_path, UploadLimits(10**6, 10**6, 10**6, None))
+    room.learning._uploads = uploads
+    run = room.made()
+    room.work_on(run)
+    recipe = (room.runs.files(run).read("result") or {})["recipe"]
+    before = accuracy(room, {**run.state, "recipe": recipe})
+    path = room.runs.learned.path(recipe["tensors"])
+    with uploads.arriving("ann", path.stat().st_size) as place:
+        path.rename(place.folder / "model.safetensors")
+        upload = place.keep(checked_checkpoint(place.folder / "model.safetensors", b"", "recipe.tensors"), "recipe")
+    assert room.ask("learn_bring", {"upload": upload.ref}, "bob")["problems"][0]["where"] == "upload"
+    assert room.ask("learn_bring", {"upload": upload.ref})["learned"] == recipe["tensors"]
+    assert uploads.of("ann") == ()
+    assert accuracy(room, {**run.state, "recipe": recipe}) == before
+    uploads.close()
+
+
+def test_the_recorded_example_is_of_the_zoo_as_it_is(room: Room) -> None:
+    told = room.ask("learn_example", {})["example"]
+    first = default_state(room.bench.families[0])
+    recorded = json.loads(PATH.read_text(encoding="utf-8"))
+    assert recorded["pins"] == room.bench.pins(first)
+    titles = [expert["title"] for expert in told["numbers"]["experts"]]
+    assert titles == [expert.title for expert in room.bench.families[0].experts]
+    assert told["numbers"]["steps"] == SPEC_OF_EXAMPLE["steps"]
+    assert all(told["figures"][name] for name in ("loss", "accuracy", "coefficients"))
+    assert set(told["numbers"]) == set(numbers_of(recorded["head"], [], None, room.learning.about(room.made())))
