@@ -34,7 +34,7 @@ class LearnedTensors:
     """The learned tensors in some folders; new ones go into the first."""
 
     folders: tuple[Path, ...]
-    advice: str = f"put {BESIDE_NAME} beside the recipe, or learn again"
+    advice: str = f"put {BESIDE_NAME}, or the file of this name, beside the recipe, or learn again"
     """What to do where some are missing."""
 
     def open(self, ref: Ref) -> Checkpoint:

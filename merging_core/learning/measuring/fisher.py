@@ -32,6 +32,8 @@ def classes_at_once(size: int, classes: int) -> int:
 def fisher_sums(source: Source, leaves: Mapping[str, torch.Tensor], rows: torch.Tensor, form: str) -> Sums:
     """Return the sum over examples of what the Fisher information is the mean of, by leaf, in float64.
 
+    The squares of one example are added over its classes in float32.
+
     `exact`: Σ_c p_c·(∂ log p_c/∂θ)² of each example, over all its classes. `batch`, as MergeLM and FusionBench compute
     it: the square of the gradient of Σ √p_c·log p_c, added over examples and classes before it is squared; one
     gradient, and not the Fisher information, since products of different examples and classes are in it.
@@ -82,11 +84,6 @@ def _add_squares(
     for name, gradient in zip(moved, gradients, strict=True):
         if gradient is None:
             continue
-        squares = gradient.square_()
-        found = _summed(squares) if batched else wide(squares)
+        squares = gradient.square()  # some gradients are parts of others
+        found = wide(squares.sum(dim=0) if batched else squares)
         sums[name] = sums[name].add_(found) if name in sums else found
-
-
-def _summed(squares: torch.Tensor) -> torch.Tensor:
-    """Return the sum over classes in float64, on the CPU where the device has none."""
-    return torch.sum(squares.cpu() if squares.device.type == "mps" else squares, dim=0, dtype=torch.float64)

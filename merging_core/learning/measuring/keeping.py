@@ -71,7 +71,7 @@ def find(store: LearnedTensors, about: About) -> Ref | None:
 
 def data_digest(rows: torch.Tensor, head: Mapping[str, torch.Tensor | float]) -> str:
     """Return 32 hex digits that name examples and the head that they are answered with."""
-    digest = hashlib.sha256(f"basin.statistics.1\n{rows.dtype} {list(rows.shape)}\n".encode())
+    digest = hashlib.sha256(f"basin.statistics.2\n{rows.dtype} {list(rows.shape)}\n".encode())
     digest.update(_data(rows))
     for name, value in sorted(head.items()):
         digest.update(f"\n{name}\n".encode())
