@@ -46,6 +46,8 @@ class Allowance:
     """Of one checkpoint."""
     export_bytes: int
     """Of one export."""
+    export_memory: int
+    """That the process of one export may take."""
     jobs: int
     """That wait or run at the same time."""
     seconds: float
@@ -222,6 +224,7 @@ def _allowance(env: Mapping[str, str], space: bool, problems: list[Problem]) -> 
     return Allowance(
         model_bytes=_whole(env, "BASIN_MOST_MODEL_MB", model, 1, 10_000_000, problems) * _MEGABYTE,
         export_bytes=_whole(env, "BASIN_MOST_EXPORT_MB", export, 1, 10_000_000, problems) * _MEGABYTE,
+        export_memory=_whole(env, "BASIN_EXPORT_MEMORY_MB", _half_of_memory(), 512, 1_048_576, problems) << 20,
         jobs=_whole(env, "BASIN_MOST_JOBS", 1 if space else 2, 1, 100, problems),
         seconds=60.0 * _whole(env, "BASIN_MOST_MINUTES", minutes, 1, 10_000, problems),
         upload_bytes=_whole(env, "BASIN_MOST_UPLOAD_MB", upload, 1, 1_000_000, problems) * _MEGABYTE,

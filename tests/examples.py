@@ -59,7 +59,7 @@ class Example:
         done = subprocess.run(
             [sys.executable, *arguments],
             cwd=folder,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            env=os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""},
             capture_output=True,
             text=True,
             check=False,

@@ -13,6 +13,7 @@ from app.charts import accuracy as accuracy_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
 from app.export.table import Conditions, table_of
+from app.export.work import PROGRAM_BYTES
 from app.families import Family
 from app.hub.source import VisitorsHub
 from app.learned import learned_in
@@ -27,6 +28,7 @@ from merging_core.checkpoints.shards import shards
 from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import Plan
+from merging_core.engines.means import Room
 from merging_core.engines.plan import price, survey
 from merging_core.errors import PlanError
 from merging_core.export import forms, in_words, pinned
@@ -56,6 +58,8 @@ class Planner:
     hub: VisitorsHub | None = None
     learned: Path | None = None
     """Where learned tensors lie."""
+    memory: int | None = None
+    """Bytes that the process of one export may take; None for all of the machine's."""
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -75,7 +79,7 @@ class Planner:
         outputs = surveyed.outputs(recipe.dtype)
         conditions = self._conditions(recipe, sum(leaf.nbytes for leaf in outputs))
         try:
-            plan = price(recipe, surveyed)
+            plan = price(recipe, surveyed, Room(self.memory, PROGRAM_BYTES))
             shards(plan.outputs, shard_bytes)
         except PlanError as error:
             raise PlanError(*error.problems, *conditions.problems) from None
@@ -127,6 +131,7 @@ class Planner:
             "hash": plan.hash,
             "name": name_of(plan),
             "shard_bytes": shard_bytes,
+            "memory": self.memory,
             "results": [*([{"numbers": numbers, "note": ""}] if numbers else []), *([score] if score else [])],
             "data": data_of(family),
             "charts": self._charts(state, family, numbers, cancelled),

@@ -47,11 +47,12 @@ class Exports:
         learned: Path | None = None,
         data: Path | None,
         largest: int = _LARGEST_EXPORT,
+        memory: int | None = None,
     ) -> None:
         self._workbench = workbench
         self._scheduler = scheduler
         self._jobs = jobs
-        self._planner = Planner(workbench, ledger, zoo, models, data, largest, uploads, hub, learned)
+        self._planner = Planner(workbench, ledger, zoo, models, data, largest, uploads, hub, learned, memory)
 
     def functions(self) -> dict[str, Callable[[str, object], Any]]:
         """Return what the page may call, by name."""

@@ -79,7 +79,7 @@ def table_of(plan: Plan, shard_bytes: int | None) -> dict[str, Any]:
         "files": [{"name": shard.file, "bytes": shard.nbytes} for shard in parts],
         "leaves": len(plan.outputs),
         "outcomes": leaves_of(plan),
-        "memory": {"needed": plan.streaming_bytes, "has": available_memory()},
+        "memory": {"needed": plan.peak_bytes, "has": plan.room.total or available_memory()},
         "passes": {"reads": plan.passes.reads, "why": list(plan.passes.why)},
         "warnings": list(plan.warnings),
     }

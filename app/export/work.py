@@ -10,7 +10,10 @@ from app.job_records import RESULT
 from app.worker import Reporter
 from merging_core.errors import PlanError, Problem
 
-__all__ = ["NAME", "export"]
+__all__ = ["NAME", "PROGRAM_BYTES", "export"]
+
+PROGRAM_BYTES = 400_000_000
+"""What the process of an export takes before it reads anything: Python, torch and the charts."""
 
 NAME = "app.export.work:export"
 """How a job names this work."""
@@ -29,6 +32,7 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
     from app.hub.held_catalog import held_catalog
     from merging_core.engines import make_plan
     from merging_core.engines.identifying import watched
+    from merging_core.engines.means import Room
     from merging_core.engines.pricing import amount
     from merging_core.engines.progress import Standing
     from merging_core.export import Results, export_checkpoint
@@ -52,7 +56,7 @@ def export(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[st
         reporter.progress(share, standing.what, standing.written, standing.as_json())
 
     with watched(progress, reporter.cancelled):
-        plan = make_plan(parse_recipe(payload["recipe"]), catalog)
+        plan = make_plan(parse_recipe(payload["recipe"]), catalog, room=Room(payload.get("memory"), PROGRAM_BYTES))
         known = plan.hash
     if known != payload["hash"]:
         must = "the checkpoints are those that the merge was planned with"

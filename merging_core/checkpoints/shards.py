@@ -79,7 +79,7 @@ def index_text(parts: Sequence[Shard]) -> str:
     return json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, where: str = "shard size") -> int:
     """Read a size in bytes: a number with B, kB, MB, GB, TB (powers of 1 000) or KiB, MiB, GiB, TiB (of 1 024).
 
     Raises PlanError.
@@ -90,5 +90,5 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     unit = _UNITS.get(match.group(2).lower()) if match else None
     if match is None or unit is None:
-        raise PlanError(Problem("a size is a number with a unit", ascii(text[:40]), "shard size", "write it like 2GB"))
+        raise PlanError(Problem("a size is a number with a unit", ascii(text[:40]), where, "write it like 2GB"))
     return int(float(match.group(1)) * unit)

@@ -8,6 +8,7 @@ from merging_core.checkpoints import Catalog, Checkpoint
 from merging_core.checkpoints.ref import parse_ref
 from merging_core.cli.progress import ProgressLine
 from merging_core.engines import make_plan
+from merging_core.engines.means import Room
 from merging_core.errors import BasinError
 from merging_core.recipes import Recipe
 from merging_core.recipes.resolving import references, resolve
@@ -45,15 +46,17 @@ def opened(texts: Sequence[str], catalog: Catalog, check: Callable[[list[Checkpo
     return [catalog.open(pin) for pin in pins]
 
 
-def readable_recipe(recipe: Recipe, catalog: Catalog) -> Recipe:
+def readable_recipe(recipe: Recipe, catalog: Catalog, room: Room | None = None) -> Recipe:
     """Return the recipe at commits of the Hub, all of it here; it is planned before anything is downloaded.
+
+    `room` is what merging may take.
 
     Raises as `make_plan` does, and HubError.
     """
     if not any(parse_ref(text).scheme == "hub" for text in references(recipe)):
         return recipe
     found = resolve(recipe, catalog.pin, catalog.open)
-    make_plan(found.recipe, catalog, found.refusals)
+    make_plan(found.recipe, catalog, found.refusals, room)
     missing = catalog.missing_bytes(references(found.recipe))
     if missing:
         with ProgressLine() as progress:

@@ -23,7 +23,7 @@ from merging_core.engines.ring import Plain, Ring
 from merging_core.engines.whole import whole_leaves
 from merging_core.errors import PlanError, Problem, closest
 
-__all__ = ["DEVICES", "device_bytes", "device_seconds", "lane_for", "pays", "piece_for"]
+__all__ = ["DEVICES", "auto_choice", "device_bytes", "device_seconds", "lane_for", "pays", "piece_for"]
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -61,6 +61,19 @@ def lane_for(plan: Plan, name: str = "auto") -> Lane:
         must = "MPS has the arithmetic of the method, which is in float64"
         raise PlanError(Problem(must, "none of that", plan.stages.method.name, "choose cpu"))
     return Ring(Plain(torch.device("mps")), STREAMED_PIECE, item=_largest_item(plan), workers=1)
+
+
+def auto_choice(plan: Plan) -> tuple[str, str]:
+    """Return the device that `auto` takes for a plan, and why."""
+    if not torch.cuda.is_available():
+        return "cpu", "there is no CUDA"
+    here, there = plan.estimated_seconds, device_seconds(plan)
+    if not pays(plan):
+        return "cpu", f"CUDA would take about {there:.1f} s, more than two thirds of {here:.1f} s"
+    free, _ = torch.cuda.mem_get_info(torch.cuda.current_device())
+    if piece_for(plan, free) is None:
+        return "cpu", f"{amount(free)} that are free on the device are not enough"
+    return "cuda", f"about {there:.1f} s there, {here:.1f} s on the CPU"
 
 
 def pays(plan: Plan) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import Checkpoint
+from merging_core.engines.pricing import amount
 from merging_core.space.averaged import why_not
 from merging_core.space.parameter_space import ParameterSpace
 
-__all__ = ["Outcome", "outcomes"]
+__all__ = ["Outcome", "outcome_rows", "outcomes"]
+
+_NAMED = 8
+"""Leaves that a line of the table names."""
 
 
 @dataclass(frozen=True)
@@ -90,3 +94,13 @@ def _left_out(written: Collection[str], checkpoints: Sequence[Checkpoint]) -> It
         for reason, leaves in grouped.items():
             names, elements = tuple(leaf.name for leaf in leaves), sum(leaf.elements for leaf in leaves)
             yield Outcome("left out", f"only in {checkpoint.label}; {reason}", names, elements, 0)
+
+
+def outcome_rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """Say in a line what becomes of leaves; of those that are not merged, which they are."""
+    count = f"{len(outcome.leaves)} {'leaf' if len(outcome.leaves) == 1 else 'leaves'}"
+    size = f"{outcome.elements:,} element{'s' if outcome.elements != 1 else ''}, {amount(outcome.nbytes)}"
+    yield outcome.what, f"{count}, {size}: {outcome.reason}"
+    if outcome.what != "merged":
+        more = f" and {len(outcome.leaves) - _NAMED} more" if len(outcome.leaves) > _NAMED else ""
+        yield "", f"{', '.join(outcome.leaves[:_NAMED])}{more}"

@@ -52,6 +52,7 @@ class Pieces:
         self.plan = plan
         self.size = size
         self.workers = workers
+        self.ahead = plan.means.ahead if workers == plan.means.workers else 2 * workers
         self.lane = lane
         self.meter: Meter | None = None
         """Hears of what is read of the experts."""
@@ -91,7 +92,7 @@ class Pieces:
         if getattr(self._own, "works", False) or self._pool is None:
             yield from ahead(None, 0, function, items)
             return
-        for found in ahead(self._pool, 2 * self.workers, work, items):
+        for found in ahead(self._pool, self.ahead, work, items):
             yield found
             if self.meter is not None:
                 self.meter.tick()
@@ -103,10 +104,13 @@ class Pieces:
                 yield Tile(leaf, start, stop)
 
     def sample(self) -> Iterator[Tile]:
-        """Cut out small pieces at equal distances, in order; none of a model that is read as fast."""
+        """Cut out small pieces at equal distances, in order; none of a model that is read as fast.
+
+        None either where there is no memory for what is guessed by it.
+        """
         leaves = self.plan.space.leaves
         distance, at = self.plan.space.size // _SAMPLES, 0
-        if distance < _LEAST_DISTANCE:
+        if distance < _LEAST_DISTANCE or not self.plan.means.guess:
             return
         for place, leaf in enumerate(leaves):
             while at < leaf.stop:

@@ -6,8 +6,8 @@ is both, and raises everything that is wrong at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ from merging_core.checkpoints.ref import Ref
 from merging_core.cores import MAX_WORKERS, cores
 from merging_core.engines.cautions import cautions
 from merging_core.engines.learned import Learned, learned_problems, read_learned
+from merging_core.engines.means import Means, Room, means_for, need_of, room_problem, room_words
 from merging_core.engines.measured import (
     Statistics,
     all_statistics,
@@ -26,22 +27,12 @@ from merging_core.engines.measured import (
     statistics_problems,
     statistics_words,
 )
-from merging_core.engines.outcomes import Outcome, outcomes
-from merging_core.engines.pricing import (
-    STREAMED_PIECE,
-    Passes,
-    amount,
-    available_memory,
-    live_memory,
-    merge_seconds,
-    passes_of,
-    seconds,
-    streaming_memory,
-)
+from merging_core.engines.outcomes import Outcome, outcome_rows, outcomes
+from merging_core.engines.pricing import Passes, amount, live_memory, merge_seconds, passes_of, seconds
 from merging_core.engines.repeated import repeated
 from merging_core.engines.settings import Settings, settings_of
 from merging_core.engines.varying_leaves import idle_filters, leaf_problems, what_varies
-from merging_core.engines.with_adapters import adapter_json, adapters_held, model_words, with_adapters
+from merging_core.engines.with_adapters import adapter_json, model_words, with_adapters
 from merging_core.errors import BasinError, CancelledError, PlanError, Problem
 from merging_core.recipes.canonical import canonical, recipe_hash
 from merging_core.recipes.recipe import Recipe
@@ -54,8 +45,6 @@ __all__ = ["DTYPE_NAMES", "Opens", "Plan", "Survey", "make_plan", "price", "surv
 
 DTYPE_NAMES = (("float32", "F32"), ("bfloat16", "BF16"), ("float16", "F16"))
 """A recipe's dtypes and how safetensors spells them."""
-_NAMED = 8
-"""Leaves that a line of the table names."""
 
 
 class Opens(Protocol):
@@ -109,10 +98,12 @@ class Plan:
     live_bytes: int
     """Peak memory of the live engine for this family and recipe."""
     streaming_bytes: int
-    """Peak memory of the streaming engine."""
+    """Peak memory of the streaming engine, the program left out."""
+    room: Room
+    """What the streaming engine may take."""
+    means: Means
+    """With what it works, so that it takes no more."""
     warnings: tuple[str, ...]
-    workers: int
-    """Threads of the streaming engine."""
 
     @property
     def space(self) -> ParameterSpace:
@@ -143,6 +134,11 @@ class Plan:
     def output_bytes(self) -> int:
         """The bytes of the data of the merged checkpoint."""
         return sum(leaf.nbytes for leaf in self.outputs)
+
+    @property
+    def peak_bytes(self) -> int:
+        """Memory that the process of a streaming merge takes at its peak."""
+        return self.room.program + self.streaming_bytes
 
     @property
     def merge_seconds(self) -> float:
@@ -204,7 +200,14 @@ class Plan:
             "tokens": token_counts(self.survey.checkpoints),
             "dtype": self.recipe.dtype,
             "output_bytes": self.output_bytes,
-            "memory": {"live": self.live_bytes, "streaming": self.streaming_bytes},
+            "memory": {
+                "live": self.live_bytes,
+                "streaming": self.streaming_bytes,
+                "program": self.room.program,
+                "peak": self.peak_bytes,
+                "allowed": self.room.total,
+            },
+            "means": asdict(self.means),
             "passes": {"experts": self.passes.reads, "why": list(self.passes.why)},
             "estimated_seconds": round(self.estimated_seconds, 3),
             "assumption": self.passes.assumption,
@@ -223,10 +226,11 @@ class Plan:
             *([("learned", self.survey.learned.words)] if self.survey.learned is not None else []),
             *(("measured", words) for words in statistics_words(self.survey.statistics)),
             *(("model", model_words(checkpoint)) for checkpoint in self.survey.checkpoints),
-            *(row for outcome in self.outcomes for row in _rows(outcome)),
+            *(row for outcome in self.outcomes for row in outcome_rows(outcome)),
             *(("resized", f"{name}: {words}") for name, words in self.resized),
             ("output", amount(self.output_bytes)),
-            ("memory", f"{amount(self.streaming_bytes)} streaming, {amount(self.live_bytes)} live"),
+            ("memory", f"{amount(self.streaming_bytes)} streaming beside the program, {amount(self.live_bytes)} live"),
+            *(("allowed", text) for text in room_words(self.room, self.means, self.peak_bytes)),
             ("passes", f"at most {self.passes.reads} over the experts ({'; '.join(self.passes.why)})"),
             ("time", f"about {self.estimated_seconds:.1f} s streaming, at {self.passes.assumption}"),
             ("hash", self.hash if known else f"not known before {', '.join(self.unidentified)} are read"),
@@ -235,20 +239,13 @@ class Plan:
         return "\n".join(f"{name:<8} {text}" for name, text in rows)
 
 
-def _rows(outcome: Outcome) -> Iterator[tuple[str, str]]:
-    """Say in a line what becomes of leaves; of those that are not merged, which they are."""
-    count = f"{len(outcome.leaves)} {'leaf' if len(outcome.leaves) == 1 else 'leaves'}"
-    size = f"{outcome.elements:,} element{'s' if outcome.elements != 1 else ''}, {amount(outcome.nbytes)}"
-    yield outcome.what, f"{count}, {size}: {outcome.reason}"
-    if outcome.what != "merged":
-        more = f" and {len(outcome.leaves) - _NAMED} more" if len(outcome.leaves) > _NAMED else ""
-        yield "", f"{', '.join(outcome.leaves[:_NAMED])}{more}"
-
-
-def make_plan(recipe: Recipe, catalog: Opens, refusals: Mapping[str, BasinError] | None = None) -> Plan:
+def make_plan(
+    recipe: Recipe, catalog: Opens, refusals: Mapping[str, BasinError] | None = None, room: Room | None = None
+) -> Plan:
     """Check and price a recipe from headers alone.
 
-    `refusals` are those of a `Resolution`: they are told with what is wrong with the other models.
+    `refusals` are those of a `Resolution`: they are told with what is wrong with the other models. `room` is what
+    merging to a folder may take, by default all memory of the machine.
     Raises CheckpointError, SpaceError or PlanError with every problem found; PlanError where there are several kinds.
     """
 
@@ -257,7 +254,7 @@ def make_plan(recipe: Recipe, catalog: Opens, refusals: Mapping[str, BasinError]
             raise refusals[ref]
         return catalog.open(ref)
 
-    return price(recipe, survey(recipe, opened))
+    return price(recipe, survey(recipe, opened), room)
 
 
 def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Survey:
@@ -314,36 +311,40 @@ def survey(recipe: Recipe, open_checkpoint: Callable[[str], Checkpoint]) -> Surv
     return Survey(base, experts, space, learned, shaped.tokens, all_statistics(statistics, space))
 
 
-def price(recipe: Recipe, surveyed: Survey) -> Plan:
-    """Say what a recipe costs on checkpoints that are opened already; raise PlanError if this machine cannot do it."""
+def price(recipe: Recipe, surveyed: Survey, room: Room | None = None) -> Plan:
+    """Say what a recipe costs on checkpoints that are opened already.
+
+    Raises PlanError if this machine cannot do it, or not within `room`.
+    """
     found = stages(recipe)
     space = surveyed.space
     learned = surveyed.learned
     settings = settings_of(found, space.leaves, learned.coefficients if learned is not None else ())
     output = item_size(dict(DTYPE_NAMES)[recipe.dtype])
-    streaming = streaming_memory(found, settings, space, surveyed.experts, output, STREAMED_PIECE)
-    streaming += adapters_held(surveyed.experts) * min(MAX_WORKERS, cores())
+    room = room or Room()
+    passes = passes_of(found, settings, space, surveyed.base is not None)
+    need = need_of(found, settings, space, surveyed.experts, output)
+    means = means_for(need, passes.reads, room)
     plan = Plan(
         recipe=recipe,
         stages=found,
         settings=settings,
         survey=surveyed,
-        passes=passes_of(found, settings, space, surveyed.base is not None),
+        passes=passes,
         live_bytes=live_memory(found, settings, space, len(surveyed.experts), surveyed.base is not None)
         + (4 * space.size if learned is not None and learned.masked else 0)
         + measured_bytes(surveyed.statistics),
-        streaming_bytes=streaming,
+        streaming_bytes=need.peak(means),
+        room=room,
+        means=means,
         warnings=(*cautions(recipe, surveyed.checkpoints, surveyed.experts), *idle_filters(recipe, space.leaves)),
-        workers=min(MAX_WORKERS, cores()),
     )
-    memory = available_memory()
     problems = leaf_problems(found, settings, space.leaves) + learned_problems(learned, found.method)
     problems += statistics_problems(recipe, found.method, surveyed.statistics, surveyed.experts)
     if space.size == 0:
         problems.append(Problem("some leaf has elements", "none", surveyed.reference.label))
-    if memory is not None and streaming > memory:
-        must = f"a merge fits the machine's {amount(memory)} of memory"
-        problems.append(Problem(must, amount(streaming), "memory", "merge on a larger machine"))
+    if (short := room_problem(need, means, room)) is not None:
+        problems.append(short)
     if problems:
         raise PlanError(*problems)
     return plan

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from merging_core.checkpoints.reader import Checkpoint
-from merging_core.cores import MAX_WORKERS, cores
+from merging_core.cores import MAX_WORKERS
 from merging_core.engines.masking import is_identity, needs_standings, needs_threshold
 from merging_core.engines.settings import Settings
 from merging_core.engines.whole import whole_leaves
-from merging_core.masks.ranks import MOST_HELD
 from merging_core.masks.registry import mask
 from merging_core.methods.contract import Cost
 from merging_core.recipes.stages import Stages
@@ -25,12 +22,12 @@ __all__ = [
     "Passes",
     "amount",
     "available_memory",
+    "costs_of",
     "live_memory",
     "merge_seconds",
     "operations_of",
     "passes_of",
     "seconds",
-    "streaming_memory",
     "work_seconds",
 ]
 
@@ -38,15 +35,10 @@ STREAMED_PIECE = 1 << 18
 """Elements of each model that the streaming engine reads at once."""
 LARGE_LEAF = 1 << 22
 """Elements of a leaf that is merged whole by one worker while the others wait."""
-_HELD = 0.2
-"""Bytes for each element of a model whose thresholds are sought, for those near them."""
 _DISK_BYTES_PER_SECOND = 1e9
 _ELEMENTS_PER_SECOND = 6e7
 _FLOAT = 4
 _WIDE = 8
-_TEMPORARIES = 6
-_RANKING = 64
-"""Bytes for each element of a leaf that is being ranked: its sorted copy, the order and places as whole numbers."""
 _OPERATIONS_PER_SECOND = 1e10
 """Of products and decompositions in float64, on one core."""
 
@@ -107,7 +99,7 @@ def passes_of(stages: Stages, settings: Settings, space: ParameterSpace, has_bas
     if any(settings.masks_that(needs_standings)):
         reads *= 2
         why.append("and each of them twice, to rank the changes first")
-    operations = sum(cost.operations for cost in _costs(stages, settings, space))
+    operations = sum(cost.operations for cost in costs_of(stages, settings, space))
     twice = 2 if stages.layer_scaling.needs_alpha and has_base else 1
     return Passes(reads, tuple(why), twice * operations)
 
@@ -118,39 +110,11 @@ def live_memory(stages: Stages, settings: Settings, space: ParameterSpace, exper
     if stages.layer_scaling.applies_to == "each":
         masked = experts
     standings = sum(settings.masks_that(needs_standings))
-    costs = _costs(stages, settings, space)
+    costs = costs_of(stages, settings, space)
     whole = sum(sorted((cost.numbers for cost in costs), reverse=True)[:MAX_WORKERS])
     kept = experts * sum(cost.kept for cost in costs)
     vectors = int(has_base) + experts + masked + standings + 3
     return _FLOAT * space.size * vectors + _WIDE * (whole + kept)
-
-
-def streaming_memory(  # noqa: PLR0913
-    stages: Stages,
-    settings: Settings,
-    space: ParameterSpace,
-    experts: Sequence[Checkpoint],
-    output_item: int,
-    piece: int,
-) -> int:
-    """Estimate the streaming engine's peak: the largest leaf of the output, pieces of every model and temporaries.
-
-    Each worker has pieces of its own, and as many wait to be counted. Where changes are ranked, each expert's largest
-    leaf of standings is held, and one is being ranked. A leaf that the method sees whole is held of every model; of
-    leaves with more than `LARGE_LEAF` elements one at a time.
-    """
-    workers, models = min(MAX_WORKERS, cores()), (3 if stages.method.measures else 2) * len(experts) + 1
-    largest = max((leaf.elements for leaf in space.leaves), default=0)
-    ranked = sum(settings.masks_that(needs_standings))
-    places = range(len(space.leaves)) if ranked else whole_leaves(stages.method, stages.params, space.leaves)
-    undivided = max((space.leaves[place].elements for place in places), default=0)
-    numbers = max((cost.numbers for cost in _costs(stages, settings, space)), default=0)
-    each = _FLOAT * models + output_item + (_FLOAT * ranked + _RANKING if ranked else 0)
-    several = undivided + (workers - 1) * min(undivided, LARGE_LEAF)
-    seen = several * each + _WIDE * numbers * (workers if undivided <= LARGE_LEAF else 2)
-    held = _HELD * space.size if any(settings.masks_that(needs_threshold)) else 0
-    pieces = _FLOAT * min(piece, largest) * workers * (models + 2 * len(experts) + _TEMPORARIES)
-    return pieces + seen + min(int(held), MOST_HELD * 2 * _FLOAT)
 
 
 def seconds(passes: Passes, read_bytes: int, written_bytes: int, elements: int) -> float:
@@ -176,7 +140,7 @@ def work_seconds(elements: int, read_bytes: int, written_bytes: int, operations:
 def operations_of(stages: Stages, settings: Settings, space: ParameterSpace) -> dict[int, float]:
     """Return how many operations each leaf takes that the method sees whole, by its place."""
     places = whole_leaves(stages.method, stages.params, space.leaves)
-    costs = _costs(stages, settings, space)
+    costs = costs_of(stages, settings, space)
     return {place: cost.operations for place, cost in zip(places, costs, strict=bool(costs))}
 
 
@@ -189,7 +153,8 @@ def merge_seconds(passes: Passes, elements: int, workers: int) -> float:
     return elements / _ELEMENTS_PER_SECOND + passes.operations / (_OPERATIONS_PER_SECOND * workers)
 
 
-def _costs(stages: Stages, settings: Settings, space: ParameterSpace) -> tuple[Cost, ...]:
+def costs_of(stages: Stages, settings: Settings, space: ParameterSpace) -> tuple[Cost, ...]:
+    """Return what each leaf costs that the method sees whole, in order."""
     info = stages.method
     if info.whole_leaf is None:
         return ()

@@ -116,8 +116,8 @@ class Meter:
         self._looking = True
         self._work = 0.0
         operations = sum(self._operations.values())
-        merge_work = work_seconds(self._elements, self._pass, self._output, operations, plan.workers)
-        self._workers = plan.workers
+        merge_work = work_seconds(self._elements, self._pass, self._output, operations, plan.means.workers)
+        self._workers = plan.means.workers
         share = written / self._output if self._output else 0.0
         self._written, self._merged = written, int(share * self._pass)
         self._left_to_write = (1.0 - share) * merge_work

@@ -52,7 +52,7 @@ def stream_merge(  # noqa: PLR0913
     *,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
-    chunk_elements: int = STREAMED_PIECE,
+    chunk_elements: int | None = None,
     workers: int | None = None,
     overwrite: bool = False,
     shard_bytes: int | None = None,
@@ -67,8 +67,9 @@ def stream_merge(  # noqa: PLR0913
     whole or not at all. What a killed process has written of the same merge, into a hidden neighbour, is not computed
     again.
     `chunk_elements` (at least 1) is how many elements of each model are read at once, and `workers` how many threads
-    there are, as many as cores by default; neither changes a bit. `lane` is what computes, if not the cores of the CPU:
-    where its memory does not suffice pieces become smaller, and the CPU does what it cannot (`devices.lane_for`).
+    there are, by default what the plan's memory allows (`Plan.means`); neither changes a bit. `lane` is what computes,
+    if not the cores of the CPU: where its memory does not suffice pieces become smaller, and the CPU does what it
+    cannot (`devices.lane_for`).
     `progress(standing)` is called from another thread.
 
     Raises CancelledError soon after `cancelled()` becomes true, also where a worker is in one long call (its thread
@@ -99,7 +100,8 @@ def stream_merge(  # noqa: PLR0913
                 writing = _Writing(plan, draft, pieces, progress or _silent)
                 stoppable(writing.run, pieces.check, pieces.stop)
 
-        with_less(lane, lane.piece or chunk_elements, STREAMED_PIECE, run)
+        size = lane.piece or _size(plan, chunk_elements)
+        with_less(lane, size, min(size, STREAMED_PIECE), run)
     return draft.folder
 
 
@@ -108,7 +110,7 @@ def stream_leaves(
     *,
     progress: Progress | None = None,
     cancelled: Cancelled | None = None,
-    chunk_elements: int = STREAMED_PIECE,
+    chunk_elements: int | None = None,
     workers: int | None = None,
     lane: Lane = CORES,
 ) -> Iterator[tuple[str, torch.Tensor]]:
@@ -116,7 +118,7 @@ def stream_leaves(
 
     Raises as `stream_merge` does, while it is walked.
     """
-    with _pieces(plan, chunk_elements, workers, cancelled, lane) as pieces:
+    with _pieces(plan, _size(plan, chunk_elements), workers, cancelled, lane) as pieces:
         pieces.check()
         with watched(progress, cancelled):
             for checkpoint in plan.survey.checkpoints:
@@ -218,12 +220,16 @@ def _merged_part(prepared: Prepared, tile: Tile) -> torch.Tensor:
     return out
 
 
+def _size(plan: Plan, chunk_elements: int | None) -> int:
+    return plan.means.piece if chunk_elements is None else chunk_elements
+
+
 def _pieces(
     plan: Plan, size: int, workers: int | None, cancelled: Cancelled | None, lane: Lane
 ) -> AbstractContextManager[Pieces]:
     if size < 1:
         raise ValueError("a piece has at least one element")
-    return reading(plan, size, workers or lane.workers or plan.workers, cancelled, lane)
+    return reading(plan, size, workers or lane.workers or plan.means.workers, cancelled, lane)
 
 
 def _identity(plan: Plan, shard_bytes: int | None, lane: Lane) -> str:

@@ -251,6 +251,24 @@ def test_a_merge_tells_programs_how_it_stands_and_people_in_bytes(
     assert standing.in_words() == f"{said}, 500.0 MB/s, at most 9 s left"
 
 
+def test_a_plan_and_a_merge_keep_within_the_memory_that_they_may_take_or_say_what_is_enough(
+    run: Run, write: Write, trio: Trio, tmp_path: Path
+) -> None:
+    recipe, out = write("recipe.json", trio.recipe()), tmp_path / "out"
+    told = run("plan", recipe, "--memory", "1GiB", "--json").document
+    memory = told["memory"]
+    assert memory["allowed"] == 1 << 30 and memory["peak"] == memory["program"] + memory["streaming"] < 1 << 30
+    assert told["means"]["workers"] >= 1 and told["device"]["why"]
+    assert "allowed  1.1 GB of memory: at most" in run("plan", recipe, "--memory", "1GiB").out
+    for command in (("plan", recipe), ("merge", recipe, str(out))):
+        refused = run(*command, "--memory", "100MB")
+        assert refused.status == 2 and refused.out == ""
+        assert refused.err.startswith("memory: a merge fits the 100.0 MB of memory that it may take, but ")
+        assert run(*command, "--memory", "much").err.startswith("--memory: a size is a number with a unit")
+    assert not out.exists()
+    assert run("merge", recipe, str(out), "--memory", "1GiB").status == 0
+
+
 def test_a_refusal_of_the_program_itself_is_status_2_and_one_line() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "merging_core", "evaluate", "zoo:tiny/digts"],

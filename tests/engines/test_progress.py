@@ -58,12 +58,12 @@ def test_the_time_left_comes_true_where_every_part_takes_a_multiple_of_what_the_
     assert operations
     for place, leaf in enumerate(plan.space.leaves):
         nbytes = 4 * leaf.elements
-        work = work_seconds(3 * leaf.elements, 3 * nbytes, nbytes, operations.get(place, 0.0), plan.workers)
+        work = work_seconds(3 * leaf.elements, 3 * nbytes, nbytes, operations.get(place, 0.0), plan.means.workers)
         now += 1e5 * slower * work
         meter.wrote(nbytes, leaf.name, place, leaf.elements)
         ends.append(now)
     said = [(moment, one.left) for moment, one in zip(ends, told, strict=True) if one.left is not None]
     assert len(said) > 3
-    copied = work_seconds(0, 0, plan.output_bytes - 4 * plan.space.size, 0.0, plan.workers) * 1e5 * slower
+    copied = work_seconds(0, 0, plan.output_bytes - 4 * plan.space.size, 0.0, plan.means.workers) * 1e5 * slower
     for moment, left in said:
         assert left == pytest.approx(now - moment + copied, rel=1e-6)

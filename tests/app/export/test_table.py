@@ -16,7 +16,6 @@ from app.studio.workbench import Workbench
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import make_plan
-from merging_core.engines import plan as planning
 from merging_core.errors import PlanError
 from merging_core.recipes import parse_recipe
 from tests.app.pretend import PretendBench
@@ -58,7 +57,7 @@ def test_every_leaf_stands_in_the_table_with_what_becomes_of_it(tmp_path: Path) 
     assert told["copied"]["leaves"] == ["position_ids"] and told["copied"]["bytes"] == 40
     assert told["resized"]["leaves"] == [embedding] and told["resized"]["reason"] == plan.resized[0][1]
     assert (table["bytes"], table["leaves"]) == (plan.output_bytes, len(plan.outputs))
-    assert table["memory"]["needed"] == plan.streaming_bytes and table["passes"]["reads"] == 1
+    assert table["memory"]["needed"] == plan.peak_bytes and table["passes"]["reads"] == 1
     assert len(table["files"]) > 1 and sum(file["bytes"] for file in table["files"]) == plan.output_bytes
 
 
@@ -79,8 +78,7 @@ def test_a_machine_too_small_is_said_with_a_disk_too_small(
     with pytest.raises(PlanError) as refused:
         conditions.check()
     assert refused.value.problems == conditions.problems
-    monkeypatch.setattr(planning, "available_memory", lambda: 9)
     with pytest.raises(PlanError) as refused:
-        planner(bench, largest=8).plan(state, None)
+        planner(bench, largest=8, memory=9).plan(state, None)
     assert [problem.got for problem in refused.value.problems[1:]] == [one.got for one in conditions.problems]
     assert "of memory" in refused.value.problems[0].must
