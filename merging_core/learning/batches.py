@@ -180,7 +180,7 @@ class TaskBatches:
         """Return the inputs as the model takes them, in new looks and changed against the weights where that is."""
         task, found = piece.source.task, piece.source.found
         ready = task.prepared(batch.rows)
-        if self._looks is not None:
+        if self._looks is not None and isinstance(task, Task):
             ready = self._looks.drawn(ready, task.name, number, piece.start)
         if attack is None:
             return ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from merging_core.learning.adamerging import RATE
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from merging_core.learning.spec import LearnSpec
     from merging_core.learning.state import State
 
-__all__ = ["RECIPE", "TRAIN_EXPERT", "optimiser_of", "train_run"]
+__all__ = ["FRESH", "RECIPE", "TRAIN_EXPERT", "optimiser_of", "train_run"]
 
 RECIPE = (
     ParameterInfo(
@@ -39,7 +40,7 @@ RECIPE = (
         10.0, slider=(0.0, 0.3),
     ),
     ParameterInfo(
-        "looks", "Looks", "choice", "none", "Whether pictures are turned, moved, lit and dirtied anew in each batch.",
+        "looks", "Looks", "choice", "none", "Whether pictures look new in each batch: turned, moved, lit, dirtied.",
         choices=("none", "light"),
     ),
     ParameterInfo(
@@ -48,6 +49,9 @@ RECIPE = (
     ),
 )  # fmt: skip
 """How weights are trained: the defaults are how the zoo's experts were made."""
+
+FRESH = tuple(replace(info, default="light") if info.name == "looks" else info for info in RECIPE)
+"""The same, with pictures in new looks, as the zoo's experts saw them."""
 
 
 def optimiser_of(params: Parameters) -> Optimiser:
@@ -102,8 +106,8 @@ TRAIN_EXPERT = LearnMethod(
         "Learning Transferable Visual Models From Natural Language Supervision",
         "https://arxiv.org/abs/2103.00020",
         "fine-tuning with the task’s frozen zero-shot head, as task vectors are made",
-        "the head stays as the task has it, so that experts share all that counts; batches come from the train split "
-        "alone, where the zoo’s experts saw drawings made anew at each use",
+        "the head stays as the task has it, so that experts share all that counts; batches come from the train split, "
+        "in new looks, where the zoo’s experts saw more drawings, made anew at each use",
     ),
     group="experts",
     makes="expert",
@@ -113,7 +117,7 @@ TRAIN_EXPERT = LearnMethod(
     default_steps=400,
     batch=64,
     subset="full",
-    parameters=(*RECIPE, MOVES, BLOCKS, *AVERAGE_PARAMETERS, AGAINST, *ATTACK_PARAMETERS),
+    parameters=(*FRESH, MOVES, BLOCKS, *AVERAGE_PARAMETERS, AGAINST, *ATTACK_PARAMETERS),
     make=_make,
     phases=_phases,
     run=train_run,

@@ -9,7 +9,7 @@ import torch
 
 from merging_core.learning.contract import Draw, Ground, Learnable, LearnMethod, Optimiser, Phase, Shown, Update, Values
 from merging_core.learning.experts.hard_concrete import hard_concrete, kept_probability, typical
-from merging_core.learning.experts.methods import RECIPE, optimiser_of, train_run
+from merging_core.learning.experts.methods import FRESH, optimiser_of, train_run
 from merging_core.learning.experts.moving import BLOCKS, MOVES
 from merging_core.learning.experts.weights import MovedWeights
 from merging_core.learning.relaxation import uniform
@@ -188,7 +188,7 @@ DIFF_PRUNING = LearnMethod(
     default_steps=400,
     batch=64,
     subset="full",
-    parameters=(*_PARAMETERS, *RECIPE, MOVES, BLOCKS),
+    parameters=(*_PARAMETERS, *FRESH, MOVES, BLOCKS),
     make=_make,
     phases=_phases,
     run=train_run,

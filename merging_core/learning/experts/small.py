@@ -9,7 +9,7 @@ import torch
 
 from merging_core.learning.contract import Draw, Ground, Learnable, LearnMethod, Phase, Shown, Update, Values
 from merging_core.learning.experts.averages import WEIGHTS
-from merging_core.learning.experts.methods import RECIPE, optimiser_of, train_run
+from merging_core.learning.experts.methods import FRESH, optimiser_of, train_run
 from merging_core.learning.experts.moving import BLOCKS, MOVES
 from merging_core.learning.experts.weights import MovedWeights
 from merging_core.learning.relaxation import uniform
@@ -180,7 +180,7 @@ SARA = LearnMethod(
     default_steps=400,
     batch=64,
     subset="full",
-    parameters=(*_PARAMETERS, *(replace(info, default=1e-3) if info.name == "rate" else info for info in RECIPE
+    parameters=(*_PARAMETERS, *(replace(info, default=1e-3) if info.name == "rate" else info for info in FRESH
                                 if info.name != "decay"), MOVES, BLOCKS),
     make=_make,
     phases=_phases,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,6 @@ from merging_core.checkpoints.header import LeafSpec
 from merging_core.checkpoints.reader import open_checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.errors import PlanError, Problem
-from merging_core.evaluation.tasks import AnyTask, Task
 from merging_core.learning.contract import Draw, Ground, Values
 from merging_core.learning.descent import Descent, Standing
 from merging_core.learning.events import Checked, Trained
@@ -52,8 +51,6 @@ class Training(Descent):
         self._folder = _free(bench.expert)
         check_memory(round(4 * space.size * (_VECTORS + spec.info.linearised + held_vectors(spec.params))), device)
         ground = Ground(space, space.flat(self._base, device), (), spec.params, spec.seed)
-        if spec.params.get("looks") == "light":
-            _check_pictures(bench.tasks)
         super().__init__(spec, bench, Standing(ground, self._base.config, (self._base.content(),)), state)
 
     @property
@@ -129,16 +126,6 @@ class Training(Descent):
         extra: dict[str, str | bytes] = {**companions_of(self._base), "README.md": card}
         folder = write_checkpoint(self._folder, weights.items(), specs, self._base.config, extra=extra)
         return replace(ended, folder=folder, digest=open_checkpoint(folder, Ref("file", folder.name)).content())
-
-
-def _check_pictures(tasks: Sequence[AnyTask]) -> None:
-    problems = [
-        Problem("looks are of tasks of pictures", "one of another kind", task.name, "write looks: none")
-        for task in tasks
-        if not isinstance(task, Task)
-    ]
-    if problems:
-        raise PlanError(*problems)
 
 
 def _free(folder: Path | None) -> Path:
