@@ -53,7 +53,8 @@ class Workshop:
         seed = params.pop("seed", 0)
         given = {"base": base, "tasks": names, "steps": steps, "batch": 64 // len(tasks), "keep": "last", "seed": seed,
                  "check": {"every": steps}}  # fmt: skip
-        self._ran(given, {"name": "train_expert", "params": params}, tasks, self._folder / name)
+        plain = {"looks": "none", **params}
+        self._ran(given, {"name": "train_expert", "params": plain}, tasks, self._folder / name)
         return f"file:{self._folder / name}"
 
     def learned(self, given: Mapping[str, object], method: str, tasks: Sequence[Task], **params: object) -> Finished:
