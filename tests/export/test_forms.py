@@ -101,6 +101,18 @@ def test_what_was_learned_is_told_and_found_beside_the_program(tmp_path: Path, m
     assert set(read_exported(tmp_path / "merged").files) >= {"recipe.tensors", "README.md"}
 
 
+def test_the_forms_of_a_merge_by_what_was_measured_say_so() -> None:
+    models = [
+        {"ref": f"zoo:basins/{name}", "statistics": f"learned:{name[0].encode().hex() * 32}"}
+        for name in ("left", "right")
+    ]
+    measured = parse_recipe({"version": 1, "models": models, "method": {"name": "fisher"}})
+    assert "What was measured of the models on examples is named by content in the recipe." in in_words(measured)
+    found = forms(measured)
+    assert "LearnedTensors" in found.python and models[0]["statistics"] in found.yaml
+    assert "Fisher merging came; it has none like it" in found.mergekit
+
+
 def test_words_tell_weights_overrides_scaling_and_seed() -> None:
     scaling = {"kind": "lines", "alpha": 0.5, "beta": 1.0}
     words = in_words(recipe(seed=3, layer_scaling=scaling, dtype="bfloat16"))
