@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from app.job_records import Limits
-from merging_core.checkpoints.remains import Remains
 from merging_core.errors import Problem
+
+if TYPE_CHECKING:
+    from merging_core.checkpoints.remains import Remains
 
 __all__ = ["killed", "no_folder", "no_process", "said_with", "stopped", "too_long"]
 
@@ -47,6 +50,7 @@ def killed(status: int | None) -> Problem:
 def said_with(found: Remains | None, problem: Problem, limits: Limits) -> Problem:
     """Say of a job that was cut off what is kept of it.
 
+    >>> from merging_core.checkpoints.remains import Remains
     >>> print(said_with(Remains(0.614, 9), stopped("export"), Limits()))
     job: a job runs to its end, but a stop of the server came; 61% is written and kept for 6 hours: start it again to go on.
     """  # noqa: E501

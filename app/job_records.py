@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.server_folder import ServerFolder
-from merging_core.checkpoints.remains import Remains, remains
+
+if TYPE_CHECKING:
+    from merging_core.checkpoints.remains import Remains
 
 __all__ = ["RESULT", "Job", "JobFolder", "Limits"]
 
@@ -153,6 +155,8 @@ class JobFolder:
 
     def remains(self, id_: str) -> Remains | None:
         """Return what a killed process left of a job's result to go on with."""
+        from merging_core.checkpoints.remains import remains
+
         return remains(self.path(id_) / RESULT)
 
     def sweep(self, id_: str) -> None:

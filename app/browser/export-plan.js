@@ -9,7 +9,8 @@ export function createPlanTable() {
   const element = h("div", { class: "export-plan", role: "status" });
   const leaves = createLeaves();
 
-  function show(plan) {
+  // `way`: [label, act] where the page has what is in the way, else null.
+  function show(plan, way) {
     const { disk, memory, passes, missing } = plan;
     const short = disk.needed > disk.free;
     fill(element, h("p", { class: "export-words" }, plan.words), h("dl", {},
@@ -20,7 +21,8 @@ export function createPlanTable() {
       row("Takes", `about ${duration(plan.seconds)}`, reads(passes)),
       row("Card", plan.test ? "validation and test" : "validation", plan.test ? "with your test score" : "score on test first to add a test score")),
     leaves.element, plan.warnings.map((text) => h("p", { class: "export-warning" }, text)),
-    plan.problems.map((problem) => h("p", { class: "export-problem" }, problem.sentence)));
+    plan.problems.map((problem) => h("p", { class: "export-problem" }, problem.sentence)),
+    way ? h("button", { type: "button", class: "quiet", onclick: way[1] }, way[0]) : null);
     leaves.show(plan.outcomes);
   }
 

@@ -10,7 +10,7 @@ import { createPopover } from "./popover.js";
 const SIZES = [["", "one file"], ["5000000000", "5 GB"], ["2000000000", "2 GB"], ["500000000", "500 MB"], ["50000000", "50 MB"], ["1000000", "1 MB"]];
 const REST = 300;
 
-export function createExport({ server, store }) {
+export function createExport({ server, store, wayOut }) {
   const plan = createPlanTable();
   const said = h("div", { class: "export-said", role: "alert" });
   const size = h("select", { id: "basin-export-size", onchange: () => look() }, SIZES.map(([value, title]) => h("option", { value }, title)));
@@ -44,7 +44,7 @@ export function createExport({ server, store }) {
     const { plan: found } = answer;
     start.disabled = found.problems.length > 0;
     start.textContent = found.begun ? `Continue at ${Math.floor(100 * found.begun)} %` : "Start export";
-    plan.show(found);
+    plan.show(found, wayOut(found.problems));
     forms.show(found.forms);
   }
 

@@ -197,7 +197,7 @@ export function createModels({ server, store, notice, description, open }) {
     const first = answer.checkpoints.find((one) => !one.adapter);
     const adapters = answer.checkpoints.filter((one) => one.adapter).length;
     const many = answer.checkpoints.length;
-    const fit = `They fit: ${many} checkpoint${many > 1 ? "s" : ""} of ${first.architecture || "one architecture"}, ${count(first.parameters)} parameters in ${count(first.leaves)} leaves each${adapters ? `, ${adapters} of them LoRA adapter${adapters > 1 ? "s" : ""} on the base` : ""}; at most ${most} experts.`;
+    const fit = `They fit: ${many} checkpoint${many > 1 ? "s" : ""} of ${first.architecture || "one architecture"}, ${count(first.parameters)} parameters in ${count(first.leaves)} leaves each${adapters ? `, ${adapters === 1 ? "1 of them a LoRA adapter" : `${adapters} of them LoRA adapters`} on the base` : ""}; at most ${most} experts.`;
     const lacks = missing(answer).length > 0;
     fill(said, h("p", {}, fit), lacks ? h("p", {}, `${bytes(answer.bytes)} are to be downloaded, ${bytes(answer.free)} are free, about ${duration(answer.seconds)}.`) : null,
       (answer.warnings ?? []).map((text) => h("p", { class: "caution" }, text)));

@@ -1,5 +1,5 @@
 // What the page holds beside its first screen. A room is a function of the page
-// { server, store, notice, theme, description, open(state), show(tab) } and gives any of
+// { server, store, notice, theme, description, open(state), show(tab), wayOut(problems) } and gives any of
 //   panel    an element below the panels of the first screen
 //   button   an element in the top line
 //   tab      { name, title, element, shown() }: a view of its own; shown() is called when it comes to the front

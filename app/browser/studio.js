@@ -51,7 +51,7 @@ export async function mount(root, functions, names, base) {
   const test = createTestScore((message) => server.score_on_test(message), { theme, store, notice, taken: hello.test_scores });
   const { edit, formerly } = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
   const rail = createRail(description, store, { server, theme, edit, formerly, scoreOnTest: test.run });
-  rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name) });
+  rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name), wayOut: (problems) => rooms.wayOut(problems) });
   rail.extend(rooms.rail);
   const account = createAccount(server, hello.hub, notice);
   const busy = h("span", { class: "busy", "aria-hidden": "true" });

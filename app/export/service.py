@@ -21,6 +21,7 @@ from app.state import StudioState, parse_state
 from app.studio.messages import message_of
 from app.studio.rows import label_of
 from app.studio.workbench import Workbench
+from merging_core import __version__
 from merging_core.engines import Plan
 from merging_core.recipes.resolving import references
 
@@ -111,8 +112,8 @@ class Exports:
 
 
 def _rest(plan: Plan, shard_bytes: int | None) -> str:
-    """Name what one export writes, whatever its card says."""
-    return f"export {plan.hash} {shard_bytes}"
+    """Name what one export of this version writes, whatever its card says."""
+    return f"export {__version__} {plan.hash} {shard_bytes}"
 
 
 def _with(conditions: Conditions, rest: Job | None) -> Conditions:

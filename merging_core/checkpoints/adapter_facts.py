@@ -10,7 +10,9 @@ from merging_core.checkpoints.reader import Checkpoint
 
 __all__ = ["AdapterFacts", "adapter_facts"]
 
-_NAMED = 12
+_NAMED, _LONGEST = 12, 40
+_ACROSS = (".lora_A.weight", ".lora_embedding_A")
+"""How the factor is called whose rows are as many as the rank."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +38,11 @@ class AdapterFacts:
 
 
 def adapter_facts(checkpoint: Checkpoint) -> AdapterFacts | None:
-    """Return what an adapter is, from its header and configuration; None for a whole model."""
+    """Return what an adapter is, as its header says; None for a whole model."""
     config = checkpoint.adapter
     if config is None:
         return None
-    modules = sorted({module for name in checkpoint.leaves if (module := module_of(name)) is not None})
-    ranks = [config.rank_of(module) for module in modules] or [0]
-    targets = tuple(sorted({module.rpartition(".")[2] for module in modules}))
-    return AdapterFacts((min(ranks), max(ranks)), targets, config.base)
+    factors = [(module, leaf) for leaf in checkpoint.leaves.values() if (module := module_of(leaf.name)) is not None]
+    ranks = [leaf.shape[0] for _, leaf in factors if leaf.shape and leaf.name.endswith(_ACROSS)] or [0]
+    targets = sorted({module.rpartition(".")[2][:_LONGEST] for module, _ in factors})
+    return AdapterFacts((min(ranks), max(ranks)), tuple(targets), config.base)

@@ -12,15 +12,18 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from app.job_desk import shown
 from app.job_keeping import timestamp, to_drop
 from app.jobs import Job, Jobs, Limits
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines import make_plan
+from merging_core.engines.progress import Standing
 from merging_core.export import export_checkpoint
 from merging_core.recipes import parse_recipe
-from tests.app.test_jobs import ROOT, WORKS, Clock, begun, ended, is_gone, left, process_of, running, until
+from tests.app.test_jobs import ROOT, WORKS, Clock, begun, ended, is_gone, left, running, until
 
 RECIPE = {
     "version": 1,
@@ -39,10 +42,20 @@ def submit(jobs: Jobs, work: str = "half", visitor: str = "ann", rest: str = "re
     )
 
 
+def at_work(jobs: Jobs, job: Job) -> int:
+    """Wait until the work itself has spoken since it was last cut off; return its process."""
+
+    def spoken() -> str | None:
+        said = [text for _, text in jobs.get(job.visitor, job.id).log]
+        fresh = said[len(said) - said[::-1].index("failed") :] if "failed" in said else said
+        return next((text for text in fresh if text.startswith("process ")), None)
+
+    return int(until(spoken).removeprefix("process "))
+
+
 def killed(jobs: Jobs, job: Job) -> Job:
     """Kill a job's process, and wait for the job's end."""
-    running = begun(jobs, job)
-    os.kill(process_of(running.changed(log=running.log[-1:])), signal.SIGKILL)
+    os.kill(at_work(jobs, job), signal.SIGKILL)
     return ended(jobs, job)
 
 
@@ -134,15 +147,17 @@ def test_an_export_goes_on_after_a_killed_server_and_a_killed_worker_to_the_same
         first = jobs.get("ann", id_)
         assert first.is_rest and 0.0 < first.share < 1.0 and "a stop of the server" in first.problems[0]["sentence"]
         second = submit(jobs, "slow_export", **payload, parts=30)
-        until(lambda: len([text for _, text in jobs.get("ann", id_).log if text.startswith("process ")]) > 1)
+        at_work(jobs, second)
         assert jobs.get("ann", id_).since == first.share
         second = killed(jobs, second)
         assert (second.id, second.is_rest) == (id_, True) and first.share < second.share < 1.0
-        done = ended(jobs, submit(jobs, "slow_export", **payload, parts=10_000))
-        assert (done.id, done.state, done.since) == (id_, "done", second.share), done.problems
-        assert done.result is not None and 0 < done.result["parts"] <= len(plan.outputs) - 60
         whole = export_checkpoint(plan, catalog, tmp_path / "whole", shard_bytes=1_000_000)
         with jobs.reading("ann", id_) as folder:
-            made = {path.name: path.read_bytes() for path in (folder / "result").iterdir()}
-            assert made == {path.name: path.read_bytes() for path in whole.iterdir()}
+            standings: list[Standing] = []
+            made = export_checkpoint(plan, catalog, folder / "result", shard_bytes=1_000_000, progress=standings.append)
+            merging = next(standing for standing in standings if standing.stage == "merge")
+            assert merging.written == pytest.approx(second.share * plan.output_bytes) and merging.written > 0
+            assert {path.name: path.read_bytes() for path in made.iterdir()} == {
+                path.name: path.read_bytes() for path in whole.iterdir()
+            }
             assert sorted(path.name for path in folder.iterdir()) == ["job.json", "result"]

@@ -44,7 +44,7 @@ def test_an_uploaded_expert_is_merged_and_what_is_refused_is_said(
         lora = page.locator(".models-table tr", has_text="LoRA adapter, rank 1: q_proj")
         expect(lora.get_by_role("radio")).to_be_disabled()
         lora.get_by_role("checkbox").check()
-        expect(page.locator(".models-said")).to_contain_text("1 of them LoRA adapter on the base")
+        expect(page.locator(".models-said")).to_contain_text("1 of them a LoRA adapter on the base")
         lora.get_by_role("checkbox").uncheck()
         page.get_by_role("button", name="delete upload adapter_model").click()
         give(page, pickle)

@@ -96,8 +96,10 @@ def checked(picker: Models, base: str | None, *experts: str, tasks: tuple[str, .
     return found
 
 
-def state_of(bench: ZooBench, picker: Models, expert: str, **recipe: Any) -> StudioState:
-    answer = checked(picker, "zoo:tiny/base", expert, "zoo:tiny/letters")
+def state_of(
+    bench: ZooBench, picker: Models, expert: str, tasks: tuple[str, ...] = (TASK,), **recipe: Any
+) -> StudioState:
+    answer = checked(picker, "zoo:tiny/base", expert, "zoo:tiny/letters", tasks=tasks)
     assert answer["ok"], answer
     return parse_state({**answer["state"], "recipe": {**answer["state"]["recipe"], **recipe}}, bench.families)
 
@@ -140,13 +142,16 @@ def test_an_adapter_has_the_numbers_of_the_whole_model_wherever_a_merge_is_looke
     assert norms[0] == pytest.approx(norms[1], rel=1e-5) and max(norms[0]) > 0
     paths = [bench.path(state, False, never)["splits"]["validation"]["points"] for state in (ours, theirs)]
     assert [point["loss"] for point in paths[0]] == pytest.approx([point["loss"] for point in paths[1]], abs=1e-5)
-    for method in ("linear", "ties", "dare_linear"):
-        merged = [
-            bench.models().engine.merge(state_of(bench, picker, ref, method={"name": method}, **{"lambda": 1.0}).recipe)
-            for ref in ("local:lora", "local:whole")
+    engine = bench.models().engine
+    for method in ("linear", "task_arithmetic"):
+        changed = [
+            parse_state(
+                {**state.as_json(), "recipe": state.recipe.as_json() | {"method": {"name": method}}}, bench.families
+            )
+            for state in (ours, theirs)
         ]
-        if method != "dare_linear":  # its coins are thrown by content, which is the adapter's own
-            assert torch.allclose(merged[0].flat, merged[1].flat, atol=1e-5)
+        merged = [engine.merge(state.recipe).flat for state in changed]
+        assert torch.allclose(*merged, atol=1e-6)
     between = {"kind": "between", "a": "local:lora", "b": "zoo:tiny/letters"}
     bent = parse_state({**ours.as_json(), "path": between}, bench.families)
     assert bench.path(bent, False, never)["splits"]["validation"]["points"]
@@ -160,7 +165,7 @@ def test_an_adapter_has_the_numbers_of_the_whole_model_wherever_a_merge_is_looke
 def test_an_adapter_is_exported_as_the_engines_merge_it(
     bench: ZooBench, picker: Models, folders: Path, tmp_path: Path
 ) -> None:
-    state, ledger = state_of(bench, picker, "local:lora"), Ledger(None)
+    state, ledger = state_of(bench, picker, "local:lora", tasks=()), Ledger(None)
     planner = Planner(bench, ledger, ZOO, folders, tmp_path, 10**9)
     payload = planner.payload("ann", state, planner.plan(state, None)[0], None, never)
     assert payload["hash"] == bench.identity(state)
@@ -193,7 +198,7 @@ def test_an_adapter_is_uploaded_as_two_files_or_in_an_archive_and_is_the_same_ex
     assert names == {"adapter_config.json", "adapter_model.safetensors", "upload.json", "owners.json"}
     row = next(row for row in picker.list("ann", {})["checkpoints"] if row["ref"] == two["ref"])
     assert row["adapter"]["targets"] == ["fc1", "q_proj"] and row["group"] == "Your uploads"
-    ours, theirs = (state_of(bench, picker, ref) for ref in (two["ref"], "local:lora"))
+    ours, theirs = (state_of(bench, picker, ref, tasks=()) for ref in (two["ref"], "local:lora"))
     engine = bench.models().engine
     assert engine.merge(ours.recipe).flat.equal(engine.merge(theirs.recipe).flat)
 
@@ -229,6 +234,16 @@ def test_an_archive_that_only_looks_like_an_adapter_is_refused(
 ) -> None:
     with pytest.raises((UploadError, CheckpointError), match=said):
         given(uploads, "data", "mine", b"", archive(files))
+
+
+def test_what_a_stranger_s_adapter_says_of_itself_is_short_and_quick(uploads: Uploads) -> None:
+    patterns = {f"a{place}.*b.*": 2 for place in range(4_000)}
+    names = {f"base_model.model.{place}.{'x' * 90}{place % 20}": torch.zeros(2, 1) for place in range(300)}
+    leaves = {f"{name}.lora_A.weight": leaf for name, leaf in names.items()}
+    config = json.dumps(SAYS | {"rank_pattern": patterns}).encode()
+    facts = given(uploads, "checkpoint", "mine", config, save(leaves))["adapter"]
+    assert facts["ranks"] == [2, 2] and len(facts["targets"]) + facts["more"] == 1
+    assert all(len(target) <= 40 for target in facts["targets"])
 
 
 def test_an_adapter_that_does_not_fit_says_so_by_name(picker: Models, folders: Path) -> None:
