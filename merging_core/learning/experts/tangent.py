@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from merging_core.learning.contract import Ground, Learnable, LearnMethod, Phase, Update
 from merging_core.learning.experts.averages import WEIGHTS
-from merging_core.learning.experts.methods import RECIPE, optimiser_of, train_run
+from merging_core.learning.experts.methods import FRESH, optimiser_of, train_run
 from merging_core.learning.experts.moving import BLOCKS, MOVES
 from merging_core.learning.experts.weights import MovedWeights
 from merging_core.methods.info import Parameters, Source
@@ -49,7 +49,7 @@ TRAIN_LINEARISED = LearnMethod(
     default_steps=400,
     batch=64,
     subset="full",
-    parameters=(replace(RECIPE[0], default=_RATE), *RECIPE[1:], MOVES, BLOCKS),
+    parameters=(replace(FRESH[0], default=_RATE), *FRESH[1:], MOVES, BLOCKS),
     make=_make,
     phases=_phases,
     run=train_run,
