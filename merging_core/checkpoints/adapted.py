@@ -78,7 +78,7 @@ def adapted(base: Checkpoint, adapter: Checkpoint) -> AdaptedCheckpoint:
     """
     if adapter.adapter is None or base.adapter is not None:
         raise CheckpointError(Problem("an adapter is added to a whole model", "two of one kind", adapter.label))
-    changes = changes_of(adapter.adapter, adapter.leaves, base.leaves, adapter.label, base.label)
+    changes = changes_of(adapter.adapter, adapter.leaves, base.leaves, adapter.label, base.label, base.config)
     leaves = {
         name: LeafHeader(name, "F32", leaf.shape, leaf.file, leaf.offset) if name in changes else leaf
         for name, leaf in base.leaves.items()

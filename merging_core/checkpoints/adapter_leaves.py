@@ -8,11 +8,13 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from merging_core.checkpoints.adapter_config import AdapterConfig
 from merging_core.checkpoints.header import LeafHeader
+from merging_core.checkpoints.module_names import module_names
 from merging_core.errors import CheckpointError, Problem, closest
 
 __all__ = ["Change", "Product", "changes_of", "is_factor", "module_of"]
@@ -85,12 +87,19 @@ class _Sorted:
     whole: dict[str, LeafHeader] = field(default_factory=dict)
 
 
-def changes_of(
-    config: AdapterConfig, adapter: Mapping[str, LeafHeader], base: Mapping[str, LeafHeader], label: str, against: str
+def changes_of(  # noqa: PLR0913
+    config: AdapterConfig,
+    adapter: Mapping[str, LeafHeader],
+    base: Mapping[str, LeafHeader],
+    label: str,
+    against: str,
+    model: Mapping[str, Any] | None = None,
 ) -> dict[str, Change]:
     """Return what an adapter does to each leaf of the base that it changes; `label` and `against` call them.
 
-    The names may begin otherwise than in the base (`transformer.h.0…` for `h.0…`), if all of them do so alike.
+    The names may begin otherwise than in the base (`transformer.h.0…` for `h.0…`), if all of them do so alike. Where
+    they are none of the base's leaves, they are the names of its modules, as transformers knows them of a model with
+    the configuration `model`.
     Raises CheckpointError with every name that leads to no leaf, and every wrong shape or rank.
     """
     found = _sorted(adapter.values())
@@ -98,7 +107,7 @@ def changes_of(
         must, got = f"an adapter has at most {_MOST_CHECKS:,} pairs of a pattern and a module", "more"
         raise CheckpointError(Problem(must, got, label))
     targets = {module: f"{module}.weight" for module in found.modules}
-    rename = _renaming({*targets.values(), *found.whole}, base)
+    rename = _to_leaves({*targets.values(), *found.whole}, base, model or {})
     problems: list[Problem] = []
     changes: dict[str, Change] = {}
     for name, leaf in found.whole.items():
@@ -127,7 +136,7 @@ def _of_module(  # noqa: PLR0913
     config: AdapterConfig,
     module: str,
     parts: _Module,
-    rename: Renaming,
+    rename: Callable[[str], str],
     base: Mapping[str, LeafHeader],
     known: Mapping[str, Change],
     problems: list[Problem],
@@ -224,9 +233,21 @@ class Renaming:
         return self.before + name.removeprefix(self.dropped)
 
 
-def _renaming(targets: set[str], base: Mapping[str, LeafHeader]) -> Renaming:
+def _to_leaves(targets: set[str], base: Mapping[str, LeafHeader], model: Mapping[str, Any]) -> Callable[[str], str]:
+    """Return what leads from an adapter's names to leaves: their own, or by way of the modules where all are known."""
+    plain = _renaming(targets, base)
+    if all(plain(name) in base for name in targets):
+        return plain
+    modules = module_names(model, base)
+    among = _renaming(targets, modules)
+    if not all(among(name) in modules for name in targets):
+        return plain
+    return lambda name: modules.get(among(name), among(name))
+
+
+def _renaming(targets: set[str], base: Collection[str]) -> Renaming:
     """Return the change of beginnings by which every target is a leaf; none where the names are right or none fits."""
-    if targets <= base.keys():
+    if targets <= set(base):
         return Renaming()
     one = min(targets)
     parts = one.split(".")

@@ -16,6 +16,7 @@ from merging_core.engines.streaming import stream_leaves
 from merging_core.errors import BasinError
 from merging_core.recipes.parse import parse_recipe
 from tests.engines.away import AwayDriver
+from tests.engines.families import model_of, saved
 from tests.engines.world import Family, family, write
 
 LEAF = "encoder.layers.1.mlp.fc1"
@@ -109,3 +110,57 @@ def test_an_adapter_whose_configuration_changed_since_the_plan_is_not_merged(
     says.write_text(says.read_text().replace('"lora_alpha": 1', '"lora_alpha": 9'))
     with pytest.raises(BasinError, match="files that changed"):
         stream_merge(plan, catalog, tmp_path / "merged")
+
+
+MODULES = {
+    "ViT": "vit.layers.0.attention.q_proj",
+    "LLaVA": "model.language_model.layers.0.self_attn.q_proj",
+    "Qwen 2 VL": "model.language_model.layers.0.self_attn.q_proj",
+    "Mixtral": "model.layers.0.self_attn.q_proj",
+}
+"""Families whose modules are named otherwise than the leaves of their files, and a layer that PEFT names so."""
+
+
+@pytest.mark.filterwarnings("ignore")  # of two packages about one another
+@pytest.mark.parametrize("name", MODULES)
+def test_an_adapter_that_names_modules_changes_the_leaves_that_are_read_into_them(
+    name: str, tmp_path: Path, catalog: Catalog
+) -> None:
+    import peft  # noqa: PLC0415
+
+    base = saved(model_of(name, 0), tmp_path / "base")
+    layers = ["q_proj", "fc1"] if name == "ViT" else ["q_proj", "v_proj"]
+    tuned = peft.get_peft_model(model_of(name, 0), peft.LoraConfig(r=2, lora_alpha=4, target_modules=layers))
+    generator = torch.Generator().manual_seed(5)
+    with torch.no_grad():
+        for part, leaf in tuned.named_parameters():
+            if "lora_" in part:
+                leaf.copy_(torch.randint(-8, 9, leaf.shape, generator=generator) / 64)
+    tuned.save_pretrained(str(tmp_path / "lora"))
+    names = load_file(tmp_path / "lora" / "adapter_model.safetensors").keys()
+    assert f"base_model.model.{MODULES[name]}.lora_A.weight" in names
+    models = [{"ref": f"file:{tmp_path / 'lora'}"}]
+    plan = make_plan(
+        parse_recipe({"version": 1, "base": base, "models": models, "method": {"name": "linear"}}), catalog
+    )
+    merged = dict(stream_leaves(plan))
+    saved(tuned.merge_and_unload(), tmp_path / "theirs")
+    theirs = load_file(tmp_path / "theirs" / "model.safetensors")
+    assert merged.keys() == theirs.keys() and all(torch.equal(merged[leaf], theirs[leaf]) for leaf in theirs)
+    assert any(
+        not torch.equal(theirs[leaf], values) for leaf, values in load_file(tmp_path / "base/model.safetensors").items()
+    )
+
+
+def test_an_adapter_of_a_module_that_many_leaves_are_joined_into_is_refused_by_name(
+    tmp_path: Path, catalog: Catalog
+) -> None:
+    base = saved(model_of("Mixtral", 0), tmp_path / "base")
+    (tmp_path / "lora").mkdir()
+    layer = "base_model.model.model.layers.0.mlp.experts.gate_up_proj"
+    factors = {f"{layer}.lora_A.weight": torch.ones(2, 8), f"{layer}.lora_B.weight": torch.ones(32, 2)}
+    save_file(factors, tmp_path / "lora" / "adapter_model.safetensors")
+    (tmp_path / "lora" / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4}))
+    given = {"version": 1, "base": base, "models": [{"ref": f"file:{tmp_path / 'lora'}"}], "method": {"name": "linear"}}
+    with pytest.raises(BasinError, match=r"mlp\.experts\.gate_up_proj\.lora_A\.weight: it leads to a leaf"):
+        make_plan(parse_recipe(given), catalog)

@@ -89,6 +89,24 @@ def test_a_merge_is_loaded_by_transformers_without_a_word_and_is_the_merge_in_fl
         assert logits.isfinite().all() and logits.numel() > 0
 
 
+@pytest.mark.parametrize("name", ["Qwen 2", "T5", "GPT-2"])
+def test_shards_whose_leaves_are_tied_are_merged_into_shards(name: str, tmp_path: Path, catalog: Catalog) -> None:
+    models = [model_of(name, seed) for seed in range(3)]
+    weights = [dict(model.named_parameters()) for model in models]
+    refs = []
+    for at, model in enumerate(models):
+        model.save_pretrained(tmp_path / f"m{at}", max_shard_size="10GB" if at == 1 else "1KB")
+        refs.append(f"file:{tmp_path / f'm{at}'}")
+    given = {"version": 1, "base": refs[0], "models": [{"ref": ref} for ref in refs[1:]], **METHODS["linear"]}
+    out = stream_merge(make_plan(parse_recipe(given), catalog), catalog, tmp_path / "out", shard_bytes=2000)
+    assert all(len(list(folder.glob("*.safetensors"))) > 2 for folder in (tmp_path / "m0", out))
+    loaded, report = type(models[0]).from_pretrained(out, output_loading_info=True, local_files_only=True)
+    assert not any(report.values())
+    expected = linear64(weights[0], weights[1:])
+    for leaf, values in loaded.named_parameters():
+        assert torch.equal(values.double(), expected[leaf]), leaf
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_leaf_of_a_file_has_its_depth(name: str, tmp_path: Path) -> None:
     example = FAMILIES[name]
