@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,11 +20,12 @@ from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.checkpoints.ref import LEARNED, parse_ref
 from merging_core.recipes import Recipe
 
-__all__ = ["ADVICE", "LearnedShelf", "learned_in", "learned_of"]
+__all__ = ["ADVICE", "LearnedShelf", "learned_in", "learned_of", "mark_test"]
 
 ADVICE = "bring recipe.json and recipe.tensors under Learn, learn it again there, or leave the learned tensors out"
 """What to do where learned tensors are not on a server."""
-_NAMED = ".named"
+_NAMED, _TEST = ".named", ".test"
+"""What stands beside a file that something names, and beside one that was learned from inputs of a test split."""
 _SECONDS = 7 * 24 * 3600.0
 
 
@@ -66,6 +67,10 @@ class LearnedShelf:
         """Say whether something names these tensors."""
         return self.path(ref).with_suffix(_NAMED).is_file()
 
+    def is_transductive(self, *refs: str) -> bool:
+        """Say whether any of these was learned from inputs of a test split, so that every number of theirs says so."""
+        return any(path.with_suffix(_TEST).is_file() for path in map(self.path, refs))
+
     def path(self, ref: str) -> Path:
         """Return where the file of `learned:` and a digest lies, if it is here."""
         return self.root / f"{parse_ref(ref).path}.safetensors"
@@ -84,7 +89,7 @@ class LearnedShelf:
     def let_go(self, ref: str) -> None:
         """Delete a file that nothing names; one that something names stays."""
         if not self.is_named(ref):
-            self.path(ref).unlink(missing_ok=True)
+            _remove(self.path(ref))
 
     def clean(self) -> None:
         """Delete what nothing names and is too old."""
@@ -94,7 +99,18 @@ class LearnedShelf:
         for path in self.root.glob("*.safetensors"):
             with suppress(OSError):
                 if path.stat().st_mtime < eldest and not path.with_suffix(_NAMED).is_file():
-                    path.unlink()
+                    _remove(path)
+
+
+def mark_test(root: Path, refs: Iterable[str]) -> None:
+    """Remember that these were learned from inputs of a test split."""
+    for ref in refs:
+        (root / f"{parse_ref(ref).path}{_TEST}").touch()
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    path.with_suffix(_TEST).unlink(missing_ok=True)
 
 
 def learned_of(recipe: Recipe) -> tuple[str, ...]:

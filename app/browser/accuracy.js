@@ -34,8 +34,9 @@ export function createAccuracyPanel(theme, onTask) {
     element.dataset.subset = numbers.subset;
     stage.textContent = numbers.partial
       ? `${numbers.split}, preview of ${count(numbers.n)}` : `${numbers.split}, all ${count(numbers.n)}`;
+    if (numbers.transductive) stage.textContent += ", transductive";
     stage.classList.toggle("partial", numbers.partial);
-    tools.show({ figure, numbers, hash, words: `${stage.textContent} examples${numbers.transductive ? ", transductive" : ""}` });
+    tools.show({ figure, numbers, hash, words: `${stage.textContent} examples` });
     const { average, normalised } = numbers;
     fill(readout,
       h("div", { class: "big" },

@@ -28,7 +28,7 @@ export function createLearnForm({ begin }) {
   const section = (title, ...inside) => h("section", {}, h("h2", {}, title), inside);
   const element = h("aside", { class: "rail", "aria-label": "What is learned" },
     section("What is learned", about, method, summary, knobs, explain.panel),
-    section("From which examples", places, words, h("p", { class: "hint", id: taskId }, "Tasks"), boxes),
+    section("From which examples", places, words, h("p", { class: "hint", id: taskId }, "Tasks to learn from"), boxes),
     section("For how long", length, more),
     h("section", { class: "start" }, start, trouble));
 
@@ -128,10 +128,20 @@ export function createLearnForm({ begin }) {
     const params = Object.fromEntries(Object.entries(chosen.params).filter(([name]) => known.has(name)));
     const split = one.splits.includes(chosen.split) ? { split: chosen.split } : {};
     const check = Object.fromEntries(["every", "subset"].filter((name) => chosen[name] !== undefined).map((name) => [name, chosen[name]]));
-    return { method: { name: one.name, params }, ...split, tasks: tasks.filter(ticked).map((task) => task.task), ...given("steps"), ...given("batch"), ...given("keep"), ...given("seed"), check };
+    return { method: { name: one.name, params }, ...split, ...taught(one), ...given("steps"), ...given("batch"), ...given("keep"), ...given("seed"), check };
+  }
+
+  // A merge is learned from the tasks that are ticked and shown on all that its experts know; anything else sees the ticked ones alone.
+  function taught({ makes, objective }) {
+    const names = (found) => found.map((task) => task.task);
+    const teachers = tasks.filter(ticked);
+    if (makes === "expert" || !objective) return { tasks: names(teachers) };
+    const shown = tasks.filter((task) => task.own || ticked(task));
+    return { tasks: names(shown), ...(teachers.length < shown.length ? { learn_from: names(teachers) } : {}) };
   }
 
   async function press() {
+    if (!tasks.some(ticked)) return fill(trouble, h("p", {}, "Tick a task to learn from."));
     start.disabled = true;
     fill(trouble);
     const problems = await begin(spec());

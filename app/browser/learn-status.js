@@ -30,7 +30,7 @@ export function createLearnStatus({ wish }) {
     element.hidden = false;
     element.dataset.state = run.state;
     title.textContent = run.title;
-    tell(state, run.state === "waiting" && run.ahead ? `waiting, ${run.ahead} before it` : run.interrupted ? "stopped with the server; it goes on from its last check" : run.state === "running" && !run.phase ? "opening the models" : STATES[run.state]);
+    tell(state, run.state === "waiting" && run.ahead ? `waiting, ${run.ahead} before it` : run.interrupted ? "stopped with the server: press Go on" : run.state === "running" && !run.phase ? "opening the models" : STATES[run.state]);
     bar.value = run.steps ? run.step / run.steps : 0;
     const left = run.seconds_left === null || run.state !== "running" ? "" : `, about ${duration(run.seconds_left)} left`;
     far.textContent = `step ${run.step} of ${run.steps}${left}${run.state === "running" && run.phase ? ` · ${run.phase.toLowerCase()}` : ""}`;
@@ -66,8 +66,9 @@ function about({ split, subset, transductive, seen, objective }) {
   return `${from} Checks look at ${subset === "preview" ? "the preview of validation" : "all of validation"}.`;
 }
 
-function falling({ step, difference: by, interval, loss, clear }, { objective }) {
+function falling({ step, difference: by, interval, loss, clear }, { objective, keep }) {
   const name = objective === "entropy" ? "entropy" : "loss";
   const numbers = `Since step ${step} accuracy moved by ${difference(by)} points (95 % interval ${difference(interval[0])} to ${difference(interval[1])}, paired), while ${name} fell from ${number(loss[0])} to ${number(loss[1])}.`;
-  return clear ? `${numbers} The model grows surer of its answers, not better: the best step is kept.` : `${numbers} That may be chance; if it goes on, the run is past its best, which is kept.`;
+  const kept = keep === "accuracy" ? "the best step is kept" : "stop it, or keep the best check by accuracy next time";
+  return clear ? `${numbers} The model grows surer of its answers, not better: ${kept}.` : `${numbers} That may be chance; if it goes on, the run is past its best: ${kept}.`;
 }

@@ -1,9 +1,9 @@
 // The numbers of a run as tidy tables, one row for each measurement, as tables.js makes those of the other charts.
 
-export function lossTable({ curve, tasks, objective, split }) {
+export function lossTable({ curve, tasks, teachers = tasks, objective, split }) {
   const header = ["step (mean of the points behind it)", "task", `${objective} (nats)`, "split"];
   const rows = curve.steps.flatMap((step, i) => [[step, "added over the tasks", curve.loss[i], split],
-    ...tasks.map((task, place) => [step, task.title, curve.losses[i][place], split])]);
+    ...teachers.map((task, place) => [step, task.title, curve.losses[i][place], split])]);
   return { header, rows };
 }
 

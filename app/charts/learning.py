@@ -41,7 +41,7 @@ def loss_of(numbers: dict[str, Any]) -> Figure:
     batches = {**_line("batches", curve["steps"], curve["loss"], colour("merge"), 1.0), "opacity": 0.4}
     tasks = [
         _line(inert(one["title"]), smooth["steps"], [row[at] for row in smooth["losses"]], expert(one["colour"]), 1.6)
-        for at, one in enumerate(numbers["tasks"])
+        for at, one in enumerate(numbers.get("teachers") or numbers["tasks"])
     ]
     hover = f"{name} %{{y:.4f}} after %{{x:.0f}} steps<extra></extra>"
     traces = [

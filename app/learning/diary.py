@@ -7,13 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from app.learned import learned_of, mark_test
 from app.learning.files import RunFiles
 from merging_core.engines.layer_stats import label_of
 from merging_core.evaluation.report import Report, Subset, TaskScore, compare, make_report, make_score
-from merging_core.learning import Bench, Checked, Ended, LearnSpec, Progress, Tried
+from merging_core.learning import Bench, Checked, Ended, Finished, LearnSpec, Progress, Tried
 from merging_core.recipes import Recipe, parse_recipe
 
 __all__ = ["Diary"]
+
+_MOST_LINES = 4_000
+"""Moments of one run that are written as lines, about: what is drawn again and again stays quick for long runs."""
 
 
 class Diary:
@@ -23,6 +27,7 @@ class Diary:
         self._files, self._spec, self._bench = files, spec, bench
         self._head = _head(spec, bench)
         self._losses: list[float] = []
+        self._next = 0
         self._best: tuple[int, Report, float | None] | None = None
         self._told = any(line["kind"] == "baseline" for line in files.said())
         files.write("head", self._head)
@@ -33,6 +38,9 @@ class Diary:
         if event.loss is None:
             return
         self._losses.append(event.loss)
+        if event.step < self._next and event.step != event.steps:
+            return
+        self._next = event.step + max(1, event.steps // _MOST_LINES)
         shown = event.shown
         short = bool(shown.coefficients) and len(shown.coefficients[0]) == 1
         few = {"coefficients": [row[0] for row in shown.coefficients]} if short else {}
@@ -59,6 +67,8 @@ class Diary:
 
     def ended(self, event: Ended) -> None:
         """Write down what became of it: start, end and yardstick on the same examples, and paired differences."""
+        if event.transductive and isinstance(event, Finished):
+            mark_test(self._bench.store.folders[0], learned_of(event.recipe))
         baseline = self._yardstick(event.after)
         self._files.write(
             "result",

@@ -322,6 +322,7 @@ class Learning:
         return {
             "tasks": tasks,
             "experts": experts,
+            "teachers": [task for task in tasks if task["task"] in (spec.learn_from or spec.tasks)],
             "objective": spec.info.objective,
             "split": spec.split,
             "subset": spec.subset,

@@ -201,7 +201,11 @@ class ZooBench:
             first = self._reports.known((*identity, split, "preview"))
             measured = self._measured_merge(config, merged.weights, tasks, split, wanted, first, cancelled)
             report = self._reports.keep((*identity, split, wanted), measured.against(references.experts))
+        report = replace(report, transductive=self._is_transductive(state.recipe))
         return Scored(accuracy_numbers(report, references, family), correct_of(report))
+
+    def _is_transductive(self, recipe: Recipe) -> bool:
+        return self._learned is not None and self._learned.is_transductive(*learned_of(recipe))
 
     def _measured_merge(  # noqa: PLR0913
         self,

@@ -64,7 +64,7 @@ def history_row(hash_: str, label: str, numbers: Numbers) -> Numbers:
     """Return what the history keeps of full accuracy numbers."""
     return {
         "hash": hash_,
-        "label": label,
+        "label": f"{label}, transductive" if numbers.get("transductive") else label,
         "average": numbers["average"]["accuracy"],
         "interval": numbers["average"]["interval"],
         "n": numbers["n"],

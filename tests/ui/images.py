@@ -2,7 +2,7 @@
 
     python -m tests.ui.images [name …]
 
-Each is a fresh visitor's first screen, settled, with the zoo's experts; names are those of the files in docs/images.
+Each is what a fresh visitor sees first, settled, with the zoo's experts; names are those of the files in docs/images.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.ui.browser import ensure_browser
 from tests.ui.studio import DESKTOP, PHONE, ROOT, StudioProcess, open_studio, visitor
@@ -31,10 +31,17 @@ class Image:
     before: Callable[[Page], None] | None = None
 
 
+def learning(page: Page) -> None:
+    """Bring the Learn tab to the front, with the recorded run."""
+    page.get_by_role("tab", name="Learn").click()
+    expect(page.locator(".learn-result")).to_be_visible()
+
+
 IMAGES = (
     Image("studio-light", DESKTOP),
     Image("studio-dark", DESKTOP, dark=True),
     Image("studio-phone", PHONE, dark=True),
+    Image("learn-light", DESKTOP, before=learning),
 )
 
 

@@ -21,13 +21,13 @@ from app.learning.downloads import learned_routes
 from app.learning.example import PATH
 from app.learning.example import SPEC as SPEC_OF_EXAMPLE
 from app.learning.files import RunFiles
-from app.learning.numbers import numbers_of
 from app.learning.service import Learning
 from app.learning.shelf import Run, RunLimits, Runs
 from app.live import Scheduler
 from app.settings import Settings
 from app.state import default_state, parse_state
 from app.studio.bench import ZooBench
+from app.studio.rows import history_row
 from app.uploads.intake import checked_checkpoint
 from app.uploads.shelf import UploadLimits, Uploads
 from app.visitors import SCOPE_KEY
@@ -198,6 +198,19 @@ def test_after_a_restart_a_run_is_where_its_last_check_was(tmp_path: Path) -> No
     closed(room)
 
 
+def test_a_merge_that_was_learned_from_test_inputs_says_so_wherever_it_is_measured(room: Room) -> None:
+    run, plain = room.made(split="test"), room.made()
+    for one in (run, plain):
+        room.work_on(one)
+    results = [room.runs.files(one).read("result") or {} for one in (run, plain)]
+    assert [result["transductive"] for result in results] == [True, False]
+    for split, subset in (("validation", "full"), ("validation", "preview"), ("test", "full")):
+        states = [parse_state({**run.state, "recipe": one["recipe"]}, room.bench.families) for one in results]
+        shown = [room.bench.accuracy(state, split, subset, lambda: False).numbers for state in states]
+        assert [numbers["transductive"] for numbers in shown] == [True, False]
+    assert history_row("", "a merge", shown[0])["label"] == "a merge, transductive"
+
+
 def test_learned_tensors_go_with_their_run_unless_something_names_them(room: Room) -> None:
     kept, gone = room.made(seed=1), room.made(seed=2)
     for run in (kept, gone):
@@ -262,6 +275,20 @@ def test_a_visitor_and_nobody_else_downloads_what_a_run_learned(room: Room) -> N
     assert tensors == room.runs.learned.path(recipe["tensors"]).read_bytes()
     refused = [get("bob", "recipe.tensors"), get("ann", "run.json"), get("ann", "state.safetensors")]
     assert [answer.status_code for answer in refused] == [404, 404, 404]
+
+
+def test_losses_are_of_the_tasks_that_are_learned_from_and_accuracies_of_all(room: Room) -> None:
+    family = next(family for family in room.bench.families if family.name == "tiny")
+    state = default_state(family)
+    given = {**SPEC, "steps": 1, "batch": 1, "tasks": list(family.tasks[:2]), "learn_from": [family.tasks[1]]}
+    run, payload = room.learning.prepared("ann", state, given)
+    files = room.runs.files(run)
+    work.learn(payload, files.folder, Listener(files, NEVER))  # type: ignore[arg-type]
+    found = room.ask("learn_watch", {"run": run.id})
+    curves = [trace["name"] for trace in found["figures"]["loss"]["data"] if trace.get("xaxis") == "x2"]
+    assert curves == [family.title_of_task(family.tasks[1], "")]
+    assert len(found["numbers"]["checks"][0]["tasks"]) == 2
+    assert [len(row) for row in found["numbers"]["curve"]["losses"]] == [1]
 
 
 def test_everything_that_is_wrong_with_what_is_asked_for_is_said(room: Room) -> None:
@@ -356,4 +383,3 @@ def test_the_recorded_example_is_of_the_zoo_as_it_is(room: Room) -> None:
     assert titles == [expert.title for expert in room.bench.families[0].experts]
     assert told["numbers"]["steps"] == SPEC_OF_EXAMPLE["steps"]
     assert all(told["figures"][name] for name in ("loss", "accuracy", "coefficients"))
-    assert set(told["numbers"]) == set(numbers_of(recorded["head"], [], None, room.learning.about(room.made())))
