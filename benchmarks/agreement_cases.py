@@ -48,6 +48,8 @@ def _fusion_bench(theirs: str, ours: str, **rest: Any) -> Case:
 _MIXED = (1.0, 0.5, 2.0)
 _WEIGHT = {"weight": list(_MIXED)}
 _COINS = "the coins"
+_PLUS, _ARC = {"cancelled": "positive"}, {"straight": "exactly"}
+"""What recipes of mergekit choose when they are imported."""
 _DENSE = {**_WEIGHT, "density": 0.35}
 _BREADCRUMBS = {**_WEIGHT, "density": 0.5, "gamma": 0.05}
 _MATRICES = {"embeddings": "matrix"}
@@ -66,13 +68,13 @@ _MERGEKIT = (
     _mergekit(
         "task_arithmetic", weights=(1.0, -0.5, 2.0), scale=0.7, settings={"weight": [1.0, -0.5, 2.0], "lambda": 0.7}
     ),
-    _mergekit("ties", weights=_MIXED, settings=_DENSE, params={"density": 0.35, "scope": "leaf"}),
+    _mergekit("ties", weights=_MIXED, settings=_DENSE, params={"density": 0.35, "scope": "leaf", **_PLUS}),
     _mergekit(
         "ties",
         weights=_MIXED,
         scale=0.4,
         settings={**_DENSE, "normalize": False, "lambda": 0.4},
-        params={"density": 0.35, "scope": "leaf", "combine": "sum"},
+        params={"density": 0.35, "scope": "leaf", "combine": "sum", **_PLUS},
     ),
     _mergekit(
         "dare_linear",
@@ -95,7 +97,7 @@ _MERGEKIT = (
         "dare_ties",
         weights=(1.0,),
         settings={"weight": [1.0], "density": 0.5, "rescale": True},
-        params={"rescale": "norm"},
+        params={"rescale": "norm", **_PLUS},
         compare="norm",
         aside=("single",),
         differs="the coins, which take all of a leaf of one element or nothing",
@@ -112,7 +114,7 @@ _MERGEKIT = (
         "breadcrumbs_ties",
         weights=_MIXED,
         settings={**_BREADCRUMBS, "normalize": True},
-        params={"density": 0.5, "gamma": 0.05},
+        params={"density": 0.5, "gamma": 0.05, **_PLUS},
         aside=("single",),
         differs="of a leaf of one element nothing stays there, and one element here",
     ),
@@ -129,7 +131,7 @@ _MERGEKIT = (
         "della",
         weights=(1.0,),
         settings={"weight": [1.0], "density": 0.5, "epsilon": 0.15, "rescale": False},
-        params={**_DELLA, "rescale": "none"},
+        params={**_DELLA, "rescale": "none", **_PLUS},
         compare="survivors",
         aside=("single",),
         differs="the coins; a leaf of one element is an error there",
@@ -148,25 +150,21 @@ _MERGEKIT = (
         settings={"r": 0.3, "alpha": 0.5, "epsilon": 0.01},
         params={"r": 0.3, "alpha": 0.5, "epsilon": 0.01},
     ),
-    _mergekit(
-        "model_stock",
-        differs="a mean cosine below 0, as a leaf of one element may have, extrapolates there, and counts as 0 here",
-    ),
+    _mergekit("model_stock", params={"below_zero": "beyond"}),
     _mergekit(
         "model_stock",
         settings={"filter_wise": True},
-        params={"granularity": "filter"},
+        params={"granularity": "filter", "below_zero": "beyond"},
         aside=("patch", "norm", "bias", "single"),
-        differs="a filter is the last dimension there, and all weights of one output here: the same in matrices; a "
-        "mean cosine below 0 extrapolates there, and counts as 0 here",
+        differs="a filter is the last dimension there, and all weights of one output here: the same in matrices",
     ),
     _mergekit("slerp", weights=(1.0, 1.0), settings={"t": 0.3}, params={"t": 0.3}, base=False, first_is_base=True),
-    _mergekit("nuslerp", weights=(0.7, 0.3), settings={"weight": [0.7, 0.3]}),
+    _mergekit("nuslerp", weights=(0.7, 0.3), settings={"weight": [0.7, 0.3]}, params={**_ARC}),
     _mergekit(
         "nuslerp",
         weights=(0.7, 0.3),
         settings={"weight": [0.7, 0.3], "nuslerp_flatten": False},
-        params={"granularity": "row"},
+        params={"granularity": "row", **_ARC},
         aside=("patch", "single"),
         differs="a row is the last dimension there, and one index of the first here: the same in matrices",
     ),
@@ -174,7 +172,7 @@ _MERGEKIT = (
         "nuslerp",
         weights=(0.7, 0.3),
         settings={"weight": [0.7, 0.3], "nuslerp_flatten": False, "nuslerp_row_wise": True},
-        params={"granularity": "column"},
+        params={"granularity": "column", **_ARC},
         aside=("patch", "single"),
         differs="columns of matrices alone",
     ),
@@ -183,13 +181,7 @@ _MERGEKIT = (
         "karcher", settings={"max_iter": 50, "tol": 1e-7}, params={"iterations": 50, "tolerance": 1e-7}, base=False
     ),
     _mergekit("nearswap", weights=(1.0,), settings={"t": 0.05}, params={"t": 0.05}),
-    _mergekit(
-        "arcee_fusion",
-        weights=(1.0, 1.0),
-        base=False,
-        first_is_base=True,
-        differs="a quartile is the element below it there, and lies between two elements here",
-    ),
+    _mergekit("arcee_fusion", weights=(1.0, 1.0), params={"quartiles": "below"}, base=False, first_is_base=True),
 )
 
 _TIES = {"threshold": 20, "remove_keys": []}
