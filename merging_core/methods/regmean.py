@@ -137,7 +137,7 @@ REGMEAN = MethodInfo(
     parameters=(
         ParameterInfo(
             "off_diagonal",
-            "Beside the diagonal",
+            "Off-diagonal",
             "number",
             OFF_DIAGONAL,
             "By what the numbers beside the diagonal of a Gram matrix are multiplied: 1 trusts them, 0 takes each "
