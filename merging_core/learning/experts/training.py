@@ -36,6 +36,8 @@ __all__ = ["Training"]
 _EXPERT = "expert"
 _VECTORS = 9
 """Held beside an average: the base, the weights, two gradients, two moments, the best, and what is written twice."""
+_MASK = 11
+"""Held for a mask that is learned, too: logits, their moments and gradients, a draw in float64, the fixed mask."""
 
 
 class Training(Descent):
@@ -49,7 +51,8 @@ class Training(Descent):
         self._base = bench.engine.opened(spec.base)
         space, device = build_space(None, [self._base]), bench.engine.device
         self._folder = _free(bench.expert)
-        check_memory(round(4 * space.size * (_VECTORS + spec.info.linearised + held_vectors(spec.params))), device)
+        more = spec.info.linearised + held_vectors(spec.params) + (_MASK if "mask" in spec.info.learns else 0)
+        check_memory(round(4 * space.size * (_VECTORS + more)), device)
         ground = Ground(space, space.flat(self._base, device), (), spec.params, spec.seed)
         super().__init__(spec, bench, Standing(ground, self._base.config, (self._base.content(),)), state)
 

@@ -76,11 +76,13 @@ def test_the_steps_are_those_of_adamw_on_the_cross_entropy_of_each_batch(small: 
         assert torch.allclose(made.read(name).double(), leaf, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("average", AVERAGES)
+@pytest.mark.parametrize("average", [*AVERAGES, "diff_pruning", "sara"])
 def test_a_run_that_was_stopped_and_goes_on_makes_the_expert_of_one_that_was_not(
     small: World, tmp_path: Path, average: str
 ) -> None:
-    spec = small.expert_spec({"average": average, "rate": 0.05, **AVERAGES[average]}, steps=8, keep="loss")
+    own = {"average": average, **AVERAGES[average]} if average in AVERAGES else {"density": 0.3}
+    method = {"name": "train_expert" if average in AVERAGES else average, "params": {"rate": 0.05, **own}}
+    spec = small.expert_spec(method=method, steps=8, keep="loss")
     whole = trained(small, spec, tmp_path / "whole")
     asked = 0
 
@@ -96,7 +98,7 @@ def test_a_run_that_was_stopped_and_goes_on_makes_the_expert_of_one_that_was_not
                 break
     rest = trained(small, spec, tmp_path / "parts", State.load(tmp_path / "state.safetensors"))
     assert (rest.digest, rest.kept_step, rest.after.average) == (whole.digest, whole.kept_step, whole.after.average)
-    assert (rest.plain is None) == (average == "none")
+    assert (rest.plain is None) == (average in ("none", "diff_pruning", "sara"))
     if rest.plain is not None and whole.plain is not None:
         assert rest.plain.loss == whole.plain.loss
 
