@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ from typing import Any
 import pytest
 import torch
 
+from merging_core.checkpoints.learned import LearnedTensors
 from merging_core.engines import LiveEngine, make_plan
 from merging_core.engines.measured import About
 from merging_core.engines.streaming import stream_leaves
 from merging_core.errors import EvaluationError, PlanError
 from merging_core.learning import Checked, Finished, Paused, Progress, State, open_run
+from merging_core.learning.measuring import keeping
 from merging_core.learning.measuring.keeping import find
 from tests.engines.world import assert_same_bits
 from tests.learning.world import World, world
@@ -124,8 +127,6 @@ def test_damaged_notes_and_files_are_measured_again(small: World) -> None:
 
 
 def test_statistics_are_shared_between_the_folders_of_a_store(small: World, tmp_path: Path) -> None:
-    from merging_core.checkpoints.learned import LearnedTensors
-
     shared = tmp_path / "shared"
     store = LearnedTensors((tmp_path / "one", shared))
     bench = replace(small.bench(), store=store, engine=LiveEngine(replace(small.catalog, learned=store), "cpu"))
@@ -182,3 +183,15 @@ def test_a_state_of_another_run_is_refused(small: World) -> None:
     state = stopped_after(small, "fisher", 1)
     with pytest.raises(PlanError, match="its own specification"):
         open_run(small.spec("fisher", seed=3), small.bench(), state)
+
+
+def test_a_shared_folder_lets_go_what_was_written_longest_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, kept = LearnedTensors((tmp_path / "own", tmp_path / "shared")), []
+    for number in range(3):
+        about = About("fisher", "exact", f"{number}" * 64, "small/task", "train", 1, 0, "0" * 32)
+        monkeypatch.setattr(keeping, "MOST", 4 << 30 if number < 2 else 1)
+        kept.append(keeping.keep(store, about, {"fisher/w": torch.full((100,), float(number))}).path)
+        os.utime(tmp_path / "own" / f"{kept[-1]}.safetensors", (number, number))
+    held = {path.stem for path in (tmp_path / "shared").glob("*.safetensors")}
+    assert held == {kept[2]}
+    assert {path.stem for path in (tmp_path / "own").glob("*.safetensors")} == set(kept)
