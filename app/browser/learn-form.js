@@ -43,7 +43,7 @@ export function createLearnForm({ begin }) {
 
   function build() {
     const groups = offer.methods.map((one) => ({ value: one.name, title: one.title, group: one.group }));
-    const choice = createChoice({ title: "method", help: "What the run changes, and what it makes small.", choices: groups, onInput: (name) => choose({ method: name, params: {}, split: undefined, steps: undefined, batch: undefined, tasks: undefined }) });
+    const choice = createChoice({ title: "learn by", help: "What the run changes, and what it makes small.", choices: groups, onInput: (name) => choose({ method: name, params: {}, split: undefined, steps: undefined, batch: undefined, tasks: undefined }) });
     choice.set(info().name);
     choice.row.append(explain.button);
     fill(method, choice.row);

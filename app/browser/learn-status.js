@@ -41,7 +41,13 @@ export function createLearnStatus({ wish }) {
     pause.textContent = going ? "Pause" : run.step ? "Go on" : "Start again";
     stop.hidden = over || (run.state === "failed" && run.step === 0);
     stop.disabled = run.state === "stopping";
-    fill(trouble, run.problems.map((problem) => h("p", {}, problem.sentence)));
+    refused(run.problems);
+  }
+
+  // The same sentences again are not read aloud again.
+  function refused(problems) {
+    const sentences = problems.map((problem) => problem.sentence);
+    if (sentences.join("\n") !== [...trouble.children].map((one) => one.textContent).join("\n")) fill(trouble, sentences.map((sentence) => h("p", {}, sentence)));
   }
 
   // What was learned from, and whether accuracy falls while what is minimised falls.
@@ -52,7 +58,7 @@ export function createLearnStatus({ wish }) {
     tell(warning, fall ? falling(fall, numbers) : "");
   }
 
-  return { element, show, say, hide: () => { element.hidden = true; } };
+  return { element, show, say, refused, hide: () => { element.hidden = true; } };
 }
 
 // The same words again are not read aloud again.

@@ -25,7 +25,7 @@ export function createLearn({ server, store, notice, theme, description, open })
   const intro = h("section", { class: "panel learn-intro", "aria-label": "An example", hidden: true }, h("header", {}, h("h2", {}, "An example"), h("span", { class: "stage" }, "recorded on the zoo")),
     h("p", {}, "This is what you will watch: what is minimised, accuracy on validation, and how much of each expert every layer takes. Start learning does it with the models that stand in the studio. You can pause it, stop it with the best so far, and close the page meanwhile."));
   const main = h("div", { class: "learn-main" }, intro, status.element, result.element, charts.element, runs.element, createLearnBring(server, { take }), chance.element);
-  const element = h("div", { class: "learn" }, form.element, main);
+  const element = h("div", { class: "learn", hidden: true }, form.element, main);
   let offer = null;
   let listed = [];
   let current = null;
@@ -58,7 +58,7 @@ export function createLearn({ server, store, notice, theme, description, open })
     listed = listed.map((one) => (one.id === run.id ? run : one));
     element.dataset.state = run.state;
     status.show(run);
-    charts.prepare(offer.methods.find((one) => one.name === run.method), run.spec.models.length);
+    charts.prepare(offer.methods.find((one) => one.name === run.method) ?? { learns: [] }, run.spec.models.length);
     runs.show(listed, current);
   }
 
@@ -92,6 +92,7 @@ export function createLearn({ server, store, notice, theme, description, open })
       const answer = await ask(() => server.learn_watch({ run: wanted, seen }));
       if (wanted !== current) continue;
       if (answer.ok) await hear(answer);
+      else status.refused(answer.problems);
       if (answer.ok ? !goes(answer.run) : !lost) break;
       await new Promise((resolve) => setTimeout(resolve, lost ? LOST_EVERY : LOOK_EVERY));
     }

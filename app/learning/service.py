@@ -32,7 +32,7 @@ from app.uploads.shelf import Uploads
 from merging_core.checkpoints.reader import CONFIG_NAME
 from merging_core.checkpoints.ref import parse_ref
 from merging_core.errors import BasinError, Problem
-from merging_core.learning import LearnSpec, learn_method, parse_spec
+from merging_core.learning import LearnSpec, learn_method, learn_methods, parse_spec
 from merging_core.recipes import parse_recipe
 from merging_core.recipes.resolving import references
 
@@ -357,7 +357,8 @@ def _experts(spec: LearnSpec, family: Family) -> list[str]:
 
 
 def _yardstick(run: Run) -> str:
-    return "the base" if learn_method(run.method).makes == "expert" else "task arithmetic"
+    trains = [info.name for info in learn_methods() if info.makes == "expert"]
+    return "the base" if run.method in trains else "task arithmetic"
 
 
 def _task_title(family: Family, name: str) -> str:

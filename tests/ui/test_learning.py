@@ -237,7 +237,7 @@ def test_paper_has_charts_numbers_and_the_recipe_but_no_controls(page: Page) -> 
     settled(page)
     assert '"linear"' in prints()
     expect(page.locator(".paper-only")).to_be_hidden()
-    assert page.locator(".rail").is_visible()
+    assert page.locator("#basin-view-studio .rail").is_visible()
 
 
 def test_a_recipe_of_mergekit_is_pasted_mended_opened_and_said_again(page: Page) -> None:
