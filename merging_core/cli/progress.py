@@ -78,12 +78,15 @@ class JsonLines:
         self._stream = sys.stderr if stream is None else stream
         self._clock = clock
         self._told = -_WRITTEN_EVERY
+        self._stage = ""
 
     def __call__(self, share: float, what: str) -> None:
         self._write({"what": what, "share": share}, share)
 
     def stands(self, standing: Standing) -> None:
-        """Say how a merge stands."""
+        """Say how a merge stands; each stage has a line at its beginning."""
+        if standing.stage != self._stage:
+            self._stage, self._told = standing.stage, -_WRITTEN_EVERY
         self._write(standing.as_json(), standing.share)
 
     def _write(self, told: dict[str, object], share: float) -> None:

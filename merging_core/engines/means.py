@@ -48,10 +48,12 @@ _BLOCK_OF_EACH, _BLOCK_OF_ALL = 44, 120
 """The same of a block that is summed in float64."""
 _COUNTING, _SCORING = 64_000_000, 8_000_000
 """What finding ranks by counting takes, and more for each expert whose scores are ranked together."""
-_RANKING = 64
+_RANKING = 80
 """Bytes for each element of a leaf that is being ranked: its sorted copy, the order and places as whole numbers."""
-_WHOLE = 1.5
-"""Of what a step on a whole leaf is said to hold, for what it forgets."""
+_WHOLE, _SCATTERED = 1.2, 1.6
+"""Of what a step on a whole leaf is said to hold, for what it forgets, and for what is left between small blocks."""
+_SCATTERED_BELOW = (32 << 20) // _WIDE
+"""Elements of a leaf whose blocks are kept for later when they are free (`process.keep_freed_memory`)."""
 _HELD, _HELD_EACH = 0.4, 16
 """Bytes for each element of a model whose thresholds are guessed, and for each that is held at the most."""
 _LEAST_PIECE = 1 << 13
@@ -94,8 +96,10 @@ class Need:
     """Elements of the largest leaf."""
     undivided: SpaceLeaf | None
     """The largest leaf that is seen whole, or ranked."""
-    numbers: int
-    """Of float64, that the method holds at once for one leaf."""
+    beside: int
+    """Elements of the largest that another worker may have at the same time."""
+    numbers: tuple[int, int]
+    """Of float64, that the method holds at once for one leaf, and for one that another worker may have."""
     ranked: int
     """Experts whose changes are ranked."""
     guessed: int
@@ -126,12 +130,13 @@ class Need:
     def _whole(self, workers: int) -> int:
         if self.undivided is None:
             return 0
-        size = self.undivided.elements
-        several = size + (workers - 1) * min(size, LARGE_LEAF)
         each = _FLOAT * (2 * self.models + self.measured + 1) + self.output_item
         each += _FLOAT * self.ranked + _RANKING if self.ranked else 0
-        at_once = workers if size <= LARGE_LEAF else min(workers, 2)
-        return int(_WHOLE * (several * each + _WIDE * self.numbers * at_once))
+
+        def held(size: int, numbers: int) -> int:
+            return int((_SCATTERED if size < _SCATTERED_BELOW else _WHOLE) * (size * each + _WIDE * numbers))
+
+        return held(self.undivided.elements, self.numbers[0]) + (workers - 1) * held(self.beside, self.numbers[1])
 
 
 def need_of(
@@ -141,13 +146,18 @@ def need_of(
     thresholds = any(settings.masks_that(needs_threshold))
     ranked = sum(settings.masks_that(needs_standings))
     places = range(len(space.leaves)) if ranked else whole_leaves(stages.method, stages.params, space.leaves)
+    sizes = [space.leaves[place].elements for place in places]
+    numbers = [cost.numbers for cost in costs_of(stages, settings, space)]
+    seen = whole_leaves(stages.method, stages.params, space.leaves) if numbers else ()
+    shared = [count for place, count in zip(seen, numbers, strict=True) if space.leaves[place].elements <= LARGE_LEAF]
     return Need(
         models=len(experts),
         measured=len(experts) if stages.method.measures else 0,
         output_item=output_item,
         largest=max((leaf.elements for leaf in space.leaves), default=0),
         undivided=max((space.leaves[place] for place in places), key=lambda leaf: leaf.elements, default=None),
-        numbers=max((cost.numbers for cost in costs_of(stages, settings, space)), default=0),
+        beside=max((size for size in sizes if size <= LARGE_LEAF), default=0),
+        numbers=(max(numbers, default=0), max(shared, default=0)),
         ranked=ranked,
         guessed=space.size if thresholds else 0,
         scored=len(experts) if any(one.needed(stages.params) for one in stages.method.rank_statistics) else 0,

@@ -15,7 +15,7 @@ from merging_core.pace import Pace, spell
 
 __all__ = ["Meter", "Progress", "Standing"]
 
-_TOLD_EVERY = 0.2
+_TOLD_EVERY, _BEAT = 0.2, 1.0
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,8 @@ class Meter:
     """
 
     def __init__(self, plan: Plan, written: int, tell: Progress, clock: Callable[[], float] = time.monotonic) -> None:
-        self._tell = tell
+        self._hears = tell
+        self._turn = threading.Lock()
         self._clock = clock
         self._what, self._told = "", clock()
         self._lock = threading.Lock()
@@ -126,10 +127,20 @@ class Meter:
 
     def say(self, what: str) -> None:
         """Tell how it stands, while this is done."""
-        with self._lock:
-            self._what, self._told = what, self._clock()
-            standing = self._standing(what)
-        self._tell(standing)
+        with self._turn:
+            self._tell(what)
+
+    def beat(self) -> None:
+        """Tell again where nothing was told for a second, while one step takes long; never waits."""
+        if self._clock() - self._told >= _BEAT and self._turn.acquire(blocking=False):
+            try:
+                self._tell(self._what)
+            finally:
+                self._turn.release()
+
+    def begins(self, what: str) -> None:
+        """Name what is worked on now; it is told with the next word."""
+        self._what = what
 
     def tick(self) -> None:
         """Tell again, a few times a second, how far the look at whole models is."""
@@ -153,18 +164,25 @@ class Meter:
 
     def wrote(self, nbytes: int, what: str, place: int | None = None, elements: int = 0) -> None:
         """Add what was written: bytes of the output, of a leaf that was merged from so many elements of each expert."""
+        with self._turn:
+            with self._lock:
+                self._written += nbytes
+                read, operations = 0, 0.0
+                if place is not None:
+                    read = self._read_bytes(place, elements)
+                    operations = self._operations.get(place, 0.0) * elements / max(1, self._sizes[place])
+                self._merged += read
+                work = work_seconds(elements * len(self._experts), read, nbytes, operations, self._workers)
+                self._work += work
+                self._left_to_write = max(0.0, self._left_to_write - work)
+            self._tell(what)
+
+    def _tell(self, what: str) -> None:
+        """Tell how it stands; one thread at a time, so that what is told only rises."""
         with self._lock:
-            self._written += nbytes
-            read, operations = 0, 0.0
-            if place is not None:
-                read = self._read_bytes(place, elements)
-                operations = self._operations.get(place, 0.0) * elements / max(1, self._sizes[place])
-            self._merged += read
-            work = work_seconds(elements * len(self._experts), read, nbytes, operations, self._workers)
-            self._work += work
-            self._left_to_write = max(0.0, self._left_to_write - work)
+            self._what, self._told = what, self._clock()
             standing = self._standing(what)
-        self._tell(standing)
+        self._hears(standing)
 
     def _read_bytes(self, place: int, elements: int) -> int:
         name = self._names[place]

@@ -98,7 +98,7 @@ def stream_merge(  # noqa: PLR0913
         def run(lane: Lane, size: int) -> None:
             with _pieces(plan, size, workers, cancelled, lane) as pieces:
                 writing = _Writing(plan, draft, pieces, progress or _silent)
-                stoppable(writing.run, pieces.check, pieces.stop)
+                stoppable(writing.run, writing.look, pieces.stop)
 
         size = lane.piece or _size(plan, chunk_elements)
         with_less(lane, size, min(size, STREAMED_PIECE), run)
@@ -173,8 +173,16 @@ class _Writing:
         for tile, count in self._pieces.each(lambda tile: self._merge(prepared, tile), tiles):
             meter.wrote(count, names[tile.leaf], tile.leaf, tile.stop - tile.start)
 
+    def look(self) -> None:
+        """Tell how it stands where a step takes long; raise CancelledError if somebody asked for it."""
+        self._pieces.check()
+        if self._pieces.meter is not None:
+            self._pieces.meter.beat()
+
     def _merge(self, prepared: Prepared, tile: Tile) -> tuple[Tile, int]:
         count = 0
+        if self._pieces.meter is not None and prepared.undivided(tile.leaf):
+            self._pieces.meter.begins(self._plan.space.leaves[tile.leaf].name)
         for part, merged in _merged(prepared, tile):
             self._pieces.check()
             self._draft.write(self._plan.space.leaves[tile.leaf].name, part.start, merged)

@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZE = synthetic.Size(192, 512, 1, 4, 4, 16_000)
 """6.6 million parameters."""
 NEED = Need(
-    models=3, measured=0, output_item=2, largest=1 << 24, undivided=None, numbers=0, ranked=0, guessed=1 << 28,
-    scored=0, sums=False, adapters=0,
+    models=3, measured=0, output_item=2, largest=1 << 24, undivided=None, beside=0, numbers=(0, 0), ranked=0,
+    guessed=1 << 28, scored=0, sums=False, adapters=0,
 )  # fmt: skip
 
 MERGES = """

@@ -67,3 +67,21 @@ def test_the_time_left_comes_true_where_every_part_takes_a_multiple_of_what_the_
     copied = work_seconds(0, 0, plan.output_bytes - 4 * plan.space.size, 0.0, plan.means.workers) * 1e5 * slower
     for moment, left in said:
         assert left == pytest.approx(now - moment + copied, rel=1e-6)
+
+
+def test_a_step_that_takes_long_is_told_again_each_second_by_name_and_waits_for_nobody(
+    wide: Family, catalog: Catalog
+) -> None:
+    plan = make_plan(wide.recipe("iso_c"), catalog)
+    now, told = 0.0, list[Standing]()
+
+    def hears(standing: Standing) -> None:
+        told.append(standing)
+        meter.beat()
+
+    meter = Meter(plan, 0, hears, lambda: now)
+    meter.say("starting")
+    meter.begins("layer")
+    for now in (0.5, 0.9, 1.0, 1.5, 2.5):  # noqa: B007
+        meter.beat()
+    assert [one.what for one in told] == ["starting", "layer", "layer"]
