@@ -27,6 +27,7 @@ from merging_core.methods.contract import (
     gather_leaf,
     measured,
     ranks_of_walks,
+    reads_statistics,
 )
 from merging_core.methods.info import Parameters
 from merging_core.methods.measured import Measured
@@ -124,7 +125,7 @@ def combine_flat(  # noqa: PLR0913
 
     alike = [(spans[run.first][0], spans[run.last - 1][1], run.value) for run in joined(terms)]
     common = CombineContext(params)
-    if info.statistics:
+    if any(reads_statistics(info, own.params) for _, _, own in alike):
         whole = [(start, stop, own) for first, last, own in alike for start, stop in _cut(first, last, step)]
         common = replace(common, statistics=added(info, each(measure, whole)))
     if info.rank_statistics:

@@ -33,6 +33,7 @@ from merging_core.methods.contract import (
     gather_leaf,
     gather_walks,
     ranks_of_walks,
+    reads_statistics,
 )
 from merging_core.methods.sums import weighted_sum
 from merging_core.scaling.profiles import alpha_from_norms
@@ -112,7 +113,8 @@ def _prepared(pieces: Pieces, tell: Tell) -> Prepared:
     terms = terms_of(plan.settings, pieces.lane.device)
     whole = frozenset(whole_leaves(plan.stages.method, plan.stages.params, plan.space.leaves))
     found = Prepared(pieces, _masks(pieces, tell), terms, (), whole)
-    if plan.stages.method.statistics or plan.stages.method.rank_statistics or plan.stages.method.leaf_statistics:
+    method = plan.stages.method
+    if reads_statistics(method, plan.stages.params) or method.rank_statistics or method.leaf_statistics:
         tell("what the method must know of the whole model")
     found = replace(found, contexts=_contexts(found))
     if plan.stages.layer_scaling.needs_alpha:

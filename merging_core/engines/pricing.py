@@ -75,11 +75,10 @@ def passes_of(stages: Stages, settings: Settings, space: ParameterSpace, has_bas
     if any(settings.masks_that(needs_threshold)):
         reads += 2
         why.append("up to two for the thresholds of the mask")
-    if stages.method.statistics:
+    asked = [one.name.replace("_", " ") for one in stages.method.statistics if one.needed(stages.params)]
+    if asked:
         reads += 1
-        why.append(
-            "one for " + " and ".join(statistic.name.replace("_", " ") for statistic in stages.method.statistics)
-        )
+        why.append(f"one for {' and '.join(asked)}")
     for statistic in stages.method.rank_statistics:
         if statistic.needed(stages.params):
             reads += 2

@@ -43,6 +43,7 @@ __all__ = [
     "gather_walks",
     "measured",
     "ranks_of_walks",
+    "reads_statistics",
 ]
 
 Group = Literal["averages", "task vectors", "sign consensus", "sparsifying", "spherical", "subspace"]
@@ -86,6 +87,15 @@ class Walk:
     terms: Terms
 
 
+def always(params: Parameters) -> bool:
+    """Say yes, whatever the parameters are.
+
+    >>> always(Parameters())
+    True
+    """
+    return True
+
+
 @dataclass(frozen=True)
 class Statistic:
     """Something that must be known of the whole model before any piece of it can be combined.
@@ -97,15 +107,8 @@ class Statistic:
     name: str
     of_piece: Callable[[torch.Tensor, torch.Tensor, Parameters], torch.Tensor]
     finish: Callable[[torch.Tensor], torch.Tensor]
-
-
-def always(params: Parameters) -> bool:
-    """Say yes, whatever the parameters are.
-
-    >>> always(Parameters())
-    True
-    """
-    return True
+    needed: Callable[[Parameters], bool] = always
+    """Whether the combination reads it with these parameters."""
 
 
 @dataclass(frozen=True)
@@ -253,12 +256,18 @@ def gather(
 
 def gather_walks(info: MethodInfo, walks: Iterable[Walk]) -> dict[str, torch.Tensor]:
     """Compute every statistic of a method over the leaves of a model, each seen with its own weights and parameters."""
-    if not info.statistics:
+    walks = list(walks)
+    if not any(reads_statistics(info, walk.terms.params) for walk in walks):
         return {}
     return added(
         info,
         (measured(info, piece, walk.terms.weights, walk.terms.params) for walk in walks for piece in walk.pieces),
     )
+
+
+def reads_statistics(info: MethodInfo, params: Parameters) -> bool:
+    """Say whether a combination with these parameters reads something of the whole model that pieces add up to."""
+    return any(statistic.needed(params) for statistic in info.statistics)
 
 
 def measured(

@@ -126,7 +126,11 @@ def _votes(weights: torch.Tensor, params: Parameters) -> torch.Tensor:
     return torch.ones_like(weights) if params.get("vote") == "equal" else weights
 
 
-MAJORITY = Statistic("majority_sign", sign_balance, majority_sign)
+def _asked(params: Parameters) -> bool:
+    return params.get("cancelled") != "positive"
+
+
+MAJORITY = Statistic("majority_sign", sign_balance, majority_sign, _asked)
 
 COMBINE = ParameterInfo(
     "combine",

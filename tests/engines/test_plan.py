@@ -70,11 +70,15 @@ def test_the_passes_that_a_plan_names_are_those_that_streaming_makes(
     monkeypatch.setattr(Reading, "read_range", counted)
     sums = {"kind": "lines", "alpha_rule": "sum"}
     methods = ("linear", "ties", "model_stock")
-    for recipe in (*map(made.recipe, methods), made.recipe("ties", layer_scaling=sums)):
+    plus = {"cancelled": "positive"}
+    recipes = (*map(made.recipe, methods), made.recipe("ties", layer_scaling=sums), made.recipe("ties", plus))
+    for recipe in recipes:
         plan = make_plan(recipe, catalog)
         read.clear()
         list(stream_leaves(plan))
         assert sum(read) == plan.passes.reads * plan.space.size * len(made.experts)
+    reads = [make_plan(made.recipe("ties", params), catalog).passes.reads for params in ({}, plus)]
+    assert reads == [4, 3]
 
 
 def test_the_hash_is_that_of_the_pinned_recipe(made: Family, catalog: Catalog) -> None:

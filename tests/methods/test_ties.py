@@ -131,5 +131,6 @@ def test_changes_that_cancel_count_as_positive_where_that_is_asked_for() -> None
     vectors = torch.tensor([[1.0, -2.0, -1.0], [-1.0, -2.0, -1.0]])
     majority = gather(TIES, [vectors], torch.ones(2), Parameters())
     positive = gather(TIES, [vectors], torch.ones(2), Parameters(cancelled="positive"))
+    assert positive == {}
     assert sign_consensus(vectors, torch.ones(2), CombineContext(statistics=majority)).tolist() == [-1.0, -2.0, -1.0]
     assert sign_consensus(vectors, torch.ones(2), CombineContext(statistics=positive)).tolist() == [1.0, -2.0, -1.0]
