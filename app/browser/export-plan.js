@@ -6,35 +6,45 @@ import { bytes, count, duration } from "./format.js";
 const KINDS = ["merged", "resized", "copied", "tied", "left out"];
 
 export function createPlanTable() {
-  const element = h("div", { class: "export-plan", role: "status" });
+  const told = h("div", { role: "status" });
   const leaves = createLeaves();
+  const element = h("div", { class: "export-plan" }, told, leaves.element);
 
   // `way`: [label, act] where the page has what is in the way, else null.
   function show(plan, way) {
     const { disk, memory, passes, missing } = plan;
     const short = disk.needed > disk.free;
-    fill(element, h("p", { class: "export-words" }, plan.words), h("dl", {},
+    fill(told, h("p", { class: "export-words" }, plan.words), h("dl", {},
       row("Weights", `${bytes(plan.bytes)} in ${plan.files.length === 1 ? "one file" : `${count(plan.files.length)} files`}`, `${plan.dtype}, ${many(plan.leaves)}`),
       missing.length ? row("To download", bytes(missing.reduce((sum, one) => sum + one.bytes, 0)), missing.map((one) => one.label).join(", "), true) : null,
       row("Disk", `${bytes(disk.needed)} needed`, `${bytes(disk.free)} free`, short),
       row("Memory", `at most ${bytes(memory.needed)}`, memory.has === null ? "" : `of ${bytes(memory.has)}`),
       row("Takes", `about ${duration(plan.seconds)}`, reads(passes)),
       row("Card", plan.test ? "validation and test" : "validation", plan.test ? "with your test score" : "score on test first to add a test score")),
-    leaves.element, plan.warnings.map((text) => h("p", { class: "export-warning" }, text)),
+    plan.warnings.map((text) => h("p", { class: "export-warning" }, text)),
     plan.problems.map((problem) => h("p", { class: "export-problem" }, problem.sentence)),
-    way ? h("button", { type: "button", class: "quiet", onclick: way[1] }, way[0]) : null);
+    way ? h("button", { type: "button", class: "primary", onclick: way[1] }, way[0]) : null);
     leaves.show(plan.outcomes);
   }
 
-  return { element, show, clear: () => fill(element) };
+  function clear() {
+    fill(told);
+    leaves.show([]);
+  }
+
+  return { element, show, clear };
 }
 
 // What became, or will become, of the leaves; what is unfolded stays so while the plan is made anew.
 export function createLeaves() {
   const element = h("ul", { class: "export-leaves", "aria-label": "what becomes of the leaves" });
   const unfolded = new Set();
+  let shown = "";
 
   function show(outcomes) {
+    const text = JSON.stringify(outcomes);
+    if (text === shown) return;
+    shown = text;
     const sorted = [...outcomes].sort((a, b) => KINDS.indexOf(a.what) - KINDS.indexOf(b.what));
     fill(element, sorted.map((outcome) => h("li", {}, entry(outcome))));
   }
