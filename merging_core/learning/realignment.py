@@ -20,7 +20,7 @@ SAFETY_REALIGNMENT = LearnMethod(
     name="safety_realignment",
     title="Safety realignment",
     formula="θ = θ₀ + λ·(m ∘ Σ τₜ) with θ₀ the aligned model and one Concrete mask m; labels of the behaviour choose m",
-    summary="Brings a behaviour back that fine-tuning destroyed: takes from the experts only what leaves it whole.",
+    summary="Brings a behaviour of the base back that fine-tuning destroyed: takes of experts what leaves it whole.",
     source=Source(
         "Yi et al.",
         2024,
