@@ -53,7 +53,7 @@ def followed(kind: Average, trajectory: torch.Tensor, losses: Sequence[float] = 
         ("lawa", {"last": 6, "every": 1}, LAWA, {"last": 6}, 1),
         ("lawa", {"last": 64, "every": 1}, LAWA, {"last": 64}, 1),
     ],
-    ids=str,
+    ids=["swa", "swa-every-4", "ema-from-zero", "ema-from-first", "lawa-6", "lawa-64"],
 )
 def test_an_average_kept_while_training_is_the_merge_of_the_checkpoints(
     kind: str, own: dict[str, Any], method: Any, params: dict[str, Any], first: int
