@@ -16,6 +16,7 @@ COPY merging_core merging_core
 COPY assets/zoo assets/zoo
 COPY assets/recipes assets/recipes
 COPY assets/presets assets/presets
+COPY assets/learning assets/learning
 
 ENV BASIN_HOST=0.0.0.0 BASIN_PORT=7860 BASIN_DATA=/data BASIN_CACHE=/data/cache PYTHONUNBUFFERED=1
 USER basin

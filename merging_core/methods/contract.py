@@ -88,11 +88,7 @@ class Walk:
 
 
 def always(params: Parameters) -> bool:
-    """Say yes, whatever the parameters are.
-
-    >>> always(Parameters())
-    True
-    """
+    """Say yes, whatever the parameters are."""
     return True
 
 

@@ -12,6 +12,7 @@ from merging_core.checkpoints import Catalog
 from merging_core.engines import devices, make_plan, stream_merge
 from merging_core.engines.devices import device_bytes, lane_for, pays, piece_for
 from merging_core.engines.lanes import CORES, LEAST_PART, Tile, in_parts, with_less
+from merging_core.engines.pricing import STREAMED_PIECE
 from merging_core.engines.ring import BUFFERS, Plain, Ring
 from merging_core.engines.streaming import _identity, stream_leaves
 from merging_core.errors import CancelledError, NonFiniteError, PlanError
@@ -102,7 +103,7 @@ def test_without_memory_for_a_piece_smaller_ones_give_the_same_bytes(
 def test_what_a_device_has_no_memory_for_at_all_the_cpu_does(wide: Family, tmp_path: Path, catalog: Catalog) -> None:
     plan = make_plan(wide.recipe("iso_c"), catalog)
     driver = AwayDriver(most=4 * 1000)
-    stream_merge(plan, catalog, tmp_path / "away", lane=Ring(driver, 1 << 18, workers=2))
+    stream_merge(plan, catalog, tmp_path / "away", lane=Ring(driver, 2 * STREAMED_PIECE, workers=2))
     assert driver.log.count("short of memory") >= 2
     stream_merge(plan, catalog, tmp_path / "here")
     assert_same_files(tmp_path / "away", tmp_path / "here")
