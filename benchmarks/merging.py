@@ -128,7 +128,7 @@ def median(costs: list[Cost]) -> Cost:
 def main(arguments: list[str]) -> None:
     """Print a line for each side and the ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=["250m", "tiny-leaves"], choices=SIZES)
+    parser.add_argument("--sizes", nargs="+", default=["250m", "1b", "tiny-leaves"], choices=SIZES)
     parser.add_argument("--methods", nargs="+", default=["linear", "ties", "dare_ties"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=FOLDER)
