@@ -40,7 +40,9 @@ L2 = ParameterInfo(
     slider=(0.0, 3.0),
     unit="of a pixel's range",
 )
-STEPS = ParameterInfo("attack_steps", "Steps of an attack", "integer", 10, "How many steps an attack takes.", 1, 1_000)
+STEPS = ParameterInfo(
+    "attack_steps", "Steps of an attack", "integer", 10, "How many steps it takes.", 1, 1_000, step=1, slider=(1, 40)
+)
 STEP = ParameterInfo(
     "attack_step",
     "Step of an attack",

@@ -30,6 +30,8 @@ PARTS = ParameterInfo(
     "Into how many equal parts the weights are divided; of three models and four parts there are fifteen soups.",
     1,
     20,
+    step=1,
+    slider=(1, 10),
 )
 
 
