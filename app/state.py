@@ -292,7 +292,7 @@ def _kept(given: Mapping[str, Any], parameters: Sequence[Any]) -> dict[str, Any]
 
     def applies(name: str) -> bool:
         condition = known[name].only_when
-        return condition is None or fit.get(condition[0], known[condition[0]].default) == condition[1]
+        return condition is None or fit.get(condition[0], known[condition[0]].default) in condition[1:]
 
     return {name: value for name, value in fit.items() if applies(name)}
 

@@ -126,10 +126,10 @@ export function createKnob(info, { onInput, onEnd, leaves = null }) {
   });
 }
 
-// Whether a parameter is there: some stand only beside one value of another.
+// Whether a parameter is there: some stand only beside some values of another.
 export function stands(info, infos, values) {
-  const [other, value] = info.only_when ?? [];
-  return !other || (values[other] ?? infos.find((one) => one.name === other)?.default) === value;
+  const [other, ...needed] = info.only_when ?? [];
+  return !other || needed.includes(values[other] ?? infos.find((one) => one.name === other)?.default);
 }
 
 // “ƒ”: formula, one sentence, source; a popover that needs no answer.

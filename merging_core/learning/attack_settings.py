@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from merging_core.learning.attacks import Attack, Norm
 from merging_core.methods.info import ParameterInfo, Parameters
 
-__all__ = ["AGAINST", "ATTACK_PARAMETERS", "attack_of", "attacks_against"]
+__all__ = ["AGAINST", "ATTACK_PARAMETERS", "DEFENCE", "attack_of", "attacks_against"]
 
 AGAINST = ParameterInfo(
     "against",
@@ -56,6 +58,14 @@ STEP = ParameterInfo(
     unit="of ε",
 )
 ATTACK_PARAMETERS = (LINF, L2, STEPS, STEP)
+DEFENCE = (
+    AGAINST,
+    replace(LINF, only_when=("against", "linf", "mixture")),
+    replace(L2, only_when=("against", "l2", "mixture")),
+    replace(STEPS, only_when=("against", "linf", "l2", "mixture")),
+    replace(STEP, only_when=("against", "linf", "l2", "mixture")),
+)
+"""What is learned against, and how strong it is where it is something."""
 
 
 def attack_of(params: Parameters, norm: Norm) -> Attack:

@@ -137,8 +137,8 @@ class ParameterInfo:
     """Whether `models[i].params` may override it for one expert."""
     per_leaf: bool = False
     """Whether a number may be another one in each leaf: a list over depth, or cases by parts of names."""
-    only_when: tuple[str, ParameterValue] | None = None
-    """Another parameter and the value that it must have for this one to exist, such as ("alpha_rule", "value")."""
+    only_when: tuple[str, *tuple[ParameterValue, ...]] | None = None
+    """Another parameter and the values of which it must have one for this one to exist: ("alpha_rule", "value")."""
     lengths: tuple[int, int] = (2, 64)
     later: bool = False
     """Whether recipes were made before there was this parameter: at its default their identity does not mention it."""
@@ -292,10 +292,10 @@ def check_parameters(
     values: dict[str, ParameterValue] = {}
     for info in known:
         if info.only_when is not None:
-            other, needed = info.only_when
-            if given.get(other, infos[other].default) != needed:
+            other, *needed = info.only_when
+            if given.get(other, infos[other].default) not in needed:
                 if info.name in given:
-                    must = f"{info.name} stands only beside {other} {needed}"
+                    must = f"{info.name} stands only beside {other} {' or '.join(map(str, needed))}"
                     problems.append(Problem(must, shown(given[info.name]), f"{where}.{info.name}", "leave it out"))
                 continue
         value = given.get(info.name, info.default)

@@ -111,7 +111,8 @@ def _parameter(info: ParameterInfo) -> tuple[str, ...]:
     )
     if info.kind == "switch":
         default = default.lower()
-    only = f" Only when `{info.only_when[0]}` is `{info.only_when[1]}`." if info.only_when else ""
+    other, *needed = info.only_when or ("",)
+    only = f" Only when `{other}` is {' or '.join(f'`{value}`' for value in needed)}." if needed else ""
     per_model, per_leaf = ("yes" if may else "no" for may in (info.per_model, info.per_leaf))
     return f"`{info.name}`", values, default, per_model, per_leaf, info.help + only
 

@@ -56,7 +56,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> LiveEngine:
 def ends(info: Description) -> Iterator[dict[str, Any]]:
     """Yield the settings with one number at an end of its range, or as near as it may come."""
     for parameter in info.parameters:
-        beside = dict([parameter.only_when]) if parameter.only_when is not None else {}
+        beside = dict([parameter.only_when[:2]]) if parameter.only_when is not None else {}
         for end in (parameter.minimum, parameter.maximum):
             if parameter.kind in ("number", "integer") and end is not None and parameter.name != "steps":
                 least = 1e-9 if parameter.minimum_excluded and end == parameter.minimum else 0.0

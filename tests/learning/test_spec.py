@@ -78,3 +78,13 @@ def test_every_method_has_a_source_and_a_place_on_the_page(info: Any) -> None:
     assert f"| `{info.name}`" in page
     assert info.source.url.startswith("https://arxiv.org/abs/")
     assert info.source.deviation
+
+
+def test_the_strength_of_an_attack_stands_only_beside_what_is_attacked() -> None:
+    given = {"version": 1, "base": "zoo:tiny/base", "tasks": ["tiny/digits"]}
+    params = {"against": "l2", "l2": 0.25}
+    assert "linf" not in parse_spec({**given, "method": {"name": "train_expert", "params": params}}).params
+    mixture = parse_spec({**given, "method": {"name": "train_expert", "params": {"against": "mixture"}}})
+    assert (mixture.params["linf"], mixture.params["l2"]) == (0.03, 0.5)
+    with pytest.raises(RecipeError, match="linf stands only beside against linf or mixture"):
+        parse_spec({**given, "method": {"name": "train_expert", "params": {**params, "linf": 0.1}}})

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from merging_core.learning.adamerging import RATE
-from merging_core.learning.attack_settings import AGAINST, ATTACK_PARAMETERS
+from merging_core.learning.attack_settings import DEFENCE
 from merging_core.learning.contract import Ground, Learnable, LearnMethod, Optimiser, Phase, Update
 from merging_core.learning.experts.averages import WEIGHTS
 from merging_core.learning.experts.moving import BLOCKS, MOVES
@@ -117,7 +117,7 @@ TRAIN_EXPERT = LearnMethod(
     default_steps=400,
     batch=64,
     subset="full",
-    parameters=(*FRESH, MOVES, BLOCKS, *AVERAGE_PARAMETERS, AGAINST, *ATTACK_PARAMETERS),
+    parameters=(*FRESH, MOVES, BLOCKS, *AVERAGE_PARAMETERS, *DEFENCE),
     make=_make,
     phases=_phases,
     run=train_run,

@@ -9,7 +9,7 @@ import torch
 
 from merging_core.engines.learned import COEFFICIENTS
 from merging_core.learning.adamerging import PER, RATE, Coefficients
-from merging_core.learning.attack_settings import AGAINST, ATTACK_PARAMETERS
+from merging_core.learning.attack_settings import DEFENCE
 from merging_core.learning.contract import Draw, Ground, Learnable, LearnMethod, Optimiser, Phase, Shown, Update, Values
 from merging_core.methods.info import ParameterInfo, Parameters, Source
 
@@ -96,7 +96,7 @@ LEARNED_SOUP = LearnMethod(
     default_steps=200,
     batch=32,
     parameters=(replace(PER, help="Whether each model has one weight, or one for each leaf (the paper's layers)."),
-                WEIGHTS, replace(RATE, default=0.1), AGAINST, *ATTACK_PARAMETERS),
+                WEIGHTS, replace(RATE, default=0.1), *DEFENCE),
     make=_make,
     phases=_phases,
 )  # fmt: skip
