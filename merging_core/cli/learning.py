@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -58,6 +59,9 @@ def learn(
     opened = open_bench(out / RECIPE)
     asked, tasks = _readable(opened, asked, family)
     out.mkdir(parents=True, exist_ok=True)
+    if resume and (out / EVENTS).is_file():
+        # Written by a process that was killed before it said so: the run ends once more, with the same bits.
+        shutil.rmtree(out / EXPERT, ignore_errors=True)
     shared = [folder] if (folder := own_folder("statistics")) is not None else []
     bench = Bench(opened.engine(), Evaluator("cpu"), tasks, LearnedTensors((out, *shared)), out / EXPERT)
     with open_run(asked, bench, state) as run:

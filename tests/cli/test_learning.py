@@ -90,6 +90,21 @@ def test_an_expert_is_trained_into_a_folder_that_merges_like_any_other(run: Run,
     assert run("merge", write("recipe.json", recipe), str(tmp_path / "merged"), "--json").status == 0
 
 
+def test_a_run_that_was_killed_with_its_expert_written_ends_once_more_with_the_same_bits(
+    run: Run, write: Write, tmp_path: Path
+) -> None:
+    spec = write("spec.json", {
+        "version": 1, "method": {"name": "train_expert", "params": {"moves": "norms_and_biases"}},
+        "base": "zoo:basins/start", "tasks": ["basins/digits"], "steps": 2, "batch": 2, "check": {"every": 1},
+    })  # fmt: skip
+    out = tmp_path / "run"
+    assert run("learn", spec, "--out", str(out)).status == 0
+    first = (out / "expert" / "model.safetensors").read_bytes()
+    (out / "result.json").unlink()
+    assert run("learn", spec, "--out", str(out), "--resume").status == 0
+    assert (out / "expert" / "model.safetensors").read_bytes() == first and (out / "result.json").is_file()
+
+
 def test_a_soup_says_what_each_model_gained_and_how_it_does_under_attack(
     run: Run, write: Write, tmp_path: Path
 ) -> None:
