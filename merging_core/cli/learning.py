@@ -62,7 +62,7 @@ def learn(
     if resume and (out / EVENTS).is_file():
         # Written by a process that was killed before it said so: the run ends once more, with the same bits.
         shutil.rmtree(out / EXPERT, ignore_errors=True)
-    shared = [folder] if (folder := own_folder("statistics")) is not None else []
+    shared = [folder] if asked.info.paired and (folder := own_folder("statistics")) is not None else []
     bench = Bench(opened.engine(), Evaluator("cpu"), tasks, LearnedTensors((out, *shared)), out / EXPERT)
     with open_run(asked, bench, state) as run:
         ended = _run(run, out, as_json=as_json)

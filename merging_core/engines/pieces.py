@@ -199,9 +199,11 @@ class Pieces:
         piece = self.lane.take(read, check=not (checked or at_once))
         room = torch.empty(piece.numel(), device=piece.device) if out is None else out
         finite = loops.widen_(room, piece, minus)
-        if not (finite or checked) and at_once:
-            piece = read(check=True)
+        if finite is False and not checked and at_once:
+            read(check=True)
         if finite is None:
+            if at_once and not checked:
+                check_finite(piece, f"{checkpoint.label}: {leaf.name}")
             wide = piece.to(torch.float32)
             if piece.dtype is torch.float64:
                 check_finite(wide, f"{checkpoint.label}: {leaf.name} in float32")

@@ -23,8 +23,8 @@ from typing import Any
 
 import torch
 from torch.autograd import forward_ad as untyped
-from torch.nn.functional import scaled_dot_product_attention
-from torch.overrides import TorchFunctionMode
+
+from merging_core.evaluation.attention import PlainAttention
 
 __all__ = ["Linearised", "along"]
 
@@ -43,7 +43,7 @@ def along(forward: Forward, weights: Weights, vector: Weights, rows: torch.Tenso
     >>> value.tolist(), slope.tolist()
     ([9.0, 9.0], [6.0, 6.0])
     """
-    with torch.inference_mode(False), torch.enable_grad(), _level(), _PlainAttention():
+    with torch.inference_mode(False), torch.enable_grad(), _level(), PlainAttention():
         held = {name: _ordinary(leaf) for name, leaf in weights.items()}
         moved = {name: forward_ad.make_dual(held[name], _ordinary(step)) for name, step in vector.items()}
         value, slope = forward_ad.unpack_dual(forward({**held, **moved}, _ordinary(rows)))
@@ -114,39 +114,6 @@ class _Linear(torch.autograd.Function):
 def _that_move(vector: Weights) -> dict[str, torch.Tensor]:
     """Return the leaves of a vector that are not zero: the others cost time and add nothing."""
     return {name: step.detach() for name, step in vector.items() if bool(step.any())}
-
-
-class _PlainAttention(TorchFunctionMode):
-    """Attention as products and a softmax, in this thread only: what forward mode can follow."""
-
-    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Write attention out; leave everything else as it is."""
-        if function is scaled_dot_product_attention:
-            return _attention(*args, **(kwargs or {}))
-        return function(*args, **(kwargs or {}))
-
-
-def _attention(  # noqa: PLR0913
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attn_mask: torch.Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    scale: float | None = None,
-    enable_gqa: bool = False,
-) -> torch.Tensor:
-    """Return softmax(q·kᵀ·scale + mask)·v, as `scaled_dot_product_attention` does without dropout."""
-    if enable_gqa:
-        key, value = (each.repeat_interleave(query.shape[-3] // each.shape[-3], -3) for each in (key, value))
-    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
-    if is_causal:
-        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, -torch.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    return scores.softmax(dim=-1) @ value
 
 
 def _ordinary(tensor: torch.Tensor) -> torch.Tensor:

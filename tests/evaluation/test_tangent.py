@@ -12,10 +12,11 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from merging_core.errors import EvaluationError
 from merging_core.evaluation.architectures import Architecture, architecture
+from merging_core.evaluation.attention import attention
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.heads import OwnHead, PrototypeHead
 from merging_core.evaluation.language_model import TextTask, Windows
-from merging_core.evaluation.tangent import Linearised, _attention, along
+from merging_core.evaluation.tangent import Linearised, along
 from merging_core.evaluation.token_rows import packed
 from tests.evaluation.standins import CLIP_CONFIG, MLP_CONFIG, make_task, random_weights
 
@@ -122,7 +123,7 @@ def test_attention_that_is_written_out_is_that_of_torch(how: dict[str, Any]) -> 
     given = {name: option for name, option in how.items() if name != "mask"}
     given |= {"attn_mask": masks[how["mask"]]} if "mask" in how else {}
     expected = scaled_dot_product_attention(query, key, value, **given)
-    torch.testing.assert_close(_attention(query, key, value, **given), expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(attention(query, key, value, **given), expected, rtol=1e-12, atol=1e-12)
 
 
 def test_the_evaluator_scores_the_linearised_model_and_says_so() -> None:

@@ -7,6 +7,11 @@ from playwright.sync_api import Browser, Page, expect
 from tests.ui.conftest import assert_quiet
 from tests.ui.studio import PHONE, StudioProcess, open_studio, visitor
 
+NOTHING_IS_CUT = """(width) => innerWidth === width
+  && [...document.querySelectorAll(".basin .top .actions button:not(.explainer *, .places *)")]
+    .filter((one) => one.checkVisibility({ visibilityProperty: true }))
+    .every((one) => one.getBoundingClientRect().right <= width)"""
+
 
 def expect_stands(page: Page, selector: str, least: int, most: int) -> None:
     """Wait until an element's upper edge is at `least` to `most` pixels from the top of the screen."""
@@ -55,4 +60,7 @@ def test_on_a_phone_all_is_reached_from_the_menu_and_the_accuracies_stay_in_view
         page.mouse.wheel(0, 500)
         page.wait_for_function("window.scrollY > 400")
         expect_stands(page, "#basin-view-studio .panel.accuracy", 44, 44)
+        for width in (360, 390, 761, 800, 1000, 1100):
+            page.set_viewport_size({**PHONE, "width": width})
+            page.wait_for_function(NOTHING_IS_CUT, arg=width)
         assert_quiet(witness)

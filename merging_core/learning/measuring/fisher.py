@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import torch
 from torch.nn.functional import log_softmax
 
+from merging_core.evaluation.attention import PlainAttention
 from merging_core.learning.batches import Source
 from merging_core.learning.leaves import wide
-from merging_core.learning.measuring.watching import PlainAttention
 
 __all__ = ["AT_ONCE", "EXAMPLES", "classes_at_once", "fisher_sums"]
 

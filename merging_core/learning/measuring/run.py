@@ -22,7 +22,8 @@ from merging_core.checkpoints.ref import Ref
 from merging_core.cores import MAX_WORKERS, cores, single_threaded_pool
 from merging_core.evaluation.report import Report
 from merging_core.learning.contract import Shown
-from merging_core.learning.events import Checked, Event, Finished, Paused, Progress
+from merging_core.learning.events import Checked, Event, Finished, Progress
+from merging_core.learning.heeding import heeded
 from merging_core.learning.session import check_memory
 from merging_core.learning.spec import LearnSpec
 from merging_core.learning.state import State, check_state
@@ -38,7 +39,6 @@ __all__ = ["Measuring", "Sums"]
 Sums = dict[str, torch.Tensor]
 _SPLIT = "validation"
 _EVERY_SECONDS = 0.4
-_WAIT = 0.05
 
 
 class Measuring(ABC):
@@ -108,13 +108,9 @@ class Measuring(ABC):
         told, first, stopped = 0.0, self._step, False
         while (step := self._known(self._step)) < self.steps:
             self._step, first = step, first + step - self._step
-            wish = heed()
-            if wish == "pause":
-                paused = time.perf_counter()
-                yield Paused(self._step)
-                while (wish := heed()) == "pause":
-                    time.sleep(_WAIT)
-                begun += time.perf_counter() - paused
+            asked = time.perf_counter()
+            wish = yield from heeded(heed, self._step)
+            begun += time.perf_counter() - asked
             if wish == "stop":
                 stopped = True
                 break

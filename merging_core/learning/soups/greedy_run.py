@@ -43,7 +43,7 @@ class GreedyRun(Choosing):
 
     def _tried(self) -> Iterator[Event | None]:
         if self._step < self._alone:
-            weights = self.bench.engine.checkpoint(self.spec.models[self._step])
+            weights = self.bench.engine.checkpoint(self.spec.models[self._step], self.spec.base)
             self._values["alone"][self._step] = self._report(weights, self._chosen_by).average
             return
         place = self._order()[self._step - self._alone]
@@ -93,7 +93,7 @@ class GreedyRun(Choosing):
 
     def _finished(self, stopped: bool) -> Finished:
         recipe, weights, identity = self._soup(self._shares())
-        first = self.bench.engine.checkpoint(self.spec.models[self._order()[0]])
+        first = self.bench.engine.checkpoint(self.spec.models[self._order()[0]], self.spec.base)
         return Finished(
             step=self._step,
             kept_step=int(self._values["kept"][0]),

@@ -10,11 +10,12 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from merging_core.evaluation.architectures import architecture
+from merging_core.evaluation.attention import PlainAttention
 from merging_core.evaluation.multilayer_perceptron import PerceptronShape
 from merging_core.learning.batches import sources
 from merging_core.learning.measuring.alone import means
 from merging_core.learning.measuring.grams import COUNT, gram_sums
-from merging_core.learning.measuring.watching import PlainAttention, Watching
+from merging_core.learning.measuring.watching import Watching
 from merging_core.methods.info import Parameters
 from merging_core.methods.matrices import is_matrix
 from tests.learning.world import CONFIG, SHAPES, World

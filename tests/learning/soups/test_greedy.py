@@ -9,13 +9,14 @@ from typing import Any, Literal
 import numpy
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from merging_core.engines import make_plan
 from merging_core.engines.streaming import stream_leaves
 from merging_core.errors import EvaluationError, RecipeError
 from merging_core.learning import Finished, Paused, State, Tried, open_run
-from tests.engines.world import assert_same_bits
-from tests.learning.world import World, world
+from tests.engines.world import assert_same_bits, write
+from tests.learning.world import CONFIG, World, world
 
 
 @pytest.fixture
@@ -148,3 +149,23 @@ def test_a_model_is_taken_once_and_a_task_has_enough_examples(four: World) -> No
     poor = replace(four.tasks[0], splits={"validation": one})
     with pytest.raises(EvaluationError, match="an example to choose by"):
         open_run(four.spec("greedy_soup"), replace(four.bench(), tasks=(poor, *four.tasks[1:])))
+
+
+def test_a_lora_adapter_is_a_model_of_the_soup_with_the_base_that_it_is_added_to(four: World, tmp_path: Path) -> None:
+    folder, made = tmp_path / "lora", torch.Generator().manual_seed(2)
+    folder.mkdir()
+    a, b = torch.randn(2, 16, generator=made), torch.randn(6, 2, generator=made)
+    layer = "base_model.model.layers.0.lora_"
+    save_file({f"{layer}A.weight": a, f"{layer}B.weight": b}, folder / "adapter_model.safetensors")
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 2, "lora_alpha": 2}')
+    base = load_file(tmp_path / "base" / "model.safetensors")
+    weight = "layers.0.weight"
+    whole = write(
+        tmp_path / "whole", {**base, weight: (base[weight].double() + b.double() @ a.double()).float()}, CONFIG
+    )
+    runs = []
+    for model in (f"file:{folder}", whole):
+        world = replace(four, experts=(model, *four.experts[:2]))
+        tried, last = ran(world)
+        runs.append(([(event.report.average, event.best) for event in tried], last.after.average, last.before.average))
+    assert runs[0] == runs[1]
