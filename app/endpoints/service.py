@@ -115,10 +115,11 @@ class Endpoints:
             check_here(family.refs, models.engine.opened)
             alone = {"version": 1, "models": [{"ref": refs_of(start)[0]}], "method": {"name": "linear"}}
             config = models.engine.plan(parse_recipe(alone)).survey.reference.config
+            line = points_of(models.engine, (start, end))
             *_, path = trace(
                 models.evaluator,
                 config,
-                lambda t: models.engine.between(start, end, t),
+                lambda t: line.weights(line.mixed((1.0 - t, t))),
                 models.tasks_of(family),
                 points=points,
                 splits=("validation",),

@@ -44,6 +44,7 @@ from merging_core.checkpoints.local import LocalFolders
 from merging_core.checkpoints.uploads import UploadedCheckpoints
 from merging_core.checkpoints.zoo import load_zoo
 from merging_core.engines.live import LiveEngine
+from merging_core.engines.points import points_of
 from merging_core.errors import BasinError, EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.ensemble import ensemble
@@ -256,8 +257,8 @@ class ZooBench:
             end = _LAMBDA_END
         else:
             a, b = str(state.path.a), str(state.path.b)
-            config = self._engine.opened(a, family.base).config
-            weights_at = lambda t: self._engine.between(a, b, t, family.base)  # noqa: E731
+            line = points_of(self._engine, (a, b), family.base)
+            config, weights_at = line.config, lambda t: line.weights(line.mixed((1.0 - t, t)))
             memory = self._paths.get((family.name, self._pin(a), self._pin(b)), dict)
             end = 1.0
         steps = trace(

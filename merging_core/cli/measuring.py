@@ -109,6 +109,7 @@ def interpolate(
 ) -> None:
     """Measure the line between two models, and its barrier."""
     from merging_core.cli.targets import open_bench
+    from merging_core.engines.points import points_of
     from merging_core.evaluation.evaluator import Evaluator
     from merging_core.evaluation.paths import trace
 
@@ -116,11 +117,11 @@ def interpolate(
     (start, reference), (end, _) = bench.end(a), bench.end(b)
     chosen = bench.family(reference, family)
     tasks = bench.tasks(chosen, task or ())
-    engine = bench.engine()
+    line = points_of(bench.engine(), (start, end))
     *_, path = trace(
         Evaluator("cpu"),
         reference.config,
-        lambda t: engine.between(start, end, t),
+        lambda t: line.weights(line.mixed((1.0 - t, t))),
         tasks,
         points=points,
         splits=(split,),

@@ -153,7 +153,7 @@ class LiveEngine:
             flat = finish_flat(stage.combined, stage.base, runs(_spans(space), coefficients), found.method.domain)
             flat = round_(flat, _TORCH[dict(DTYPE_NAMES)[recipe.dtype]])
             finite = all_finite(flat)
-            leaves = self._all_leaves(flat, plan.survey)  # while a device works
+            leaves = self.all_leaves(flat, plan.survey)  # while a device works
             self._check(finite, flat, space, recipe.dtype)
         return Merged(leaves, flat, plan, timings)
 
@@ -191,23 +191,24 @@ class LiveEngine:
         """Carry out a recipe at another λ: one multiplication and one addition once its stages are cached."""
         return self.merge(replace(recipe, lambda_=float(lambda_)))
 
-    def between(self, a: Recipe | str, b: Recipe | str, t: float, base: str | None = None) -> dict[str, torch.Tensor]:
-        """Return (1−t)·A + t·B in float32, each of A and B a recipe or a reference; the ends are exact.
-
-        Raises SpaceError when A and B share no parameter space.
-        """
-        (flat_a, survey_a), (flat_b, survey_b) = self._end(a, base), self._end(b, base)
-        build_space(survey_a.reference, [survey_b.reference])
-        if t in (0.0, 1.0):
-            flat = (flat_b if t else flat_a).clone()
-        else:
-            flat = torch.mul(flat_a, 1.0 - t).add_(torch.mul(flat_b, t))
-        return self._all_leaves(flat, survey_a)
-
     def checkpoint(self, ref: str, base: str | None = None) -> dict[str, torch.Tensor]:
         """Return the weights of one checkpoint in float32: shared, not to be written to."""
-        flat, surveyed = self._end(ref, base)
-        return self._all_leaves(flat, surveyed)
+        flat, surveyed = self.end(ref, base)
+        return self.all_leaves(flat, surveyed)
+
+    def end(self, what: Recipe | str, base: str | None = None) -> tuple[torch.Tensor, Survey]:
+        """Return a recipe's merge or a checkpoint as a flat vector, [N] float32, shared, and what it was read from."""
+        if isinstance(what, Recipe):
+            merged = self.merge(what)
+            return merged.flat, merged.plan.survey
+        opened = self._residents.open(what, base)
+        space = build_space(None, [opened])
+        return self._residents.weights(opened, space), Survey(None, (opened,), space)
+
+    def all_leaves(self, flat: torch.Tensor, surveyed: Survey) -> dict[str, torch.Tensor]:
+        """Return every leaf of a flat vector's model: views of it, and what is copied."""
+        leaves = {**surveyed.space.views(flat), **self._residents.copied(surveyed)}
+        return {name: leaves[name] for name in surveyed.reference.leaves}
 
     def simple_average(self, refs: Sequence[str], base: str | None = None) -> dict[str, torch.Tensor]:
         """Return the plain average of checkpoints, as the `linear` method gives it."""
@@ -360,18 +361,6 @@ class LiveEngine:
             )
             for vector, key in zip(masked, mask_keys, strict=True)
         )
-
-    def _end(self, what: Recipe | str, base: str | None) -> tuple[torch.Tensor, Survey]:
-        if isinstance(what, Recipe):
-            merged = self.merge(what)
-            return merged.flat, merged.plan.survey
-        opened = self._residents.open(what, base)
-        space = build_space(None, [opened])
-        return self._residents.weights(opened, space), Survey(None, (opened,), space)
-
-    def _all_leaves(self, flat: torch.Tensor, surveyed: Survey) -> dict[str, torch.Tensor]:
-        leaves = {**surveyed.space.views(flat), **self._residents.copied(surveyed)}
-        return {name: leaves[name] for name in surveyed.reference.leaves}
 
     def _check(self, finite: torch.Tensor, flat: torch.Tensor, space: ParameterSpace, dtype: str) -> None:
         error = None if finite else non_finite(space.views(flat).items(), dtype)

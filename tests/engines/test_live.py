@@ -15,8 +15,9 @@ import torch
 from merging_core.checkpoints import Catalog
 from merging_core.engines import LiveEngine
 from merging_core.engines.ladder import ladder, ladder_thresholds
+from merging_core.engines.points import points_of
 from merging_core.engines.residency import LINE, Residency
-from merging_core.errors import CancelledError, NonFiniteError, PlanError, SpaceError
+from merging_core.errors import CancelledError, NonFiniteError, PlanError
 from merging_core.masks.info import MaskSpec
 from merging_core.masks.registry import mask
 from merging_core.methods.info import Parameters
@@ -97,7 +98,7 @@ def test_resident_vectors_are_never_written_to(made: Family, engine: LiveEngine)
         engine.merge(recipe).flat.fill_(7.0)
         engine.layers(recipe)
         engine.along_lambda(recipe, 0.9)
-        engine.between(recipe, made.base, 0.5)["logit_scale"].fill_(7.0)
+        points_of(engine, [recipe, made.base]).mixed((1.0, 0.0)).fill_(7.0)
     assert all(torch.equal(before[key], bits(value)) for key, value in held.items())
 
 
@@ -209,23 +210,6 @@ def test_along_lambda_is_the_merge_at_that_lambda(made: Family, engine: LiveEngi
     whole = engine.merge(made.recipe("ties", **{"lambda": 0.25}))
     assert_same_bits(along.weights, whole.weights)
     assert along.hash == whole.hash != engine.merge(made.recipe("ties")).hash
-
-
-def test_between_is_a_straight_line_with_exact_ends(made: Family, engine: LiveEngine) -> None:
-    recipe, ref = made.recipe("ties"), made.experts[1]
-    ends = engine.merge(recipe).weights, engine.checkpoint(ref)
-    assert_same_bits(engine.between(recipe, ref, 0.0), ends[0])
-    assert_same_bits(engine.between(recipe, ref, 1.0), ends[1])
-    for name, middle in engine.between(recipe, ref, 0.25).items():
-        if middle.is_floating_point():
-            expected = 0.75 * ends[0][name].double() + 0.25 * ends[1][name].double()
-            torch.testing.assert_close(middle.double(), expected, rtol=1e-6, atol=1e-7)
-
-
-def test_between_two_spaces_is_refused(made: Family, engine: LiveEngine, tmp_path: Path) -> None:
-    other = write(tmp_path / "other", {"w": torch.zeros(3)}, {})
-    with pytest.raises(SpaceError):
-        engine.between(made.base, other, 0.5)
 
 
 def test_a_file_that_changed_gets_its_new_weights(tmp_path: Path, catalog: Catalog) -> None:

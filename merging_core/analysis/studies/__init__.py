@@ -1,0 +1,1 @@
+"""Questions asked of models: where they lie, what is between them, how they respond."""

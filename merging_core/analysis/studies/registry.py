@@ -1,0 +1,31 @@
+"""All studies, in the order in which a page offers them."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from merging_core.analysis.studies.contract import Study
+from merging_core.errors import Problem, RecipeError, closest
+from merging_core.methods.info import shown
+
+__all__ = ["studies", "study"]
+
+
+@cache
+def studies() -> tuple[Study, ...]:
+    """Return every study.
+
+    >>> [one.name for one in studies()][:1]
+    ['interpolate']
+    """
+    from merging_core.analysis.paths.interpolate import INTERPOLATE
+
+    return (INTERPOLATE,)
+
+
+def study(name: str) -> Study:
+    """Return the study of this name; raises RecipeError with the closest one."""
+    found = {one.name: one for one in studies()}
+    if name not in found:
+        raise RecipeError(Problem("a study is known by name", shown(name), "study.name", closest(name, found)))
+    return found[name]
