@@ -25,6 +25,7 @@ from app.studio.slow_merges import SlowMerges
 from app.studio.workbench import Models, Workbench
 from app.tasks.spec import NAME_START, TaskSpec
 from merging_core.engines import Plan
+from merging_core.engines.points import points_of
 from merging_core.errors import BasinError, EvaluationError, Problem, RecipeError
 from merging_core.evaluation.paths import trace
 from merging_core.export import in_words
