@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any, cast
 
-from merging_core.analysis.studies.contract import Finding, Study, StudyBench
+from merging_core.analysis.studies.contract import Finding, Study, StudyBench, Table
 from merging_core.analysis.studies.measuring import parts_in, scores_at, stands
 from merging_core.analysis.studies.memory import Memory
 from merging_core.analysis.studies.spec import StudySpec
@@ -46,6 +47,16 @@ def _weights(points: Points, t: float) -> Weights:
     return points.weights(points.mixed(shares))
 
 
+def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
+    rows = tuple(
+        (point["t"], score["task"], score["split"], score["loss"], score["accuracy"], *score["interval"], score["n"])
+        for point in cast("list[dict[str, Any]]", numbers["points"])
+        for score in point["scores"]
+    )
+    header = ("t", "task", "split", "loss (nats)", "accuracy", "95 % low", "95 % high", "n")
+    return {"path": Table("Loss and accuracy along the path", header, rows)}
+
+
 def _name(t: float) -> str:
     return f"t {t!r}"
 
@@ -74,4 +85,5 @@ INTERPOLATE = Study(
     models=(2, 16),
     splits=("validation", "train"),
     answer=_answer,
+    tables=_tables,
 )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from merging_core.analysis.studies.memory import Memory
     from merging_core.analysis.studies.spec import StudySpec
 
-__all__ = ["Answer", "Finding", "Study", "StudyBench"]
+__all__ = ["Answer", "Finding", "Study", "StudyBench", "Table"]
 
 Answer = Callable[["StudySpec", "StudyBench", "Memory"], Iterator["Finding"]]
 
@@ -66,6 +66,15 @@ class StudyBench:
             raise CancelledError(Problem("a study goes on while its answer is wanted", "a newer request"))
 
 
+@dataclass(frozen=True)
+class Table:
+    """Numbers as one tidy table, with units in the header; a cell is text, a number or nothing."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | float | int | None, ...], ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Study(Description):
     """A kind of question. `models`: how many it takes, at least and at most (None: any number)."""
@@ -80,6 +89,8 @@ class Study(Description):
     trains: bool = False
     """Whether it learns from examples on its way: then it takes minutes."""
     answer: Answer = field(repr=False)
+    tables: Callable[[Mapping[str, object]], Mapping[str, Table]] = field(repr=False)
+    """The numbers of a finding as tables, by name: what the command line prints and what downloads as CSV."""
 
     def as_json(self) -> dict[str, object]:
         """Return what a page needs to offer it."""
