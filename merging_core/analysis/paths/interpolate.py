@@ -65,7 +65,13 @@ def _numbers(found: dict[float, tuple[TaskScore, ...]], spec: StudySpec) -> dict
     rows = [{"t": t, "scores": [score.as_json() for score in scores]} for t, scores in sorted(found.items())]
     sizes = {split: sum(score.n for score in found[0.0] if score.split == split) for split in spec.splits}
     where = ", ".join(f"{split} n {n}" for split, n in sizes.items())
-    return {"sentence": f"Loss and accuracy along the line through {len(spec.models)} models; {where}.", "points": rows}
+    return {
+        "sentence": f"Loss and accuracy along the line through {len(spec.models)} models; {where}.",
+        "models": spec.labels,
+        "n": sizes,
+        "partial": any(score.partial for scores in found.values() for score in scores),
+        "points": rows,
+    }
 
 
 INTERPOLATE = Study(

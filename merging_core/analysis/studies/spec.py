@@ -56,6 +56,11 @@ class StudySpec:
         """The study's own record."""
         return study(self.study)
 
+    @property
+    def labels(self) -> list[str]:
+        """What numbers call the models: the text of a reference, or `merge`."""
+        return [model if isinstance(model, str) else "merge" for model in self.models]
+
     def as_json(self) -> dict[str, object]:
         """Return the specification as JSON values; `parse_study` reads it back."""
         return {
