@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["Figure", "axis", "caption", "colour", "expert", "figure", "fraction_axis", "inert", "short"]
+__all__ = [
+    "Figure",
+    "axis",
+    "caption",
+    "colour",
+    "expert",
+    "figure",
+    "fraction_axis",
+    "inert",
+    "scale",
+    "scale_bar",
+    "short",
+]
 
 Figure = dict[str, Any]
 
@@ -25,6 +37,31 @@ def expert(index: int | None) -> str:
     ('role:expert-1', 'role:base')
     """
     return colour("base") if index is None else colour(f"expert-{index % 8}")
+
+
+def scale(kind: Literal["sequential", "diverging"]) -> list[list[Any]]:
+    """Return the colours of a heat map, contour or surface, from its lowest value to its highest, in even steps.
+
+    Sequential: from the ground of the page to full colour. Diverging: orange below the middle, violet above it.
+
+    >>> scale("sequential")[0], scale("diverging")[4]
+    ([0.0, 'role:sequential-0'], [0.5, 'role:diverging-4'])
+    """
+    return [[step / 8, colour(f"{kind}-{step}")] for step in range(9)]
+
+
+def scale_bar(title: str = "", **more: Any) -> dict[str, Any]:
+    """Return the bar that says which colour means which value; `title` stands over it."""
+    return {
+        "title": {"text": title, "side": "top", "font": {"size": 11.5, "color": colour("muted")}},
+        "thickness": 10,
+        "outlinewidth": 0,
+        "tickfont": {"size": 11, "color": colour("muted")},
+        "nticks": 6,
+        "xpad": 8,
+        "ypad": 2,
+        **more,
+    }
 
 
 def inert(text: str, limit: int = 48) -> str:

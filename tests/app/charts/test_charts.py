@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,21 @@ def luminance(colour: str) -> float:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def lightness(colour: str) -> float:
+    """L* of CIELAB, from 0 to 100."""
+    y = luminance(colour)
+    return 116 * y ** (1 / 3) - 16 if y > 0.008856 else 903.3 * y
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_scales_climb_in_even_steps_of_lightness(theme: str) -> None:
+    steps = [lightness(PALETTE[theme][f"sequential-{step}"]) for step in range(9)]
+    sides = [lightness(PALETTE[theme][f"diverging-{step}"]) for step in range(9)]
+    for ramp in (steps, sides[:5], sides[4:]):
+        gaps = [b - a for a, b in pairwise(ramp)]
+        assert max(gaps) * min(gaps) > 0 and max(map(abs, gaps)) < 1.7 * min(map(abs, gaps))
 
 
 def test_bars_carry_their_interval_around_the_accuracy() -> None:

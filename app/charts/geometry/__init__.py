@@ -1,0 +1,1 @@
+"""Charts of the studies: numbers of a finding in, figures out."""

@@ -1,0 +1,152 @@
+"""Loss and accuracy on the line through models: each task in its colour, their mean, the chord and the barrier."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.charts.geometry.contract import About, Drawing, FigureInfo
+from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
+
+__all__ = ["DRAWING"]
+
+_DASHES = {"train": "solid", "validation": "dash"}
+_LEFT, _RIGHT = [0.0, 0.465], [0.535, 1.0]
+_TOP, _BOTTOM = [0.6, 1.0], [0.0, 0.4]
+_SECOND = {"xaxis": "x2", "yaxis": "y2"}
+
+
+def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
+    """Draw the points: loss on the left, accuracy on the right, train solid and validation dashed."""
+    points = numbers["points"]
+    if len(points) < 2:
+        return {}
+    tasks = about["tasks"]
+    splits = [split for split in _DASHES if any(score["split"] == split for score in points[0]["scores"])]
+    several = len(tasks) > 1
+    lead = splits[0]
+    traces = _barrier(_means(points, lead, "loss"), lead)
+    for split in reversed(splits):
+        for task in tasks if several else ():
+            traces += _pair(points, split, task["title"], expert(task["colour"]), 1.2, task["task"])
+    for split in reversed(splits):
+        traces += _pair(points, split, "mean" if several else tasks[0]["title"], colour("merge"), 2.4, None)
+    names = [inert(model["title"], 18) for model in about["models"]]
+    ends = {"tickvals": list(range(len(names))), "ticktext": names, "fixedrange": True}
+    span = {**ends, "range": [-0.05 * (len(names) - 1), 1.05 * (len(names) - 1)]}
+    loss = "loss (nats)" + (", mean over tasks bold" if several else "")
+    layout = {
+        "xaxis": axis("", domain=_LEFT, **span),
+        "xaxis2": axis("", domain=_RIGHT, anchor="y2", matches="x", **span),
+        "yaxis": axis("", rangemode="tozero", fixedrange=True),
+        "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
+        "annotations": [caption(loss, _LEFT[0]), caption("accuracy", _RIGHT[0])],
+        "margin": {"l": 46, "r": 22, "t": 26, "b": 30},
+    }
+    narrow = {
+        "xaxis.domain": [0.0, 1.0],
+        "xaxis2.domain": [0.0, 1.0],
+        "yaxis.domain": _TOP,
+        "yaxis2.domain": _BOTTOM,
+        "annotations": [caption(loss, 0.0), caption("accuracy", 0.0, _BOTTOM[1])],
+    }
+    return {"path": figure(traces, layout, narrow)}
+
+
+def _pair(
+    points: Sequence[Mapping[str, Any]], split: str, title: str, tint: str, width: float, task: str | None
+) -> list[dict[str, Any]]:
+    """The loss and the accuracy of one task, or of the mean over tasks, on one split."""
+    name = inert(title)
+    dash = _DASHES[split]
+    common = {
+        "type": "scatter",
+        "mode": "lines+markers" if task is None else "lines",
+        "x": [point["t"] for point in points],
+        "line": {"color": tint, "width": width, "dash": dash},
+        "marker": {"size": 4, "color": tint},
+        "opacity": 1.0 if task is None else 0.75,
+        "legendrank": (1 if task is None else 10) + list(_DASHES).index(split),
+    }
+    shown = {"name": f"{name}, {split}" if task is None else name, "showlegend": task is None or dash == "solid"}
+    return [
+        {
+            **common,
+            **shown,
+            "y": _row(points, split, task, "loss"),
+            "hovertemplate": f"{name}, {split}: loss %{{y:.3f}} at t %{{x:.3f}}<extra></extra>",
+        },
+        {
+            **common,
+            **_SECOND,
+            "name": f"{name}, {split}, accuracy",
+            "showlegend": False,
+            "y": _row(points, split, task, "accuracy"),
+            "hovertemplate": f"{name}, {split}: %{{y:.1%}} at t %{{x:.3f}}<extra></extra>",
+        },
+    ]
+
+
+def _row(points: Sequence[Mapping[str, Any]], split: str, task: str | None, what: str) -> list[float | None]:
+    if task is None:
+        return _means(points, split, what)["y"]
+    return [
+        next((score[what] for score in point["scores"] if (score["task"], score["split"]) == (task, split)), None)
+        for point in points
+    ]
+
+
+def _means(points: Sequence[Mapping[str, Any]], split: str, what: str) -> dict[str, list[Any]]:
+    """The mean over tasks at each point; nothing where one of them is not known."""
+    rows = [[score[what] for score in point["scores"] if score["split"] == split] for point in points]
+    means = [None if not row or None in row else sum(row) / len(row) for row in rows]
+    return {"x": [point["t"] for point in points], "y": means}
+
+
+def _barrier(curve: Mapping[str, list[Any]], split: str) -> list[dict[str, Any]]:
+    """The chord from model to model, and the area between it and the curve where the loss lies above."""
+    known = [(x, y) for x, y in zip(curve["x"], curve["y"], strict=True) if y is not None]
+    models = {x: y for x, y in known if float(x).is_integer()}
+    inside = [(x, y) for x, y in known if {int(x // 1), int(-(-x // 1))} <= models.keys()]
+    if len(models) < 2:
+        return []
+    chord = [_between(models, x) for x, _ in inside]
+    quiet = {"type": "scatter", "mode": "lines", "x": [x for x, _ in inside], "hoverinfo": "skip"}
+    return [
+        {
+            **quiet,
+            "name": "chord",
+            "y": chord,
+            "legendrank": 30,
+            "line": {"color": colour("faint"), "width": 1.4, "dash": "dot"},
+        },
+        {
+            **quiet,
+            "name": f"barrier, {split}",
+            "y": [max(y, low) for (_, y), low in zip(inside, chord, strict=True)],
+            "legendrank": 31,
+            "line": {"width": 0, "color": colour("barrier")},
+            "fill": "tonexty",
+            "fillcolor": colour("barrier"),
+        },
+    ]
+
+
+def _between(models: Mapping[float, float], x: float) -> float:
+    low = x // 1
+    return models[low] if low == x else models[low] + (x - low) * (models[low + 1] - models[low])
+
+
+DRAWING = Drawing(
+    figures=(
+        FigureInfo(
+            name="path",
+            title="Loss and accuracy along the line",
+            sentence="Loss and accuracy on the straight line from model to model: where the loss rises above the "
+            "dotted chord between its ends, a barrier lies between the two.",
+            height=340,
+            table="path",
+        ),
+    ),
+    draw=_draw,
+)
