@@ -9,12 +9,13 @@ from typing import Any
 
 from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
+from merging_core.evaluation.barriers import Barrier, barrier_of
 from merging_core.evaluation.evaluator import Evaluator, Part, parts_of
 from merging_core.evaluation.intervals import Interval, average_interval
 from merging_core.evaluation.report import Report, Subset, TaskScore
 from merging_core.evaluation.tasks import AnyTask
 
-__all__ = ["POINTS", "Barrier", "Path", "Point", "TaskPoint", "barrier", "coarse_to_fine", "point_of", "trace"]
+__all__ = ["POINTS", "Path", "Point", "TaskPoint", "barrier", "coarse_to_fine", "point_of", "trace"]
 
 POINTS = 25
 """Points of a finished path, as in Ainsworth et al. 2023 (`linspace(0, 1, 25)`)."""
@@ -85,34 +86,6 @@ class Path:
                 split: {metric: barrier(self, split, metric).as_json() for metric in ("loss", "error")}
                 for split in self.splits
             },
-        }
-
-
-@dataclass(frozen=True)
-class Barrier:
-    """How far a path rises above the chord between its ends.
-
-    `height` ≥ 0; `at`: the t of the maximum in units of the range, `share` the same t scaled to [0, 1]; `midpoint_gap`:
-    value − chord in the middle, negative where the middle beats the chord, None if the middle was not measured;
-    `ends`: the values at both ends. Units: nats for loss, a fraction for error.
-    """
-
-    height: float
-    at: float
-    share: float
-    midpoint_gap: float | None
-    ends: tuple[float, float]
-
-    def as_json(self) -> dict[str, object]:
-        """Return plain values; what is not finite is null."""
-        gap = None if self.midpoint_gap is None else _finite(self.midpoint_gap)
-        ends = [_finite(end) for end in self.ends]
-        return {
-            "height": _finite(self.height),
-            "at": self.at,
-            "share": self.share,
-            "midpoint_gap": gap,
-            "ends": ends,
         }
 
 
@@ -215,15 +188,11 @@ def point_of(report: Report, t: float) -> Point:
 
 
 def barrier(path: Path, split: str = "validation", metric: str = "loss") -> Barrier:
-    """Return the barrier of the mean over tasks, on the points measured so far.
+    """Return the barrier of the mean over tasks, on the points measured so far (see `barriers`).
 
-    B = max over t in [0, 1] of L(t) − [(1 − t)·L(0) + t·L(1)]; never negative, as it is 0 at both ends. For a path over
-    another range than [0, 1], as along λ, t is first scaled to [0, 1]: (t − low) / (high − low). `metric` `error` takes
-    1 − accuracy for L. A value that is not finite makes the height infinite. Raises EvaluationError if an end is
-    missing or the name of split or metric is not known.
-
-    Source: Entezari et al. 2022, arXiv:2110.06296, definition 1; Frankle et al. 2020, arXiv:1912.05671 for error.
-    Deviation: the maximum is over a grid, so it is a lower bound.
+    For a path over another range than [0, 1], as along λ, t is first scaled to [0, 1]: (t − low) / (high − low).
+    `metric` `error` takes 1 − accuracy for L. Raises EvaluationError if an end is missing or the name of split or
+    metric is not known.
     """
     if split not in path.splits or metric not in ("loss", "error"):
         must = f"a barrier is of loss or error on {' or '.join(path.splits)}"
@@ -232,18 +201,7 @@ def barrier(path: Path, split: str = "validation", metric: str = "loss") -> Barr
     if len(points) < 2 or points[0].t != low or points[-1].t != high:
         raise EvaluationError(Problem("a barrier needs both ends of the path", f"{len(points)} points", "barrier"))
     values = [point.loss if metric == "loss" else 1.0 - point.accuracy for point in points]
-    shares = [(point.t - low) / (high - low) for point in points]
-    first, last = values[0], values[-1]
-    gaps = [_gap(value, (1.0 - share) * first + share * last) for value, share in zip(values, shares, strict=True)]
-    gaps[0] = gaps[-1] = 0.0
-    top = max(range(len(gaps)), key=gaps.__getitem__)
-    middle = next((gap for gap, share in zip(gaps, shares, strict=True) if abs(share - 0.5) < 1e-9), None)
-    return Barrier(gaps[top], points[top].t, shares[top], middle, (first, last))
-
-
-def _gap(value: float, chord: float) -> float:
-    gap = value - chord
-    return gap if math.isfinite(gap) else math.inf
+    return barrier_of(values, [point.t for point in points])
 
 
 def _points(
