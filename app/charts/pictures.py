@@ -12,6 +12,7 @@ from typing import Any
 
 from app.charts.drawing.axes import Axis, axes_of, on_axis, ticks_of
 from app.charts.drawing.colours import PictureError, dressed, palette, rgba
+from app.charts.drawing.contours import draw_contour
 from app.charts.drawing.legend import header_of
 from app.charts.drawing.letters import Style, lines_of, width_of
 from app.charts.drawing.marks import Place, dash_of, draw_bars, draw_heatmap, draw_scatter, offsets
@@ -23,7 +24,7 @@ __all__ = ["FORMS", "PictureError", "render"]
 
 FORMS = ("png", "svg")
 _NARROW = 480
-_RANKS = {"heatmap": 0, "bar": 1, "scatter": 2}
+_RANKS = {"heatmap": 0, "contour": 1, "bar": 2, "scatter": 3}
 _MOST = 4000
 _TICK = 3.5
 """Pixels between an axis and its labels."""
@@ -90,7 +91,7 @@ def _check(figure: Figure, form: str, width: int, height: int, scale: float) -> 
     for trace in figure["data"]:
         kind = trace.get("type", "scatter")
         if kind not in _RANKS:
-            must = "the server draws bar, scatter and heatmap traces"
+            must = "the server draws bar, scatter, heatmap and contour traces"
             problems.append(Problem(must, repr(kind), str(trace.get("name", "figure"))))
     if problems:
         raise PictureError(*problems)
@@ -132,6 +133,8 @@ def _draw_traces(
     for trace in sorted(mine, key=lambda trace: _RANKS[trace["type"]]):
         if trace["type"] == "heatmap":
             draw_heatmap(sheet, trace, place)
+        elif trace["type"] == "contour":
+            draw_contour(sheet, trace, place)
         elif trace["type"] == "bar":
             draw_bars(sheet, trace, place, next(stands))
         else:

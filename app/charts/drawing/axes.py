@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.charts.drawing.colours import PictureError
@@ -59,7 +59,24 @@ def axes_of(
     """Lay out every axis that the traces or the layout name inside `area` (left, top, right, bottom)."""
     used = {on_axis(trace, letter) for trace in traces for letter in "xy"} | {"x", "y"}
     named = {key.replace("axis", "") for key in layout if re.fullmatch(r"[xy]axis\d*", key)}
-    return {name: _axis(name, layout, traces, area) for name in sorted(used | named)}
+    made = {name: _axis(name, layout, traces, area) for name in sorted(used | named)}
+    for name, axis in made.items():
+        other = str(axis.spec.get("scaleanchor") or "")
+        if other in made:
+            made[name], made[other] = _same_scale(axis, made[other])
+    return made
+
+
+def _same_scale(one: Axis, other: Axis) -> tuple[Axis, Axis]:
+    """Make a unit as long on one axis as on the other: the axis on which it is longer becomes shorter."""
+    units = [axis.length() / abs(axis.high - axis.low) for axis in (one, other)]
+    shares = [min(units) / unit for unit in units]
+    return _shorter(one, shares[0]), _shorter(other, shares[1])
+
+
+def _shorter(axis: Axis, share: float) -> Axis:
+    middle, half = (axis.start + axis.stop) / 2, share * (axis.stop - axis.start) / 2
+    return replace(axis, start=middle - half, stop=middle + half)
 
 
 def ticks_of(axis: Axis) -> list[tuple[float, str]]:
@@ -111,7 +128,7 @@ def _values(trace: Mapping[str, Any], letter: str) -> list[Any]:
     given = trace.get(letter)
     if given is not None:
         return list(given)
-    if trace["type"] == "heatmap":
+    if trace["type"] in ("heatmap", "contour"):
         rows = trace.get("z") or []
         return list(range(len(rows) if letter == "y" else len(rows[0]) if rows else 0))
     return list(range(len(trace.get("y" if letter == "x" else "x") or [])))
@@ -155,6 +172,8 @@ def _range(
         if trace["type"] == "heatmap" or (trace["type"] == "bar" and not along):
             half = _half(mine, trace)
             mine, solid = [end for value in mine for end in (value - half, value + half)], True
+        elif trace["type"] == "contour":
+            solid = True
         elif trace["type"] == "bar":
             to_zero = True
         places += [value for value in mine if math.isfinite(value)]

@@ -76,7 +76,9 @@ def header_of(
 
 
 def _is_named(trace: Mapping[str, Any]) -> bool:
-    return bool(trace.get("name")) and trace.get("showlegend") is not False and trace["type"] != "heatmap"
+    return (
+        bool(trace.get("name")) and trace.get("showlegend") is not False and trace["type"] not in ("heatmap", "contour")
+    )
 
 
 def _name(trace: Mapping[str, Any], style: Style) -> tuple[tuple[Run, ...], ...]:

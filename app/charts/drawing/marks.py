@@ -11,11 +11,15 @@ from typing import Any
 from app.charts.drawing.axes import Axis
 from app.charts.drawing.colours import Colour, PictureError, rgba, scale_colour
 from app.charts.drawing.letters import Style, lines_of
+from app.charts.drawing.scale_bar import Bar, draw_scale
 from app.charts.drawing.sheet import Box, Point, Sheet
 from app.charts.drawing.symbols import outline
 from merging_core.errors import Problem
 
 __all__ = ["Place", "dash_of", "draw_bars", "draw_heatmap", "draw_scatter", "each", "offsets"]
+
+_STEPS = 64
+"""Colours of the bar beside a heat map."""
 
 
 @dataclass(frozen=True)
@@ -168,18 +172,8 @@ def draw_heatmap(sheet: Sheet, trace: Mapping[str, Any], place: Place) -> None:
                 readable = replace(place.style, colour=_readable(colour, place))
                 sheet.write(lines_of(text, _font(trace.get("textfont"), readable)), middle, "center", "middle")
     if trace.get("showscale", True) and known:
-        _scale(sheet, scale, (float(low), float(high)), place)
-
-
-def _scale(sheet: Sheet, stops: list[list[Any]], ends: tuple[float, float], place: Place) -> None:
-    left, top, right, bottom = (place.box[2] + 10, place.box[1], place.box[2] + 20, place.box[3])
-    steps = 64
-    for i in range(steps):
-        upper = bottom - (i + 1) / steps * (bottom - top)
-        slice_ = (left, upper - (0.5 if i < steps - 1 else 0), right, bottom - i / steps * (bottom - top))
-        sheet.rectangle(slice_, scale_colour(stops, (i + 0.5) / steps))
-    for value, y in ((ends[1], top), ((ends[0] + ends[1]) / 2, (top + bottom) / 2), (ends[0], bottom)):
-        sheet.write(lines_of(f"{value:.3g}".replace("-", "−"), place.style), (right + 4, y), "left", "middle")
+        colours = [scale_colour(scale, (step + 0.5) / _STEPS) for step in range(_STEPS)]
+        draw_scale(sheet, Bar(float(low), float(high), colours), trace.get("colorbar"), place.box, place.style)
 
 
 def _readable(colour: Colour, place: Place) -> Colour:

@@ -79,6 +79,14 @@ class Sheet:
         look: dict[str, Any] = {"facecolor": fill, "edgecolor": edge if width > 0 else _CLEAR, "linewidth": width}
         self._add(Polygon(list(points), closed=True, joinstyle="miter", **look), clip)
 
+    def area(self, points: Sequence[Point], codes: Sequence[int], fill: Colour, clip: Box | None = None) -> None:
+        """Fill an area with holes: rings one after the other, `codes` as matplotlib's paths have them."""
+        from matplotlib.patches import PathPatch
+        from matplotlib.path import Path
+
+        path = Path(list(points), list(codes))
+        self._add(PathPatch(path, facecolor=fill, edgecolor=_CLEAR, linewidth=0), clip)
+
     def rectangle(
         self, box: Box, fill: Colour = _CLEAR, edge: Colour = _CLEAR, width: float = 0.0, clip: Box | None = None
     ) -> None:

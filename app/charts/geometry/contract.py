@@ -22,7 +22,8 @@ class FigureInfo:
     """One figure of a study: the stem of its files, its title, one sentence for people, its height in pixels.
 
     `height`: what it takes on a wide screen. `table`: which of the study's tables has its numbers; the first one
-    unless named. `wide`: whether it takes the whole width; the others stand side by side where there is room.
+    unless named. `wide`: whether it takes the whole width; the others stand side by side where there is room. `solid`:
+    whether it is a body in three dimensions, which only a page with WebGL draws; its contour says the same elsewhere.
     """
 
     name: str
@@ -31,6 +32,7 @@ class FigureInfo:
     height: int = 320
     table: str = ""
     wide: bool = True
+    solid: bool = False
 
     def as_json(self) -> dict[str, object]:
         """Return what the page needs to make room for it."""
@@ -41,6 +43,7 @@ class FigureInfo:
             "height": self.height,
             "table": self.table,
             "wide": self.wide,
+            "solid": self.solid,
         }
 
 

@@ -193,7 +193,7 @@ def test_a_shape_and_an_annotation_lie_where_they_say() -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"type": "violin"}, "the server draws bar, scatter and heatmap traces, but 'violin' came"),
+        ({"type": "violin"}, "the server draws bar, scatter, heatmap and contour traces, but 'violin' came"),
         ({"marker": {"color": "role:marge"}}, "did you mean “merge”?"),
         ({"marker": {"color": "octarine"}}, "a colour is written"),
         ({"type": "scatter", "mode": "markers", "marker": {"symbol": "pentagon"}}, "a marker's symbol is known"),
@@ -268,3 +268,44 @@ def test_all_roles_of_both_palettes_can_be_painted() -> None:
         dots = {"type": "scatter", "mode": "markers", "x": [0], "y": [0], "marker": {"size": 4}}
         traces = [{**dots, "name": role, "marker": {"color": colour(role)}} for role in roles]
         assert render(figure(traces, {}), form="png", theme=theme, width=300, height=300, scale=1)
+
+
+def bowl(**more: Any) -> dict[str, Any]:
+    """A contour of x + 10·y on a square: 0 to 11, levels at 2, 4, 6 and 8."""
+    at = [0.0, 0.5, 1.0]
+    stops = [[0.0, "#000000"], [1.0, "#ffffff"]]
+    levels = {"start": 2, "end": 8, "size": 2, "showlines": False}
+    z = [[x + 10 * y for x in at] for y in at]
+    return {"type": "contour", "x": at, "y": at, "z": z, "colorscale": stops, "contours": levels, **more}
+
+
+def test_bands_of_a_contour_lie_between_its_levels_in_even_steps_of_its_scale() -> None:
+    square = {"visible": False, "range": [0, 1]}
+    pixels = image(bare([bowl(showscale=False)], xaxis=square), width=200, height=200)
+    column = [int(pixels[round(200 * (1 - y)), 2, 0]) for y in (0.1, 0.3, 0.5, 0.7, 0.9)]
+    assert column == pytest.approx([0, 64, 128, 191, 255], abs=1)
+
+
+def test_a_contour_has_a_hole_where_nothing_is_known() -> None:
+    z: list[list[float | None]] = [[5.0] * 5 for _ in range(5)]
+    z[2][2] = None
+    at = [0, 0.25, 0.5, 0.75, 1]
+    square = {"visible": False, "range": [0, 1]}
+    pixels = image(bare([bowl(x=at, y=at, z=z, showscale=False)], xaxis=square), width=200, height=200)
+    assert pixels[100, 100].tolist() == [255, 255, 255] and pixels[10, 10].tolist() != [255, 255, 255]
+
+
+def test_a_contour_that_leaves_its_levels_to_plotly_is_refused() -> None:
+    with pytest.raises(PictureError, match="start, end and size"):
+        render(bare([bowl(contours={})]), form="png")
+
+
+def test_a_unit_is_as_long_on_an_axis_as_on_the_one_it_is_bound_to() -> None:
+    layout = {"xaxis": {"range": [0, 4]}, "yaxis": {"range": [0, 1], "scaleanchor": "x"}}
+    axes = axes_of(layout, [], (0.0, 0.0, 200.0, 200.0))
+    assert (axes["x"].length(), axes["y"].length(), axes["y"].start, axes["y"].stop) == (200.0, 50.0, 125.0, 75.0)
+
+
+def test_the_ticks_of_a_scale_are_those_that_the_figure_names() -> None:
+    bar = {"title": {"text": "loss"}, "tickvals": [2, 4], "ticktext": ["two", "four"]}
+    assert "loss" in words(parsed(bare([bowl(colorbar=bar)]))) and "four" in words(parsed(bare([bowl(colorbar=bar)])))
