@@ -19,8 +19,9 @@ def studies() -> tuple[Study, ...]:
     ['interpolate']
     """
     from merging_core.analysis.paths.interpolate import INTERPOLATE
+    from merging_core.analysis.vectors.task_vectors import VECTORS
 
-    return (INTERPOLATE,)
+    return (INTERPOLATE, VECTORS)
 
 
 def study(name: str) -> Study:
