@@ -68,6 +68,6 @@ def clipped(gradient: torch.Tensor, longest: float | None) -> torch.Tensor:
 
 def _made(how: Optimiser, value: torch.Tensor) -> torch.optim.Optimizer:
     if how.kind == "sgd":
-        return torch.optim.SGD([value], lr=how.rate, weight_decay=how.decay, foreach=False)
+        return torch.optim.SGD([value], lr=how.rate, momentum=how.momentum, weight_decay=how.decay, foreach=False)
     kind = torch.optim.Adam if how.kind == "adam" else torch.optim.AdamW
     return kind([value], lr=how.rate, betas=how.betas, weight_decay=how.decay, foreach=False)

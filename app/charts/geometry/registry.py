@@ -17,9 +17,9 @@ def drawings() -> Mapping[str, Drawing]:
     >>> "interpolate" in drawings()
     True
     """
-    from app.charts.geometry import interpolate
+    from app.charts.geometry import curve, interpolate
 
-    return {"interpolate": interpolate.DRAWING}
+    return {"interpolate": interpolate.DRAWING, "curve": curve.DRAWING}
 
 
 def drawing(study: str) -> Drawing | None:

@@ -13,7 +13,9 @@ from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.evaluator import Part, parts_of
 from merging_core.evaluation.report import Subset, TaskScore, make_score
 
-__all__ = ["parts_in", "scores_at", "stands"]
+__all__ = ["Measured", "parts_in", "scores_at", "stands"]
+
+Measured = Callable[[Weights, Sequence[Part]], tuple[TaskScore, ...]]
 
 
 def parts_in(bench: StudyBench, splits: Sequence[str], subset: Subset) -> tuple[Part, ...]:
@@ -33,11 +35,12 @@ def scores_at(
     name: str,
     weights: Callable[[], Weights],
     parts: Sequence[Part],
+    measured: Measured | None = None,
 ) -> tuple[TaskScore, ...]:
     """Return the scores of a model on parts that begin at the first example; only what is missing is measured.
 
-    `name`: what the memory calls this model; `weights()` is asked only where something is missing. Raises as
-    `Evaluator.scores` does.
+    `name`: what the memory calls this model; `weights()` is asked only where something is missing. `measured`: who
+    scores weights on parts, if not the evaluator. Raises as that does, by default as `Evaluator.scores`.
     """
     missing = [
         Part(part.task, part.split, known, part.stop)
@@ -45,7 +48,10 @@ def scores_at(
         if (known := _known(memory, name, part)) < part.stop
     ]
     if missing:
-        scores = bench.evaluator.scores(config, weights(), missing, bench.cancelled)
+        if measured is None:
+            scores = bench.evaluator.scores(config, weights(), missing, bench.cancelled)
+        else:
+            scores = measured(weights(), missing)
         for part, score in zip(missing, scores, strict=True):
             found = {"correct": score.correct, "losses": score.losses, "examples": score.examples}
             before = memory.get(_key(name, part)) if part.start else None

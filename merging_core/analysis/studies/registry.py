@@ -18,10 +18,15 @@ def studies() -> tuple[Study, ...]:
     >>> [one.name for one in studies()][:1]
     ['interpolate']
     """
+    from merging_core.analysis.curves.study import CURVE
     from merging_core.analysis.paths.interpolate import INTERPOLATE
     from merging_core.analysis.vectors.task_vectors import VECTORS
 
-    return (INTERPOLATE, VECTORS)
+    return (
+        INTERPOLATE,
+        CURVE,
+        VECTORS,
+    )
 
 
 def study(name: str) -> Study:

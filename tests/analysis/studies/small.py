@@ -18,7 +18,10 @@ from merging_core.evaluation.loading import load_task
 
 __all__ = ["MODELS", "PARAMS", "small_bench", "small_spec"]
 
-PARAMS: dict[str, dict[str, object]] = {"interpolate": {"points": 4}}
+PARAMS: dict[str, dict[str, object]] = {
+    "interpolate": {"points": 4},
+    "curve": {"points": 4, "steps": 3, "batch": 8},
+}
 MODELS: dict[str, tuple[str, ...]] = {}
 
 _BASE = "zoo:basins/start"

@@ -1,0 +1,102 @@
+"""What is measured along lines and curves: points by t, whole statistics of them, and how sure an excess is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from merging_core.analysis.curves.curve import Curve
+from merging_core.analysis.curves.statistics import statistics
+from merging_core.evaluation.intervals import Interval, difference, mean_interval, pair_counts
+from merging_core.evaluation.paths import Point, point_of
+from merging_core.evaluation.report import TaskScore, make_report
+
+__all__ = ["Trace", "excess_interval"]
+
+
+class Trace:
+    """The scores of one path under one attack or none, by t. `what`: line or curve; `under`: clean, linf or l2."""
+
+    def __init__(self, what: str, under: str, path: Curve) -> None:
+        self.what, self.under, self.path = what, under, path
+        self._scores: dict[float, tuple[TaskScore, ...]] = {}
+        self._points: dict[tuple[float, str], Point] = {}
+
+    def put(self, t: float, scores: tuple[TaskScore, ...]) -> None:
+        """Take the scores at t, in place of earlier ones."""
+        self._scores[t] = scores
+        for split in dict.fromkeys(score.split for score in scores):
+            own = [score for score in scores if score.split == split]
+            self._points[t, split] = point_of(make_report(own, "full"), t)
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    @property
+    def partial(self) -> bool:
+        """Whether some point was measured on less than a whole split."""
+        return any(score.partial for scores in self._scores.values() for score in scores)
+
+    def n(self, split: str) -> int:
+        """Return on how many examples of a split every point was measured, of all tasks together; 0 without any."""
+        sizes = [sum(one.n for one in scores if one.split == split) for scores in self._scores.values()]
+        return min(sizes, default=0)
+
+    def as_json(self, splits: Sequence[str]) -> dict[str, object]:
+        """Return plain values: of each split its points in the order of t."""
+        return {
+            "what": self.what,
+            "under": self.under,
+            "splits": {
+                split: {"n": self.n(split), "points": [self._points[t, split].as_json() for t in sorted(self._scores)]}
+                for split in splits
+            },
+        }
+
+    def largest(self, split: str) -> float:
+        """Return the largest loss on a split, of the mean over tasks."""
+        return max(self._points[t, split].loss for t in self._scores)
+
+    def statistics(self, splits: Sequence[str]) -> list[dict[str, object]]:
+        """Return the statistics of loss and error on each split; nothing until both ends are known."""
+        grid = sorted(self._scores)
+        if len(grid) < 2 or (grid[0], grid[-1]) != (0.0, 1.0):
+            return []
+        steps = self.path.steps(grid)
+        rows: list[dict[str, object]] = []
+        for split in splits:
+            points = [self._points[t, split] for t in grid]
+            for metric, values in (
+                ("loss", [point.loss for point in points]),
+                ("error", [1.0 - point.accuracy for point in points]),
+            ):
+                found = statistics(grid, values, steps)
+                worse = 0.0 if found.start >= found.end else 1.0
+                interval = excess_interval(self._of(worse, split), self._of(found.at, split), metric)
+                own = {"what": self.what, "under": self.under, "split": split, "metric": metric, "n": self.n(split)}
+                rows.append({**own, **found.as_json(), "interval": None if interval is None else list(interval)})
+        return rows
+
+    def _of(self, t: float, split: str) -> list[TaskScore]:
+        return [score for score in self._scores[t] if score.split == split]
+
+
+def excess_interval(worse: Sequence[TaskScore], top: Sequence[TaskScore], metric: str) -> Interval | None:
+    """Return the 95 % interval of how far a model is above another, in mean loss or error over tasks, by pairs.
+
+    Of error by paired bootstrap; of loss by batch means of the examples' differences, task by task, whose half-widths
+    add in squares. None where a loss is not finite, or one example is all there is.
+    """
+    size = [min(one.n, other.n) for one, other in zip(worse, top, strict=True)]
+    if metric == "error":
+        pairs = [
+            pair_counts(one.correct[:n], other.correct[:n]) for one, other, n in zip(worse, top, size, strict=True)
+        ]
+        return difference(pairs).interval
+    found = [mean_interval(other.losses[:n] - one.losses[:n]) for one, other, n in zip(worse, top, size, strict=True)]
+    known = [pair for pair in found if pair is not None]
+    if len(known) < len(found):
+        return None
+    middle = math.fsum(0.5 * (low + high) for low, high in known) / len(known)
+    half = math.sqrt(math.fsum((0.5 * (high - low)) ** 2 for low, high in known)) / len(known)
+    return middle - half, middle + half
