@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # Lower rooms first; a room imports from its own floor and from those below.
 CORE_FLOORS = (
-    {"errors", "caches", "cores", "pace", "process"},
+    {"errors", "caches", "cores", "pace", "process", "spreadsheets"},
     {"native"},
     {"checkpoints"},
     {"space"},

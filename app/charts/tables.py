@@ -6,23 +6,20 @@ both.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from app.charts.drawing.colours import PictureError
 from merging_core.errors import Problem, closest
+from merging_core.spreadsheets import Cell, csv_of
 
 __all__ = ["KINDS", "Cell", "Table", "csv_of", "rows_of"]
 
-Cell = str | int | float | None
 Table = tuple[tuple[str, ...], list[tuple[Cell, ...]]]
 """The header, and rows as long as it."""
 
 KINDS = ("accuracy", "path", "layers", "cosines")
 _MODELS = (("base", "base"), ("expert", "its expert"), ("average", "simple average"), ("ensemble", "output ensemble"))
-_RISKY = ("=", "+", "-", "@", "\t", "\r")
 
 
 def rows_of(kind: str, numbers: dict[str, Any]) -> Table:
@@ -44,26 +41,6 @@ def rows_of(kind: str, numbers: dict[str, Any]) -> Table:
     if kind not in makers:
         raise PictureError(Problem("a table's kind is known", repr(kind), "kind", closest(kind, KINDS)))
     return makers[kind](numbers)
-
-
-def csv_of(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
-    """Return a table as CSV (RFC 4180) that a spreadsheet reads as text and numbers, never as a formula.
-
-    Text that begins with = + - @ or a tab gets an apostrophe in front; numbers are written so that they read back as
-    the same numbers; what is unknown is empty.
-
-    >>> csv_of(["name", "x (nats)"], [("=1+1", -0.5), ("a", None)])
-    "name,x (nats)\\r\\n'=1+1,-0.5\\r\\na,\\r\\n"
-    """
-    page = io.StringIO()
-    writer = csv.writer(page)
-    for row in (header, *rows):
-        writer.writerow([_inert(cell) for cell in row])
-    return page.getvalue()
-
-
-def _inert(cell: Cell) -> Cell:
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_RISKY) else cell
 
 
 def _accuracy(numbers: dict[str, Any]) -> Table:
