@@ -35,7 +35,12 @@ def stopped(kind: str) -> Problem:
     >>> print(stopped("download"))
     job: a job runs to its end, but a stop of the server came; what came is kept; start it again.
     """
-    left = {"download": "what came is kept; ", "publish": "", "learn": "it goes on from its last check; "}
+    left = {
+        "download": "what came is kept; ",
+        "publish": "",
+        "learn": "it goes on from its last check; ",
+        "study": "what was measured stays; ",
+    }
     fix = f"{left.get(kind, 'nothing of it is left; ')}start it again"
     return Problem("a job runs to its end", "a stop of the server", "job", fix)
 

@@ -18,7 +18,9 @@ _MEASURING = frozenset({"compare"})
 """Kinds of jobs that measure again and again, so that whoever waits for a merge does not wait for them."""
 _LEARNING = frozenset({"learn"})
 """Kinds of jobs that train for minutes or hours, for which nobody else waits."""
-_LANES = {"network": _NETWORK, "measuring": _MEASURING, "learning": _LEARNING}
+_STUDYING = frozenset({"study"})
+"""Kinds of jobs that go on with what somebody looks at."""
+_LANES = {"network": _NETWORK, "measuring": _MEASURING, "learning": _LEARNING, "studying": _STUDYING}
 
 
 def lane_of(kind: str) -> str:

@@ -20,6 +20,9 @@ from app.export.service import Exports
 from app.gallery.examples import FOLDER, read_examples
 from app.gallery.opening import RecipeDesk
 from app.gallery.service import Gallery
+from app.geometry.jobs import StudyJobs
+from app.geometry.memories import Memories
+from app.geometry.service import Geometry
 from app.hub.admission import Admission
 from app.hub.service import HubDesk
 from app.hub.source import visitors_hub
@@ -88,6 +91,7 @@ class Basin(gr.Blocks):
         uploads: Uploads,
         files: BrowserFiles,
         runs: Runs,
+        memories: Memories,
         lines: tuple[Scheduler, ...],
     ) -> None:
         self.settings = settings
@@ -99,6 +103,7 @@ class Basin(gr.Blocks):
         self.uploads = uploads
         self.browser_files = files
         self.runs = runs
+        self.memories = memories
         self._lines = lines
 
     @property
@@ -163,6 +168,7 @@ class Basin(gr.Blocks):
         self.jobs.close()
         self.uploads.close()
         self.runs.close()
+        self.memories.close()
         for line in self._lines:
             line.close()
         self.studio.close()
@@ -207,7 +213,8 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
     )
     files = BrowserFiles.collect()
     runs = Runs(settings.scratch, learned, _run_limits(settings))
-    basin = Basin(settings, studio, shelf, jobs, uploads, files, runs, (network, looks))
+    memories = Memories(settings.scratch)
+    basin = Basin(settings, studio, shelf, jobs, uploads, files, runs, memories, (network, looks))
     picker = Models(workbench, errands, callers, uploads, hub, network)
     desk = JobDesk(jobs)
     parts = [gallery.functions(), looking, exports.functions(), desk.functions(), picker.functions()]
@@ -223,6 +230,8 @@ def create_app(settings: Settings, workbench: Workbench | None = None) -> Basin:
         parts.append(Comparisons(workbench, errands, jobs, settings, uploads=uploads.root, hub=hub).functions())
         learning = Learning(workbench, models, errands, jobs, runs, settings, uploads=uploads, hub=hub)
         parts.append(learning.functions())
+        study_jobs = StudyJobs(models, memories, jobs, settings, uploads=uploads.root, learned=learned.root, hub=hub)
+        parts.append(Geometry(workbench, scheduler, errands, slow, jobs, study_jobs, memories, learned).functions())
         places = TaskPlaces(settings.zoo, settings.models, settings.tasks, uploads, settings.task_budget)
         parts.append(TaskDesk(models, hub, places, workbench.families, network, jobs).functions())
         if hub is not None:

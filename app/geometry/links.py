@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.families import Family
 from app.geometry.question import Question, question_of
 from app.sharing import link
 from app.state import StudioState
-from app.families import Family
 from merging_core.analysis.studies.spec import StudySpec
 
 __all__ = ["query_of", "read_link"]

@@ -96,7 +96,9 @@ def about(question: Question) -> dict[str, Any]:
             colour = family.colour_of(model)
             kind = "base" if colour is None else "expert"
             models.append({"ref": model, "title": family.title_of(model), "colour": colour, "kind": kind})
-    tasks = [{"task": name, "title": _title(family, name), "colour": family.colour_of_task(name)} for name in spec.tasks]
+    tasks = [
+        {"task": name, "title": _title(family, name), "colour": family.colour_of_task(name)} for name in spec.tasks
+    ]
     return {"models": models, "tasks": tasks}
 
 

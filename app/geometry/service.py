@@ -129,9 +129,9 @@ class Geometry:
             raise JobError(Problem("the job is a study", job.kind, "job"))
         with self._jobs.reading(visitor, job.id) as folder:
             found = work.finding_in(folder)
-        if job.state not in ("queued", "running"):
-            self._memories.renew(job.asked["identity"])
         seen = f"{job.state} {found['count'] if found else 0}"
+        if job.state not in ("queued", "running") and seen != asked["seen"]:
+            self._memories.renew(job.asked["identity"])
         told: Answer = {"numbers": None, "figures": None, "tables": None, "spec": None}
         if found is not None and seen != asked["seen"]:
             state = parse_state(job.asked["state"], self._families)

@@ -15,6 +15,7 @@ from app.charts import cosines as cosines_chart
 from app.charts import layers as layers_chart
 from app.charts import path as path_chart
 from app.database import StorageError
+from app.geometry.links import read_link
 from app.ledger import Ledger
 from app.live import BusyError, Cancelled, Scheduler
 from app.notices import Answer, answer_for, answers, answers_in_turn
@@ -91,15 +92,9 @@ class Studio:
     @answers
     def hello(self, visitor: str, message: object) -> Answer:
         """Describe what there is, and open the state of a link; a damaged link opens the default with a notice."""
-        fields = message_of(message, {"link": (False, "link is text", lambda value: isinstance(value, str))})
-        state, notice = default_state(self._workbench.families[0]), self._ledger.notice
-        if fields["link"]:
-            try:
-                state = parse_state(link.decode(fields["link"]), self._workbench.families)
-            except LinkError as error:
-                notice = str(error)
-            except BasinError as error:
-                notice = f"The link holds a state that this Basin cannot show; its default is shown instead. {error}"
+        fields = message_of(message, {"link": _LINK, "geometry": _LINK})
+        state, study, notice = self._opened(fields["link"], fields["geometry"])
+        notice = notice or self._ledger.notice
         tasks = family_named(self._workbench.families, state.family).tasks
         answer = {
             "description": {**self._workbench.description(), "storage": self._ledger.kind},
@@ -107,6 +102,7 @@ class Studio:
             "history": self._history(visitor),
             "test_scores": self._ledger.scores_taken(visitor, tasks),
             "hub": self._callers.account(),
+            "geometry": study,
         }
         return {**answer, "notice": notice} if notice else answer
 
@@ -168,6 +164,22 @@ class Studio:
         state = parse_state(fields["state"], self._workbench.families)
         self._workbench.named(state)
         return {"query": _query(state)}
+
+    def _opened(self, state_link: str | None, study_link: str | None) -> tuple[StudioState, Numbers | None, str | None]:
+        """Return the state and the study of an address, and what is to be said of a damaged one."""
+        families = self._workbench.families
+        state = default_state(families[0])
+        try:
+            state = parse_state(link.decode(state_link), families) if state_link else state
+        except LinkError as error:
+            return state, None, str(error)
+        except BasinError as error:
+            what = "The link holds a state that this Basin cannot show; its default is shown instead."
+            return state, None, f"{what} {error}"
+        try:
+            return state, read_link(study_link, state, families).spec.as_json() if study_link else None, None
+        except BasinError as error:
+            return state, None, f"The link holds a study that this Basin cannot show. {error}"
 
     def _live(self, visitor: str, request: LiveMessage, state: StudioState, cancelled: Cancelled) -> Answer:
         begun = time.monotonic()
@@ -249,4 +261,5 @@ def _is_object(value: object) -> bool:
     return isinstance(value, dict)
 
 
+_LINK = (False, "a link is text", lambda value: isinstance(value, str))
 _NEEDED_STATE = (True, "state is an object", _is_object)
