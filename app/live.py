@@ -7,8 +7,8 @@ Server functions pass by Gradio's queue, so this is what keeps one visitor's sli
 - *Newest wins*: a request takes the place of those of the same visitor and page that were sent before it and are of its
   own kind or a less urgent one. The ones that wait are answered at once; one that runs is told through `cancelled()`,
   which it asks between two batches, and its answer is dropped.
-- *Sliced*: a kind that keeps what it has done (`fine path`, `trade-off`, `study`) steps aside for whoever waits once it has run
-  for a tenth of a second, and takes its next turn like everybody else.
+- *Sliced*: a kind that keeps what it has done (`fine path`, `trade-off`, `study`) steps aside for whoever waits once it
+  has run for a tenth of a second, and takes its next turn like everybody else.
 - *Side by side*: where there are several threads, `at_once` says how many of them one visitor's work may hold, so that
   what takes one visitor long leaves a thread to the others.
 - *Bounded*: at most `waiting_limit` requests wait, at most `per_visitor` of one visitor. When all places are taken,

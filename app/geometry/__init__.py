@@ -1,1 +1,1 @@
-"""The Geometry lab on the server: studies that are looked at piece by piece, gone on with as jobs, and sent as links."""
+"""The Geometry lab on the server: studies that are looked at piece by piece, as jobs, and sent as links."""

@@ -68,8 +68,7 @@ class _Open:
         """Whether it was broken off; what was measured is in the memory."""
         self._cancelled: Cancelled = lambda: False
         self._lock = threading.Lock()
-        asked = replace(bench, cancelled=lambda: self._cancelled())
-        self._findings: Iterator[Finding] = spec.info.answer(spec, asked, memory)
+        self._findings: Iterator[Finding] = spec.info.answer(spec, replace(bench, cancelled=self._unwanted), memory)
         self._last: Finding | None = None
 
     @contextmanager
@@ -96,6 +95,10 @@ class _Open:
             if not last.complete and self._cancelled():
                 raise _unwanted()
         return last
+
+    def _unwanted(self) -> bool:
+        """Say whether whoever goes on with it just now should stop."""
+        return self._cancelled()
 
     def _next(self) -> Finding:
         """Return the next finding; after the last one, let go of the models."""

@@ -23,7 +23,8 @@ _BYTES, _DISK_BYTES = 256 << 20, 4 << 30
 class Memories:
     """Memories by identity; any number of threads may ask.
 
-    `data`: where the files lie. `most`: bytes that stay in memory; the newest stays in any case. `disk`: bytes of files.
+    `data`: where the files lie, of `disk` bytes at most. `most`: bytes that stay in memory; the newest stays in any
+    case.
     """
 
     def __init__(self, data: Path | None, *, most: int = _BYTES, disk: int = _DISK_BYTES) -> None:

@@ -38,7 +38,7 @@ class Question:
 def question_of(given: object, state: StudioState, families: tuple[Family, ...]) -> Question:
     """Read the specification of a page; base and tasks are the family's unless it names some of them.
 
-    Raises RecipeError with everything that is wrong with it, EvaluationError where the family has nothing to measure on.
+    Raises RecipeError with everything that is wrong with it, EvaluationError where there is nothing to measure on.
     """
     family = family_named(families, state.family)
     if isinstance(given, Mapping):
