@@ -92,7 +92,8 @@ def test_every_study_is_offered_with_its_controls_and_its_figures(room: Room) ->
     assert [study["name"] for study in offer["studies"]] == [info.name for info in studies()]
     for study in offer["studies"]:
         drawn = drawing(study["name"])
-        assert [figure["name"] for figure in study["figures"]] == [one.name for one in drawn.figures] if drawn else []
+        names = [] if drawn is None else [figure.name for figure in drawn.figures]
+        assert [figure["name"] for figure in study["figures"]] == names
     assert [model["title"] for model in offer["models"]][:2] == ["base", "Left"]
     json.dumps(offer)
 
