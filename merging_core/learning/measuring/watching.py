@@ -6,17 +6,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from torch.nn.functional import linear
+from torch.nn.functional import layer_norm, linear
 from torch.overrides import TorchFunctionMode
 
 __all__ = ["Reading", "Watching"]
 
 Reading = Callable[[str, torch.Tensor, bool], None]
-"""Told what a linear layer reads: the leaf, the inputs […, in], and whether the leaf is [in, out]."""
+"""Told what a layer reads: the leaf, the inputs […, in], and whether the leaf is a matrix [in, out]."""
 
 
 class Watching(TorchFunctionMode):
-    """Tells what every linear layer reads whose weight is one of `leaves`: layers of torch, and those of GPT-2.
+    """Tells what every layer reads whose weight is one of `leaves`: linear ones of torch and of GPT-2, and LayerNorm.
 
     >>> seen, weight = [], torch.ones(1, 2)
     >>> with Watching({"w": weight}, lambda name, inputs, turned: seen.append((name, inputs.tolist(), turned))):
@@ -34,6 +34,8 @@ class Watching(TorchFunctionMode):
         named = kwargs or {}
         if func is linear:
             self._tell(_given(args, named, 1, "weight"), _given(args, named, 0, "input"), turned=False)
+        elif func is layer_norm:
+            self._tell(_given(args, named, 2, "weight"), _given(args, named, 0, "input"), turned=False)
         elif func is torch.addmm:
             self._tell(_given(args, named, 2, "mat2"), _given(args, named, 1, "mat1"), turned=True)
         return func(*args, **named)
