@@ -17,9 +17,13 @@ def drawings() -> Mapping[str, Drawing]:
     >>> "interpolate" in drawings()
     True
     """
-    from app.charts.geometry import curve, interpolate
+    from app.charts.geometry import curve, interpolate, representations
 
-    return {"interpolate": interpolate.DRAWING, "curve": curve.DRAWING}
+    return {
+        "interpolate": interpolate.DRAWING,
+        "curve": curve.DRAWING,
+        "representations": representations.DRAWING,
+    }
 
 
 def drawing(study: str) -> Drawing | None:

@@ -35,7 +35,7 @@ def said(spec: StudySpec, found: Known) -> dict[str, object]:
         "sentence": f"How alike {len(places)} models are layer by layer (CKA){drift}; {where}.",
         "n": n,
         "partial": len(rows) < len(found) or any(row.partial for row in rows),
-        "models": [model if isinstance(model, str) else "merge" for model in spec.models],
+        "models": spec.labels,
         "base": spec.base,
         "layers": layers,
         "pairs": [

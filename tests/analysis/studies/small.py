@@ -21,6 +21,7 @@ __all__ = ["MODELS", "PARAMS", "small_bench", "small_spec"]
 PARAMS: dict[str, dict[str, object]] = {
     "interpolate": {"points": 4},
     "curve": {"points": 4, "steps": 3, "batch": 8},
+    "representations": {"batch": 14},
 }
 MODELS: dict[str, tuple[str, ...]] = {}
 
