@@ -74,7 +74,7 @@ def _check(spec: StudySpec, compared: int, parts: Sequence[Part]) -> None:
 
 def _rows(part: Part) -> int:
     """Return the rows of input of a part: windows of a text, else its examples."""
-    return part.task.splits[part.split].rows(part.start, part.stop).stop
+    return int(part.task.splits[part.split].rows(part.start, part.stop).stop)
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,7 +63,7 @@ class _Row:
     def partial(self) -> bool:
         """Whether less than the whole split was looked at."""
         split = self.part.task.splits[self.part.split]
-        return self.known.n < split.rows(0, len(split)).stop
+        return self.known.n < int(split.rows(0, len(split)).stop)
 
     def of(self, found: Estimates, place: int) -> Estimates:
         """Return the layers that all tasks have of one pair or model."""

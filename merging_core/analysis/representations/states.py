@@ -65,7 +65,7 @@ class Reader:
     def joined(self, rows: torch.Tensor) -> torch.Tensor:
         """Return all states side by side, `[n, numbers]`."""
         if self.found.gives == "tokens":
-            return torch.cat([torch.cat(list(self.states(row).values()), dim=1) for row in rows.split(1)])
+            return torch.cat([torch.cat(list(self.states(row).values()), dim=1) for row in torch.split(rows, 1)])
         return torch.cat(list(self.states(rows).values()), dim=1)
 
     def _flat(self, state: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
