@@ -4,27 +4,30 @@ const WIDTH = 900;
 const HEIGHT = 420;
 const TOP = 58;
 const ROW = 20;
+const MAPS = ["heatmap", "contour", "surface"];
 
-export function picture({ figure, theme, title, words, format }) {
+// `height`: pixels of the chart itself; title and legend come on top of it.
+export function picture({ figure, theme, title, words, format, height = null }) {
   const { data, layout } = theme.dress(figure);
   const ground = theme.dress("role:surface");
-  const named = data.filter((trace) => trace.name && trace.visible !== false && trace.showlegend !== false && trace.type !== "heatmap");
+  const named = data.filter((trace) => trace.name && trace.visible !== false && trace.showlegend !== false && !MAPS.includes(trace.type));
   const legend = named.length > 1;
-  const top = (layout.margin?.t ?? 0) + TOP + (legend ? ROW * rowsOf(named) : 0);
+  const above = TOP + (legend ? ROW * rowsOf(named) : 0);
+  const high = height ? height + above : HEIGHT;
   const made = {
     ...layout,
     paper_bgcolor: ground,
     plot_bgcolor: ground,
-    margin: { ...layout.margin, t: top },
+    margin: { ...layout.margin, t: (layout.margin?.t ?? 0) + above },
     title: {
-      text: `<b>${title}</b>`, x: 14 / WIDTH, xanchor: "left", y: 1 - 24 / HEIGHT, yref: "container", yanchor: "middle",
+      text: `<b>${title}</b>`, x: 14 / WIDTH, xanchor: "left", y: 1 - 24 / high, yref: "container", yanchor: "middle",
       font: { size: 15, color: theme.dress("role:ink") },
       subtitle: { text: words, font: { size: 12, color: theme.dress("role:muted") } },
     },
     showlegend: legend,
-    legend: { orientation: "h", traceorder: "normal", x: 0, xanchor: "left", xref: "paper", y: 1 - TOP / HEIGHT, yanchor: "top", yref: "container", font: { size: 11.5, color: theme.dress("role:muted") }, bgcolor: ground },
+    legend: { orientation: "h", traceorder: "normal", x: 0, xanchor: "left", xref: "paper", y: 1 - TOP / high, yanchor: "top", yref: "container", font: { size: 11.5, color: theme.dress("role:muted") }, bgcolor: ground },
   };
-  return window.Plotly.toImage({ data, layout: made }, { format, width: WIDTH, height: HEIGHT, scale: format === "png" ? 2 : 1 });
+  return window.Plotly.toImage({ data, layout: made }, { format, width: WIDTH, height: high, scale: format === "png" ? 2 : 1 });
 }
 
 // How many rows the legend takes: about seven pixels a letter, and forty for the mark.

@@ -1,6 +1,6 @@
 // What the page needs before its first drawing, from our own server only: the stylesheet, the palette, plotly.js.
 
-const STYLES = ["studio.css", "charts.css", "learning.css", "print.css", "looking.css", "library.css", "result.css", "all-methods.css", "learn.css", "export.css", "models.css", "picker.css", "vary.css", "uploads.css", "task-own.css", "hub.css", "simplex.css", "narrow.css"];
+const STYLES = ["studio.css", "charts.css", "learning.css", "print.css", "looking.css", "library.css", "result.css", "all-methods.css", "learn.css", "geometry.css", "export.css", "models.css", "picker.css", "vary.css", "uploads.css", "task-own.css", "hub.css", "simplex.css", "narrow.css"];
 
 export function loadParts(base) {
   return Promise.all([palette(`${base}palette.json`), plotly(`${base}plotly.min.js`), ...STYLES.map((name) => stylesheet(`${base}${name}`))])

@@ -1,5 +1,5 @@
 // What the page holds beside its first screen. A room is a function of the page
-// { server, store, notice, theme, description, open(state), show(tab), wayOut(problems) } and gives any of
+// { server, store, notice, theme, description, geometry: the study of a link or null, open(state), show(tab), wayOut(problems) } and gives any of
 //   panel    an element below the panels of the first screen
 //   button   an element in the top line
 //   tab      { name, title, element, shown() }: a view of its own; shown() is called when it comes to the front
@@ -14,6 +14,7 @@
 import { createAllMethods } from "./all-methods.js";
 import { createExport } from "./export.js";
 import { createGallery } from "./gallery.js";
+import { createGeometry } from "./geometry.js";
 import { createLearn } from "./learn.js";
 import { createLibrary } from "./library.js";
 import { createLookCloser } from "./look-closer.js";
@@ -24,7 +25,7 @@ import { createTextLoss } from "./text-loss.js";
 import { createTour } from "./tour.js";
 import { createTryIt } from "./try-it.js";
 
-const ROOMS = [createModels, createTryIt, createTextLoss, createLookCloser, createAllMethods, createLearn, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
+const ROOMS = [createModels, createTryIt, createTextLoss, createLookCloser, createAllMethods, createGeometry, createLearn, createLibrary, createGallery, createTour, createShortcuts, createExport, createPrint];
 
 export function createRooms(page) {
   const made = ROOMS.map((create) => create(page));

@@ -25,7 +25,7 @@ export async function mount(root, functions, names, base) {
   const server = reliable(functions, names);
   const query = new URL(window.location.href).searchParams;
   const link = query.get("s") ?? query.get("recipe");
-  const [hello, palette] = await Promise.all([server.hello({ link }), loadParts(base)]);
+  const [hello, palette] = await Promise.all([server.hello({ link, ...(query.get("g") ? { geometry: query.get("g") } : {}) }), loadParts(base)]);
   root.replaceChildren();
   root.classList.add("basin");
   const theme = createTheme(palette, root);
@@ -51,7 +51,7 @@ export async function mount(root, functions, names, base) {
   const test = createTestScore((message) => server.score_on_test(message), { theme, store, notice, taken: hello.test_scores });
   const { edit, formerly } = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
   const rail = createRail(description, store, { server, theme, edit, formerly, scoreOnTest: test.run });
-  rooms = createRooms({ server, store, notice, theme, description, open, show: (name) => tabs.show(name), wayOut: (problems) => rooms.wayOut(problems) });
+  rooms = createRooms({ server, store, notice, theme, description, geometry: hello.geometry, open, show: (name) => tabs.show(name), wayOut: (problems) => rooms.wayOut(problems) });
   rail.extend(rooms.rail);
   const account = createAccount(server, hello.hub, notice);
   const busy = h("span", { class: "busy", "aria-hidden": "true" });
@@ -132,10 +132,11 @@ export async function mount(root, functions, names, base) {
     notice.show([`The server does not answer (${error.message}). What you see is its last answer; trying again${times > 1 ? `, attempt ${times}` : ""}.`]);
   }
 
-  // The address follows the state once it rests, so that a reload or a bookmark keeps it.
+  // The address follows the state once it rests, so that a reload or a bookmark keeps it; a study that is in front stays in it.
   function remember(query) {
     const url = new URL(window.location.href);
-    url.search = query;
+    const study = url.hash === "#geometry" ? url.searchParams.get("g") : null;
+    url.search = study ? `${query}&g=${study}` : query;
     window.history.replaceState(null, "", url);
   }
 

@@ -1,0 +1,94 @@
+// The figures of a study, drawn in place while it goes on: its sentence, how far it is, each figure with its tools, the other tables.
+
+import { createChart } from "./chart.js";
+import { createChartTools } from "./chart-tools.js";
+import { fill, h } from "./dom.js";
+import { createGeometryTables } from "./geometry-tables.js";
+import { hasBodies } from "./geometry-solid.js";
+
+const EMPTY = { data: [], layout: { xaxis: { visible: false }, yaxis: { visible: false }, paper_bgcolor: "role:paper", plot_bgcolor: "role:paper" }, narrow: {} };
+
+export function createGeometryFigures(theme, link) {
+  const title = h("h2", {});
+  const state = h("span", { class: "stage" });
+  const sentence = h("p", { class: "geometry-sentence", role: "status" });
+  const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the study that is done" });
+  const head = h("section", { class: "panel geometry-head", "aria-label": "What is shown" }, bar, h("header", {}, title, state, h("span", { class: "spacer" }), link), sentence);
+  const grid = h("div", { class: "geometry-figures" });
+  const tables = createGeometryTables();
+  const element = h("div", {}, head, grid, tables.element);
+  let study = null;
+  let panels = new Map();
+
+  // Another study: its figures take their room at once.
+  function prepare(info) {
+    if (study === info.name) return;
+    study = info.name;
+    title.textContent = info.title;
+    state.textContent = "";
+    sentence.textContent = info.summary;
+    panels = new Map(info.figures.map((figure) => [figure.name, panel(`${study}-${figure.name}`, figure, theme)]));
+    fill(grid, [...panels.values()].map((one) => one.element));
+    tables.clear();
+  }
+
+  async function show({ numbers, figures, tables: found, share, complete }) {
+    const words = String(numbers.sentence ?? "");
+    if (sentence.textContent !== words) sentence.textContent = words;
+    bar.value = share;
+    head.classList.toggle("complete", complete);
+    state.textContent = complete ? "" : `${Math.floor(100 * share)} % measured`;
+    const named = new Set();
+    for (const [name, one] of panels) {
+      const table = found[one.table] ? one.table : Object.keys(found)[0];
+      if (figures[name]) named.add(table);
+      await one.show(figures[name], found[table], words, complete);
+    }
+    tables.show(Object.entries(found).filter(([name]) => !named.has(name)), words);
+  }
+
+  return { element, prepare, show };
+}
+
+function panel(stem, info, theme) {
+  const plot = h("div", { class: "plot", "aria-hidden": "true", style: { "--height": `${info.height}px`, "--narrow": `${info.narrow || info.height}px` } });
+  const tools = createChartTools({ name: stem, title: info.title, sentence: info.sentence, height: info.height, table: (table) => table ?? { header: [], rows: [] } }, theme);
+  const legend = h("div", { class: "legend", "aria-hidden": "true" });
+  const element = h("section", { class: `panel geometry-figure${info.wide ? " wide" : ""}`, "aria-label": info.title }, h("header", {}, h("h3", {}, info.title), legend, h("span", { class: "spacer" }), tools.element), plot);
+  const flat = info.solid && !hasBodies();
+  const chart = flat ? null : createChart(plot, theme);
+  if (flat) fill(plot, h("p", { class: "hint" }, "This browser draws no bodies in three dimensions (WebGL is off): the contour shows the same numbers."));
+  const drawn = info.solid ? turned() : (figure) => figure;
+
+  async function show(figure, table, words, complete) {
+    element.hidden = complete && !figure;
+    tools.element.hidden = !figure || flat;
+    if (!figure || flat) return chart && !figure ? chart.draw(EMPTY) : null;
+    tools.show({ figure, numbers: table, words });
+    fill(legend, legendOf(figure, theme));
+    return chart.draw(drawn(figure));
+  }
+
+  // A body stays as the visitor turned it.
+  function turned() {
+    return (figure) => ({ ...figure, layout: { ...figure.layout, scene: { ...figure.layout.scene, uirevision: "basin" } } });
+  }
+
+  return { element, show, table: info.table };
+}
+
+// The marks of a figure beside its title, the first of each name; colours are the theme's, so that they follow it.
+function legendOf({ data }) {
+  const named = data.filter((trace) => trace.name && trace.showlegend !== false && trace.visible !== false && !["heatmap", "contour", "surface"].includes(trace.type));
+  const unique = [...new Map(named.map((trace) => [trace.name, trace])).values()].sort((a, b) => (a.legendrank ?? 1000) - (b.legendrank ?? 1000));
+  return unique.length < 2 ? [] : unique.map((trace) => h("span", {}, markOf(trace), trace.name));
+}
+
+function markOf(trace) {
+  const first = (value) => (Array.isArray(value) ? value[0] : value);
+  const tone = (value) => String(first(value) ?? "role:ink").replace(/role:([a-z0-9-]+)/g, "var(--$1)");
+  if (trace.fill && trace.fill !== "none") return h("i", { class: "mark area", style: { "--tone": tone(trace.fillcolor) } });
+  if (trace.type === "bar") return h("i", { class: "mark area", style: { "--tone": tone(trace.marker?.color) } });
+  if ((trace.mode ?? "lines").includes("lines")) return h("i", { class: "mark stroke", style: { "--tone": tone(trace.line?.color), "--thick": `${Math.max(1.5, trace.line?.width ?? 2)}px`, "--dash": trace.line?.dash === "dash" ? "dashed" : trace.line?.dash === "dot" ? "dotted" : "solid" } });
+  return h("i", { class: "mark dot", style: { "--tone": tone(trace.marker?.color) } });
+}
