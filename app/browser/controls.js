@@ -119,10 +119,11 @@ export function createKnob(info, { onInput, onEnd, leaves = null }) {
   }
   if (info.kind === "switch") return createSwitch({ title, help: info.help, onInput: (v) => onInput(v, null) });
   const range = info.slider ?? [info.minimum ?? 0, info.maximum ?? 1];
-  const low = info.minimum_excluded && range[0] === info.minimum ? range[0] + info.step : range[0];
+  const step = info.kind === "integer" ? Math.max(1, info.step) : info.step;
+  const low = info.minimum_excluded && range[0] === info.minimum ? range[0] + step : range[0];
   return createSlider({
     title, help: `${info.help}${info.unit ? ` (${info.unit})` : ""}`, range: [low, range[1]],
-    bounds: [info.minimum, info.maximum], openBelow: info.minimum_excluded, step: info.step, unit: info.unit, leaves: info.per_leaf ? leaves : null, onInput, onEnd,
+    bounds: [info.minimum, info.maximum], openBelow: info.minimum_excluded, step, unit: info.unit, leaves: info.per_leaf ? leaves : null, onInput, onEnd,
   });
 }
 

@@ -22,7 +22,7 @@ export function createGeometryForm(choice, { changed }) {
   const numbers = section("Numbers", knobs);
   const measured = section("Examples", examples);
   const element = h("aside", { class: "rail", "aria-label": "What is asked" },
-    section("Question", which, summary, explain.panel), section("Models", models.element), numbers, measured, section("Chance", foot));
+    section("Question", which, summary, explain.panel), section("Models", models.element), numbers, measured, h("section", {}, foot));
 
   const info = () => choice.study(offer);
 
