@@ -17,12 +17,13 @@ def drawings() -> Mapping[str, Drawing]:
     >>> "interpolate" in drawings()
     True
     """
-    from app.charts.geometry import curve, interpolate, representations
+    from app.charts.geometry import curve, interpolate, representations, vectors
 
     return {
         "interpolate": interpolate.DRAWING,
         "curve": curve.DRAWING,
         "representations": representations.DRAWING,
+        "vectors": vectors.DRAWING,
     }
 
 

@@ -36,7 +36,7 @@ def blocks_of_rows(rows: torch.Tensor, columns: tuple[int, ...]) -> tuple[torch.
     """Return one row of blocks of T task vectors, and where they clash.
 
     Shapes: rows [T, r, n] → [T, C] float64, the root mean square of a block, with the sign of its sum; [C] float64,
-    of the elements where at least two are not zero the share whose signs disagree, 0 where there is none.
+    over all pairs and elements where both are not zero the share whose signs disagree, 0 where there is none.
 
     >>> pictures, clashes = blocks_of_rows(torch.tensor([[[3.0, 4.0, -2.0]], [[1.0, -1.0, 0.0]]]), (0, 2, 3))
     >>> pictures[0].tolist() == [12.5**0.5, -2.0], clashes.tolist()
@@ -46,10 +46,10 @@ def blocks_of_rows(rows: torch.Tensor, columns: tuple[int, ...]) -> tuple[torch.
     size = torch.tensor(columns[1:]) - torch.tensor(columns[:-1])
     means = (_added(wide.square().sum(1), columns) / (size * rows.shape[1])).sqrt_()
     pictures = means * _added(wide.sum(1), columns).sgn()
-    up, down = rows > 0, rows < 0
-    shared = ((up | down).sum(0) >= 2).sum(0)[None]  # noqa: PLR2004
-    clashing = (up.any(0) & down.any(0)).sum(0)[None]
-    among, found = _added(shared.double(), columns)[0], _added(clashing.double(), columns)[0]
+    up, down = (rows > 0).sum(0), (rows < 0).sum(0)
+    every = up + down
+    pairs, clashing = (every * (every - 1) // 2).sum(0)[None], (up * down).sum(0)[None]
+    among, found = _added(pairs.double(), columns)[0], _added(clashing.double(), columns)[0]
     return pictures, torch.where(among > 0, found / among.clamp(min=1.0), 0.0)
 
 
