@@ -10,14 +10,14 @@ ran when the server stopped is said to have been interrupted.
 from __future__ import annotations
 
 import logging
-import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from app.job_keeping import check_places, lane_of, timestamp, to_drop
 from app.job_records import Job, JobFolder, Limits
 from app.live import BusyError
 from app.notices import answer_for
+from app.processes import processes
 from merging_core.errors import BasinError, Problem
 
 __all__ = ["Job", "JobError", "Jobs", "Limits"]
@@ -263,9 +264,9 @@ class Jobs:
 
     def _run(self, job: Job, work: str, payload: Any, secret: str | None) -> None:
         """Start the process, hear it out, and write down how it ended."""
-        context = multiprocessing.get_context("spawn")
+        context = processes()
         here, there = context.Pipe()
-        arguments = (work, payload, secret, str(self._store.path(job.id)), there)
+        arguments = (work, payload, secret, str(self._store.path(job.id)), there, dict(os.environ))
         process = context.Process(target=worker.run, args=arguments, name=f"basin-job-{job.id[:8]}", daemon=True)
         with here:
             try:
@@ -285,7 +286,7 @@ class Jobs:
             self._finish(job.id, outcome, process.exitcode)
         process.close()
 
-    def _hear(self, id_: str, process: SpawnProcess, here: Connection) -> tuple[Any, ...]:
+    def _hear(self, id_: str, process: BaseProcess, here: Connection) -> tuple[Any, ...]:
         """Read what the process says until it ends; ask it to stop, then make it stop, when it is no longer wanted."""
         outcome: tuple[Any, ...] = ()
         begun = time.monotonic()

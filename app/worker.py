@@ -84,11 +84,15 @@ Work = Callable[[Any, Path, Reporter], dict[str, Any]]
 """(payload, the job's own folder, reporter) -> what is remembered of the result, as JSON."""
 
 
-def run(work: str, payload: Any, secret: str | None, folder: str, connection: Connection) -> None:
-    """Do the work that is named `module:function`, and say how it ended."""
+def run(  # noqa: PLR0913
+    work: str, payload: Any, secret: str | None, folder: str, connection: Connection, environment: dict[str, str]
+) -> None:
+    """Do the work that is named `module:function`, in the server's environment as it is now, and say how it ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if hasattr(os, "nice"):
         os.nice(_NICENESS)
+    os.environ.clear()
+    os.environ.update(environment)
     os.environ["OMP_NUM_THREADS"] = "1"
     reporter = Reporter(connection, secret)
     threading.Thread(target=reporter.listen, name="basin-worker-listen", daemon=True).start()

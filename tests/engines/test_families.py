@@ -16,6 +16,7 @@ from transformers.utils import logging
 
 from merging_core.checkpoints import Catalog
 from merging_core.engines import LiveEngine, make_plan, stream_merge
+from merging_core.engines.points import points_of
 from merging_core.recipes.parse import parse_recipe
 from merging_core.space.depth import Depth, depths, leaf_depth
 from tests.engines.families import FAMILIES, model_of, saved
@@ -179,7 +180,8 @@ def test_the_first_gpt2_is_a_base_for_models_that_were_fine_tuned_from_it(tmp_pa
     assert not any(report.values())
     live = LiveEngine(catalog, "cpu")
     weights = live.merge(recipe).weights
-    half = live.between(base, expert, 0.5)
+    line = points_of(live, (base, expert))
+    half = line.weights(line.mixed((0.5, 0.5)))
     parameters = [dict(model.named_parameters()) for model in models]
     for name, values in loaded.named_parameters():
         bare_name = name.removeprefix("transformer.")
