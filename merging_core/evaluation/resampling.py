@@ -41,11 +41,13 @@ class Drawn:
         return Drawn(self.means[rows], self.draws[:, rows])
 
 
-def resampled(values: Floats, seed: int, name: str, *, runs: bool = False) -> tuple[tuple[Drawn, ...], Drawn]:
+def resampled(
+    values: Floats, seed: int, name: str, *, runs: bool = False, draws: int = RESAMPLES
+) -> tuple[tuple[Drawn, ...], Drawn]:
     """Return the means of rows `[K, n]` over each half of the examples, and over all; one example is one half.
 
     `name`: what is resampled, such as a task and its split; with the seed it fixes the draws. `runs`: whether
-    neighbours depend on each other.
+    neighbours depend on each other. `draws`: how many resamples.
 
     >>> halves, whole = resampled(numpy.array([[1.0, 2.0, 3.0, 4.0]]), 0, "digits validation")
     >>> [half.means.tolist() for half in halves], whole.means.tolist(), whole.draws.shape
@@ -58,7 +60,7 @@ def resampled(values: Floats, seed: int, name: str, *, runs: bool = False) -> tu
     words = hashlib.sha256(name.encode()).digest()[:8]
     generator = numpy.random.Generator(numpy.random.PCG64([seed, int.from_bytes(words, "big")]))
     parts = [slice(0, None, 2), slice(1, None, 2)] if len(starts) > 1 else [slice(0, None)]
-    totals = [_drawn(sums[:, part], sizes[part], generator) for part in parts]
+    totals = [_drawn(sums[:, part], sizes[part], generator, draws) for part in parts]
     halves = tuple(_means(total) for total in totals)
     together = [sum((total[i] for total in totals[1:]), start=totals[0][i]) for i in range(4)]
     whole = _means((together[0], together[1], together[2], together[3]))
@@ -93,19 +95,19 @@ _Totals = tuple[Floats, Floats, Floats, Floats]
 """Sums of the rows `[K]` and examples `[1]`; the same in each resample, `[R, K]` and `[R, 1]`."""
 
 
-def _drawn(sums: Floats, sizes: Floats, generator: numpy.random.Generator) -> _Totals:
+def _drawn(sums: Floats, sizes: Floats, generator: numpy.random.Generator, draws: int) -> _Totals:
     units = len(sizes)
     both = numpy.concatenate((sums, sizes[None, :])).T
     rows = max(1, _AT_ONCE // units)
     found = []
-    for start in range(0, RESAMPLES, rows):
-        count = min(rows, RESAMPLES - start)
+    for start in range(0, draws, rows):
+        count = min(rows, draws - start)
         drawn = generator.integers(0, units, size=(count, units)) + units * numpy.arange(count)[:, None]
         times = numpy.bincount(drawn.ravel(), minlength=count * units).reshape(count, units)
         with numpy.errstate(invalid="ignore"):
             found.append(times.astype(numpy.float64) @ both)
-    draws = numpy.concatenate(found)
-    return sums.sum(axis=1), sizes.sum(keepdims=True), draws[:, :-1], draws[:, -1:]
+    every = numpy.concatenate(found)
+    return sums.sum(axis=1), sizes.sum(keepdims=True), every[:, :-1], every[:, -1:]
 
 
 def _means(totals: _Totals) -> Drawn:
