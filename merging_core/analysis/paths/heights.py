@@ -133,7 +133,7 @@ def _row(curve: Curve, span: tuple[int, int], metric: str, whole: Drawn, halves:
 
 def _held_out(halves: tuple[Drawn, ...], shares: Sequence[float]) -> dict[str, Any] | None:
     """Choose the place on one half, measure on the other; places stand still in the resamples."""
-    if len(halves) < 2:
+    if len(halves) < 2 or not all(bool(numpy.isfinite(half.means).all()) for half in halves):
         return None
     one, other = halves
     values, draws = [], []
@@ -141,8 +141,6 @@ def _held_out(halves: tuple[Drawn, ...], shares: Sequence[float]) -> dict[str, A
         place = int(rises(chooser.means, shares).place)
         values.append(float(gaps(judge.means, shares)[place]))
         draws.append(gaps(judge.draws, shares)[:, place])
-    if not all(math.isfinite(value) for value in values):
-        return None
     return {"value": sum(values) / 2, "interval": _listed((draws[0] + draws[1]) / 2)}
 
 

@@ -123,10 +123,7 @@ def _height(row: Mapping[str, Any], models: int) -> str:
         return f"{between}loss that is not finite at t {row['at']:.2f}"
     if row["points"] < 3:
         return f"{between}loss at both ends"
-    judged = None if held_out is None else held_out["interval"]
-    if judged is not None and judged[0] <= 0.0:
-        return (
-            f"{between}no loss barrier beyond noise: {value:.3f} nats, held out {judged[0]:+.3f} to {judged[1]:+.3f},"
-        )
     bounds = "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
+    if held_out is not None and held_out["interval"] is not None and held_out["interval"][0] <= 0.0:
+        return f"{between}no loss barrier beyond noise, {value:.3f} nats{bounds},"
     return f"{between}loss barrier {value:.3f} nats{bounds} at t {row['at']:.2f}"
