@@ -113,9 +113,8 @@ def test_the_same_seed_has_the_same_intervals_and_another_has_others(bench: Stud
 
 
 def test_the_first_finding_holds_both_ends_and_the_middle_of_the_first_split() -> None:
-    first = cast(
-        "dict[str, Any]", findings_of(small_bench(), "left", "right", splits=["validation", "train"])[0].numbers
-    )
+    first, *_ = findings_of(small_bench(), "left", "right", splits=["validation", "train"])
+    numbers = cast("dict[str, Any]", first.numbers)
     assert [point["t"] for point in numbers["points"]] == [0.0, 0.5, 1.0] and set(numbers["n"]) == {"validation"}
 
 
