@@ -10,7 +10,6 @@ ran when the server stopped is said to have been interrupted.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +26,7 @@ from app.job_keeping import check_places, lane_of, timestamp, to_drop
 from app.job_records import Job, JobFolder, Limits
 from app.live import BusyError
 from app.notices import answer_for
-from app.processes import processes
+from app.processes import process_of
 from merging_core.errors import BasinError, Problem
 
 __all__ = ["Job", "JobError", "Jobs", "Limits"]
@@ -264,10 +263,8 @@ class Jobs:
 
     def _run(self, job: Job, work: str, payload: Any, secret: str | None) -> None:
         """Start the process, hear it out, and write down how it ended."""
-        context = processes()
-        here, there = context.Pipe()
-        arguments = (work, payload, secret, str(self._store.path(job.id)), there, dict(os.environ))
-        process = context.Process(target=worker.run, args=arguments, name=f"basin-job-{job.id[:8]}", daemon=True)
+        arguments = (work, payload, secret, str(self._store.path(job.id)))
+        process, here, there = process_of(worker.run, arguments, f"basin-job-{job.id[:8]}")
         with here:
             try:
                 process.start()

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
 
-__all__ = ["processes"]
+__all__ = ["process_of"]
 
 _PRELOADED = "app.preloaded"
 
 
-def processes() -> ForkServerContext | SpawnContext:
+def process_of(
+    target: Callable[..., None], arguments: tuple[Any, ...], name: str
+) -> tuple[BaseProcess, Connection, Connection]:
+    """Return a process that is not started, and the two ends of its pipe: ours, and its own, to be closed once it runs.
+
+    `target` gets the arguments, its end of the pipe, and the environment as it is now.
+    """
+    context = _processes()
+    here, there = context.Pipe()
+    given = (*arguments, there, dict(os.environ))
+    return context.Process(target=target, args=given, name=name, daemon=True), here, there
+
+
+def _processes() -> ForkServerContext | SpawnContext:
     """Return where processes come from: none of them shares memory, threads or locks with this one.
 
     The process that others are forked from starts with the first of them, and ends with this one.

@@ -12,21 +12,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 _SERVER = """
-import sys, time
-from multiprocessing.connection import Connection
-from app.processes import processes
+import time
+from app.processes import process_of
 from tests.app.test_processes import parent
 
 if __name__ == "__main__":
-    here, there = processes().Pipe()
-    process = processes().Process(target=parent, args=(there,))
+    process, here, there = process_of(parent, (), "test")
     process.start()
     print(*here.recv(), flush=True)
     time.sleep(60)
 """
 
 
-def parent(said: object) -> None:
+def parent(said: object, environment: dict[str, str]) -> None:
     loaded = "merging_core.learning" in sys.modules
     said.send((os.getppid(), loaded, os.environ.get("OMP_NUM_THREADS")))  # type: ignore[attr-defined]
 
