@@ -8,7 +8,8 @@ Server functions pass by Gradio's queue, so this is what keeps one visitor's sli
   own kind or a less urgent one. The ones that wait are answered at once; one that runs is told through `cancelled()`,
   which it asks between two batches, and its answer is dropped.
 - *Sliced*: a kind that keeps what it has done (`fine path`, `trade-off`, `study`) steps aside for whoever waits once it
-  has run for a tenth of a second, and takes its next turn like everybody else.
+  has run for a tenth of a second, and takes its next turn after all others. For what is no more urgent its slices
+  grow, up to sixteen times as long, so that work whose single steps take longer than a slice comes to its end too.
 - *Side by side*: where there are several threads, `at_once` says how many of them one visitor's work may hold, so that
   what takes one visitor long leaves a thread to the others.
 - *Bounded*: at most `waiting_limit` requests wait, at most `per_visitor` of one visitor. When all places are taken,
@@ -40,6 +41,8 @@ Cancelled = Callable[[], bool]
 _RESUMABLE = frozenset({"fine path", "trade-off", "study"})
 _SLICE = 0.1
 """Seconds that resumable work runs while others wait."""
+_LONGEST = 16
+"""How many times as long a slice becomes, at most, for whoever steps aside again and again."""
 
 URGENCY = ("preview", "path", "layers", "try", "settle", "look", "text", "fine path", "trade-off", "study", "search")
 """Kinds of live work, most urgent first. Other kinds (such as a test score) come last and are never superseded; what
@@ -62,6 +65,8 @@ class _Job(Generic[T]):
     context: contextvars.Context = field(default_factory=contextvars.copy_context)
     """What was said where the request came in, such as for whom it is."""
     cancelled: threading.Event = field(default_factory=threading.Event)
+    aside: int = 0
+    """How often it stepped aside."""
 
     @property
     def rank(self) -> int:
@@ -220,8 +225,19 @@ class Scheduler:
         """Return the question that the job's work asks between two batches."""
         if job.kind not in _RESUMABLE:
             return job.cancelled.is_set
-        end = self._clock() + _SLICE
-        return lambda: job.cancelled.is_set() or (bool(self._waiting) and self._clock() > end)
+        begun, patience = self._clock(), _SLICE * min(2**job.aside, _LONGEST)
+
+        def stops() -> bool:
+            run = self._clock() - begun
+            if job.cancelled.is_set() or run <= _SLICE:
+                return job.cancelled.is_set()
+            with self._changed:
+                return bool(self._waiting) and (run > patience or self._urgent_wait(job))
+
+        return stops
+
+    def _urgent_wait(self, job: _Job[Any]) -> bool:
+        return any(other.rank < job.rank for jobs in self._waiting.values() for other in jobs)
 
     def _put_back(self, job: _Job[Any]) -> bool:
         """Let resumable work that only stepped aside wait for its next turn."""
@@ -229,6 +245,7 @@ class Scheduler:
             if job.kind not in _RESUMABLE or job.cancelled.is_set() or self._closed:
                 return False
             self._running.discard(job)
+            job.arrival, job.aside = next(self._arrivals), job.aside + 1
             self._waiting.setdefault(job.visitor, []).append(job)
             self._changed.notify()
             return True

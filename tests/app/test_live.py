@@ -316,3 +316,29 @@ def test_resumable_work_that_is_replaced_does_not_come_back(scheduler: Scheduler
     assert isinstance(fine.exception(WAIT), CancelledError)
     assert scheduler.submit("ann", "p", "settle", 2, answer("later")).result(WAIT) == "later"
     assert len(runs) == 1
+
+
+def test_of_two_pages_that_begin_again_at_every_turn_both_come_to_an_end(scheduler: Scheduler) -> None:
+    """Each needs three slices in one piece; no clock of the machine is asked."""
+    now = [0.0]
+    scheduler._clock = lambda: now[0]
+    begun = {"one": threading.Event(), "two": threading.Event()}
+    both = threading.Event()
+
+    def work(name: str) -> Callable[[Cancelled], str]:
+        def attempt(cancelled: Cancelled) -> str:
+            begun[name].set()
+            assert both.wait(WAIT)
+            for _ in range(6):
+                now[0] += 0.05
+                if cancelled():
+                    raise CancelledError(Problem("work goes on while it is wanted", "somebody else"))
+            return name
+
+        return attempt
+
+    first = scheduler.submit("ann", "one", "study", 1, work("one"))
+    assert begun["one"].wait(WAIT)
+    second = scheduler.submit("ann", "two", "study", 1, work("two"))
+    both.set()
+    assert (first.result(WAIT), second.result(WAIT)) == ("one", "two")
