@@ -17,11 +17,12 @@ def drawings() -> Mapping[str, Drawing]:
     >>> "interpolate" in drawings()
     True
     """
-    from app.charts.geometry import curve, interpolate, representations, vectors
+    from app.charts.geometry import curve, interpolate, plane, representations, vectors
 
     return {
         "interpolate": interpolate.DRAWING,
         "curve": curve.DRAWING,
+        "plane": plane.DRAWING,
         "representations": representations.DRAWING,
         "vectors": vectors.DRAWING,
     }

@@ -20,12 +20,14 @@ def studies() -> tuple[Study, ...]:
     """
     from merging_core.analysis.curves.study import CURVE
     from merging_core.analysis.paths.interpolate import INTERPOLATE
+    from merging_core.analysis.planes.plane import PLANE
     from merging_core.analysis.representations.represent import REPRESENTATIONS
     from merging_core.analysis.vectors.task_vectors import VECTORS
 
     return (
         INTERPOLATE,
         CURVE,
+        PLANE,
         VECTORS,
         REPRESENTATIONS,
     )

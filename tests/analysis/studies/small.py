@@ -19,11 +19,14 @@ from merging_core.evaluation.loading import load_task
 __all__ = ["MODELS", "PARAMS", "small_bench", "small_spec"]
 
 PARAMS: dict[str, dict[str, object]] = {
+    "plane": {"cells": 4},
     "interpolate": {"points": 4},
     "curve": {"points": 4, "steps": 3, "batch": 8},
     "representations": {"batch": 14},
 }
-MODELS: dict[str, tuple[str, ...]] = {}
+MODELS: dict[str, tuple[str, ...]] = {
+    "plane": ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1"),
+}
 
 _BASE = "zoo:basins/start"
 _REFS = ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1", "zoo:basins/stranger-2")

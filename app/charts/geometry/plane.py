@@ -1,0 +1,355 @@
+"""A plane through weight space as a map: contours of loss and accuracy, models on it, and the lines between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.charts.geometry.contract import About, Drawing, FigureInfo
+from app.charts.geometry.landscape import Levels, even_levels, filled, rising_levels
+from app.charts.geometry.relief import relief
+from app.charts.labels import Label, place
+from app.charts.roles import Figure, axis, colour, expert, figure, inert, scale, scale_bar
+
+__all__ = ["DRAWING"]
+
+_PIXELS = 300.0
+"""The side of a map on a narrow screen: labels that have room there have room everywhere."""
+_NEAR = 1e-3
+"""A model lies in the plane where its distance from it is less than this share of the window."""
+_WIDE, _NARROW = 6, 3
+"""Small maps beside each other on a wide screen and on a narrow one."""
+_SHIFTS = {"left": -1, "right": 1, "center": 0, "top": 1, "bottom": -1, "middle": 0}
+
+Numbers = Mapping[str, Any]
+
+
+def _draw(numbers: Numbers, about: About) -> dict[str, Figure]:
+    """Draw what is known: maps of loss and accuracy, the loss as a relief, and a small map of each task."""
+    split = numbers["layers"][0]["split"]
+    layers = [layer for layer in numbers["layers"] if layer["split"] == split]
+    places = _places(numbers, about)
+    found: dict[str, Figure] = {}
+    for what in ("loss", "accuracy"):
+        made = _map(numbers, layers[0], what, places)
+        if made is not None:
+            found[what] = made
+    heights = _heights(layers[0], "loss")
+    levels = _levels(heights, "loss")
+    full = None if levels is None else filled(heights)
+    if full is not None and levels is not None:
+        found["surface"] = relief(numbers, full, levels, places)
+    small = _small(numbers, layers[1:], about, places)
+    if small is not None:
+        found["tasks"] = small
+    return found
+
+
+def _places(numbers: Numbers, about: About) -> list[dict[str, Any]]:
+    """Return the models that lie within the window, with title, colour, and how far beside the plane they are."""
+    low, high = (numbers["x"][0], numbers["y"][0]), (numbers["x"][-1], numbers["y"][-1])
+    found = []
+    for number, one in enumerate(numbers["places"]):
+        if not (low[0] <= one["x"] <= high[0] and low[1] <= one["y"] <= high[1]):
+            continue
+        who = None if one["model"] is None else about["models"][one["model"]]
+        title = inert("base" if who is None else who["title"], 22)
+        beside = one["distance"] > _NEAR * (high[0] - low[0])
+        found.append(
+            {
+                **one,
+                "number": number,
+                "title": title,
+                "tint": colour("base") if who is None else expert(who["colour"]),
+                "beside": beside,
+                "label": f"{title}, {one['distance']:.2g} beside" if beside else title,
+            }
+        )
+    return found
+
+
+def _map(numbers: Numbers, layer: Numbers, what: str, places: Sequence[Numbers]) -> Figure | None:
+    heights = _heights(layer, what)
+    levels = _levels(heights, what)
+    contour = _contour(numbers, heights, levels, what)
+    if contour is None or levels is None:
+        return None
+    title = "loss (nats)" if what == "loss" else "accuracy"
+    contour["colorbar"] = _bar(levels, title)
+    traces = [contour, *_lines(numbers), *_marks(places, layer["split"])]
+    if what == "loss":
+        traces += _lowest(numbers, layer["split"])
+    layout = {
+        "xaxis": axis(_axis_title(numbers, places, 0), **_span(numbers["x"])),
+        "yaxis": axis(_axis_title(numbers, places, 1), scaleanchor="x", scaleratio=1, **_span(numbers["y"])),
+        "annotations": _labels(numbers, places),
+        "margin": {"l": 52, "r": 72, "t": 12, "b": 44},
+    }
+    return figure(traces, layout)
+
+
+def _heights(layer: Numbers, what: str) -> list[list[float | None]]:
+    """Return rows of a picture; a loss that is not finite is as high as can be, an unknown one is None."""
+    return [
+        [
+            math.inf if value is None and known is not None else value
+            for value, known in zip(values, knowns, strict=True)
+        ]
+        for values, knowns in zip(layer[what], layer["accuracy"], strict=True)
+    ]
+
+
+def _levels(heights: Sequence[Sequence[float | None]], what: str) -> Levels | None:
+    known = [value for row in heights for value in row if value is not None and math.isfinite(value)]
+    if not known:
+        return None
+    return rising_levels(known) if what == "loss" else even_levels(known)
+
+
+def _contour(
+    numbers: Numbers, heights: Sequence[Sequence[float | None]], levels: Levels | None, what: str
+) -> dict[str, Any] | None:
+    if levels is None:
+        return None
+    placed = filled([[None if value is None else levels.place(value) for value in row] for row in heights])
+    if placed is None:
+        return None
+    return {
+        "type": "contour",
+        "name": what,
+        "x": [round(x, 6) for x in numbers["x"]],
+        "y": [round(y, 6) for y in numbers["y"]],
+        "z": [[round(value, 4) for value in row] for row in placed],
+        "text": [[_said(value, what) for value in row] for row in heights],
+        "zmin": 0.0,
+        "zmax": levels.end + levels.step,
+        "colorscale": scale("sequential"),
+        "contours": {"start": levels.step, "end": levels.end, "size": levels.step, "coloring": "fill"},
+        "line": {"color": colour("contour"), "width": 0.7, "smoothing": 0.6},
+        "hovertemplate": f"{what} %{{text}}<br>at %{{x:.3g}}, %{{y:.3g}}<extra></extra>",
+    }
+
+
+def _said(value: float | None, what: str) -> str:
+    if value is None:
+        return "between measured cells"
+    return f"{value:.3f}" if what == "loss" else f"{value:.1%}"
+
+
+def _span(values: Sequence[float]) -> dict[str, Any]:
+    shown = {"range": [values[0], values[-1]], "constrain": "domain"}
+    return {**shown, "showgrid": False, "nticks": 7, "ticks": "outside", "ticklen": 4, "tickcolor": colour("line")}
+
+
+def _axis_title(numbers: Numbers, places: Sequence[Numbers], which: int) -> str:
+    """Name an axis by the models that it leads to, where these are in the picture."""
+    kind, titles = numbers["kind"], {one["number"]: one["title"] for one in places}
+    if kind == "models" and len(titles) >= 3:
+        return f"distance from {titles[0]} to {titles[1]}" if which == 0 else f"distance from that line to {titles[2]}"
+    if kind == "task vectors" and which in titles:
+        return f"{numbers['axes'][which]}, times the task vector of {titles[which]}"
+    return str(numbers["axes"][which])
+
+
+def _lines(numbers: Numbers) -> list[dict[str, Any]]:
+    """The straight lines between the models that the plane was laid through."""
+    corners = [numbers["places"][place] for place in numbers["corners"]]
+    if not corners:
+        return []
+    closed = [*corners, corners[0]] if numbers["kind"] == "models" else [corners[1], corners[0], corners[2]]
+    common = {
+        "type": "scatter",
+        "mode": "lines",
+        "showlegend": False,
+        "x": [one["x"] for one in closed],
+        "y": [one["y"] for one in closed],
+        "hoverinfo": "skip",
+    }
+    return [
+        {**common, "name": "ground of the lines", "opacity": 0.55, "line": {"color": colour("surface"), "width": 3.2}},
+        {**common, "name": "lines between models", "line": {"color": colour("ink"), "width": 1.3, "dash": "dot"}},
+    ]
+
+
+def _marks(places: Sequence[Numbers], split: str) -> list[dict[str, Any]]:
+    """Models in the plane as full circles, over models beside it: rings at their nearest point."""
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": one["title"],
+            "showlegend": False,
+            "x": [one["x"]],
+            "y": [one["y"]],
+            "marker": {
+                "size": 11,
+                "symbol": "circle",
+                "color": colour("surface") if one["beside"] else one["tint"],
+                "line": {"width": 2.5 if one["beside"] else 2, "color": one["tint" if one["beside"] else "ring"]},
+            },
+            "hovertemplate": f"{one['label']}{_means(one, split)}<extra></extra>",
+        }
+        for one in ({**one, "ring": colour("surface")} for one in sorted(places, key=lambda one: not one["beside"]))
+    ]
+
+
+def _means(one: Numbers, split: str) -> str:
+    """Say how the model itself does, which for a model beside the plane is not what the map shows under it."""
+    rows = [score for score in one["scores"] if score["split"] == split]
+    if not rows or any(score["loss"] is None for score in rows):
+        return ""
+    loss, accuracy = (sum(score[what] for score in rows) / len(rows) for what in ("loss", "accuracy"))
+    return f"<br>itself: loss {loss:.3f}, accuracy {accuracy:.1%}"
+
+
+def _labels(numbers: Numbers, places: Sequence[Numbers]) -> list[dict[str, Any]]:
+    """Names beside the models, none over another; one that has no room is left to the hover."""
+    left, top, side = numbers["x"][0], numbers["y"][-1], numbers["x"][-1] - numbers["x"][0]
+    spots = [(_PIXELS * (one["x"] - left) / side, _PIXELS * (top - one["y"]) / side) for one in places]
+    sides = place([Label(one["label"], *spot) for one, spot in zip(places, spots, strict=True)], spots)
+    return [_label(one, *where.split(" ")) for one, where in zip(places, sides, strict=True) if where]
+
+
+def _label(one: Numbers, upright: str, across: str) -> dict[str, Any]:
+    return {
+        "text": one["label"],
+        "x": one["x"],
+        "y": one["y"],
+        "xref": "x",
+        "yref": "y",
+        "showarrow": False,
+        "xanchor": {"left": "right", "right": "left", "center": "center"}[across],
+        "yanchor": {"top": "bottom", "bottom": "top", "middle": "middle"}[upright],
+        "xshift": 8 * _SHIFTS[across],
+        "yshift": 8 * _SHIFTS[upright],
+        "font": {"size": 12, "color": colour("ink")},
+        "bgcolor": colour("surface"),
+        "opacity": 0.86,
+        "borderpad": 2,
+    }
+
+
+def _lowest(numbers: Numbers, split: str) -> list[dict[str, Any]]:
+    found = next((one for one in numbers["lowest"] if one["split"] == split and one["loss"] is not None), None)
+    if found is None:
+        return []
+    line = {"width": 1.2, "color": colour("surface")}
+    return [
+        {
+            "type": "scatter",
+            "mode": "markers",
+            "name": "lowest cell",
+            "showlegend": False,
+            "x": [found["x"]],
+            "y": [found["y"]],
+            "marker": {"symbol": "x", "size": 9, "color": colour("merge"), "line": line},
+            "hovertemplate": f"lowest of the measured cells: loss {found['loss']:.3f}, accuracy "
+            f"{found['accuracy']:.1%}<br>at %{{x:.3g}}, %{{y:.3g}}<extra></extra>",
+        }
+    ]
+
+
+def _small(numbers: Numbers, layers: Sequence[Numbers], about: About, places: Sequence[Numbers]) -> Figure | None:
+    """A map of accuracy for each task, all with the same colours."""
+    heights = [_heights(layer, "accuracy") for layer in layers]
+    levels = _levels([row for rows in heights for row in rows], "accuracy")
+    if len(layers) < 2 or levels is None:
+        return None
+    titles = {task["task"]: task["title"] for task in about["tasks"]}
+    traces: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {"annotations": [], "margin": {"l": 12, "r": 72, "t": 30, "b": 12}}
+    narrow: dict[str, Any] = {}
+    for number, (layer, rows) in enumerate(zip(layers, heights, strict=True)):
+        contour = _contour(numbers, rows, levels, "accuracy")
+        if contour is None:
+            return None
+        name = "" if number == 0 else str(number + 1)
+        on = {"xaxis": f"x{name}", "yaxis": f"y{name}"}
+        bar = {"colorbar": _bar(levels, "accuracy")} if number == 0 else {"showscale": False}
+        traces += [{**contour, **on, **bar}, *({**mark, **on} for mark in (*_lines(numbers), *_marks(places, "")))]
+        blank = {"showticklabels": False, "ticks": "", "fixedrange": True}
+        same = {"scaleanchor": f"x{name}", "scaleratio": 1}
+        layout[f"xaxis{name}"] = axis("", **{**_span(numbers["x"]), **blank}, anchor=f"y{name}")
+        layout[f"yaxis{name}"] = axis("", **{**_span(numbers["y"]), **blank}, anchor=f"x{name}", **same)
+        for across, target, prefix in ((_WIDE, layout, False), (_NARROW, narrow, True)):
+            wide, tall = _domains(number, len(layers), across)
+            for axis_, domain in ((f"xaxis{name}", wide), (f"yaxis{name}", tall)):
+                if prefix:
+                    target[f"{axis_}.domain"] = domain
+                else:
+                    target[axis_]["domain"] = domain
+        layout["annotations"].append(_heading(str(titles.get(layer["task"], layer["title"])), name))
+    return figure(traces, layout, narrow)
+
+
+def _heading(title: str, name: str) -> dict[str, Any]:
+    return {
+        "text": inert(title, 22),
+        "x": 0.5,
+        "y": 1.0,
+        "xref": f"x{name} domain",
+        "yref": f"y{name} domain",
+        "xanchor": "center",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "font": {"size": 12, "color": colour("muted")},
+    }
+
+
+def _bar(levels: Levels, title: str) -> dict[str, Any]:
+    ticks = {"tickvals": [at for at, _ in levels.ticks], "ticktext": [word for _, word in levels.ticks]}
+    return scale_bar(title, **ticks)
+
+
+def _domains(number: int, count: int, across: int) -> tuple[list[float], list[float]]:
+    """Return where a small map stands among `count`, so many beside each other, the first at the upper left."""
+    down = math.ceil(count / across)
+    return _cell(number % across, min(across, count)), _cell(down - 1 - number // across, down)
+
+
+def _cell(index: int, count: int) -> list[float]:
+    gap = 0.03 if count > _NARROW else 0.1
+    width = (1.0 - gap * (count - 1)) / count
+    start = index * (width + gap)
+    return [round(start, 4), round(start + width, 4)]
+
+
+DRAWING = Drawing(
+    figures=(
+        FigureInfo(
+            name="loss",
+            title="Loss on the plane",
+            sentence="Loss on the plane: models in one basin lie in one pale valley, and a ridge between two models is "
+            "a barrier. A ring is a model beside the plane, at its nearest point; the cross is the lowest cell.",
+            height=430,
+            table="plane",
+            wide=False,
+        ),
+        FigureInfo(
+            name="accuracy",
+            title="Accuracy on the plane",
+            sentence="Accuracy on the same plane: the fuller the colour, the more examples are right.",
+            height=430,
+            table="plane",
+            wide=False,
+        ),
+        FigureInfo(
+            name="surface",
+            title="Loss as a landscape",
+            sentence="The same losses as a landscape that can be turned, with the models where they stand on it.",
+            height=430,
+            table="models",
+            wide=False,
+        ),
+        FigureInfo(
+            name="tasks",
+            title="Accuracy of each task",
+            sentence="Accuracy of each task on the plane, all in the same colours: where the dark places overlap, one "
+            "model does them all.",
+            height=280,
+            table="plane",
+        ),
+    ),
+    draw=_draw,
+)
