@@ -21,6 +21,7 @@ from merging_core.evaluation.batches import Batches, Cancelled
 from merging_core.evaluation.heads import Head, OwnHead
 from merging_core.evaluation.metrics import correct, losses
 from merging_core.evaluation.report import Report, Subset, TaskScore, make_report, make_score
+from merging_core.evaluation.stacked import AnyWeights, Stacked
 from merging_core.evaluation.tangent import Linearised
 from merging_core.evaluation.tasks import AnyTask
 
@@ -189,10 +190,15 @@ class Evaluator:
             for part, (deck, output, projected) in zip(parts, answered, strict=True)
         )
 
+    def stacks(self, config: Mapping[str, Any], parts: Sequence[Part]) -> bool:
+        """Say whether many weights are faster answered together on these parts; raises as `scores` does."""
+        plain = self._base is None and self.device.type == "cpu"
+        return plain and all(group.found.together and not group.leaves for group in self._groups(config, parts)[0])
+
     def answers(
-        self, config: Mapping[str, Any], weights: Weights, parts: Sequence[Part], cancelled: Cancelled | None = None
+        self, config: Mapping[str, Any], weights: AnyWeights, parts: Sequence[Part], cancelled: Cancelled | None = None
     ) -> tuple[Answers, ...]:
-        """Return the model's logits on each part, all run together.
+        """Return the model's logits on each part, all run together; [n, k, classes] for weights that are stacked.
 
         Raises EvaluationError, also for a task of language modelling, which has no classes, and CancelledError.
         """
@@ -218,8 +224,10 @@ class Evaluator:
     ) -> Report:
         return make_report(found, subset, experts, transductive, linearised=self._base is not None)
 
-    def _function(self, group: _Group, weights: Weights) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _function(self, group: _Group, weights: AnyWeights) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return what a group's model makes of rows; linearised, its own head, if it has one, stands still."""
+        if isinstance(weights, Stacked):
+            return partial(group.found.together or group.found.forward, weights.fitting(group.found, self.device))
         bound = fitting(group.found, {**weights, **group.leaves} if group.leaves else weights, self.device)
         if self._base is None:
             return partial(group.found.forward, bound)
@@ -227,7 +235,7 @@ class Evaluator:
         return Linearised(group.found.forward, base).of(bound)
 
     def _outputs(
-        self, config: Mapping[str, Any], weights: Weights, parts: Sequence[Part], cancelled: Cancelled | None
+        self, config: Mapping[str, Any], weights: AnyWeights, parts: Sequence[Part], cancelled: Cancelled | None
     ) -> list[tuple[_Deck, torch.Tensor, bool]]:
         """Return for each part its deck, what the model gives for its rows, and whether that is projected."""
         groups, decks = self._groups(config, parts)

@@ -10,7 +10,7 @@ import torch
 
 from merging_core.evaluation.dense import dense
 
-__all__ = ["PerceptronShape", "leaves", "logits"]
+__all__ = ["PerceptronShape", "leaves", "logits", "logits_of_many"]
 
 
 @dataclass(frozen=True)
@@ -47,3 +47,20 @@ def logits(shape: PerceptronShape, weights: Mapping[str, torch.Tensor], inputs: 
         if index < last:
             values = values.relu()
     return values
+
+
+def logits_of_many(shape: PerceptronShape, stacked: Mapping[str, torch.Tensor], inputs: torch.Tensor) -> torch.Tensor:
+    """Return logits `[n, k, classes]` of inputs `[n, …]` by k weights, leaves `[k, …]`: one product a layer for all.
+
+    >>> ones = {"layers.0.weight": torch.ones(3, 2, 2), "layers.0.bias": torch.zeros(3, 2)}
+    >>> logits_of_many(PerceptronShape((2, 2)), ones, torch.tensor([[1.0, 2.0]])).shape
+    torch.Size([1, 3, 2])
+    """
+    last = len(shape.widths) - 2
+    values = inputs.flatten(1).expand(len(stacked["layers.0.bias"]), -1, -1)
+    for index in range(last + 1):
+        weight, bias = stacked[f"layers.{index}.weight"], stacked[f"layers.{index}.bias"]
+        values = torch.baddbmm(bias.unsqueeze(1), values, weight.transpose(1, 2))
+        if index < last:
+            values = values.relu()
+    return values.transpose(0, 1)

@@ -82,7 +82,7 @@ def _map(numbers: Numbers, layer: Numbers, what: str, places: Sequence[Numbers])
         traces += _lowest(numbers, layer["split"])
     layout = {
         "xaxis": axis(_axis_title(numbers, places, 0), **_span(numbers["x"])),
-        "yaxis": axis(_axis_title(numbers, places, 1), scaleanchor="x", scaleratio=1, **_span(numbers["y"])),
+        "yaxis": axis(_axis_title(numbers, places, 1), scaleanchor="x", scaleratio=1, **_span(numbers["y"], "middle")),
         "annotations": _labels(numbers, places),
         "margin": {"l": 52, "r": 72, "t": 12, "b": 44},
     }
@@ -137,8 +137,8 @@ def _said(value: float | None, what: str) -> str:
     return f"{value:.3f}" if what == "loss" else f"{value:.1%}"
 
 
-def _span(values: Sequence[float]) -> dict[str, Any]:
-    shown = {"range": [values[0], values[-1]], "constrain": "domain"}
+def _span(values: Sequence[float], toward: str = "right") -> dict[str, Any]:
+    shown = {"range": [values[0], values[-1]], "constrain": "domain", "constraintoward": toward}
     return {**shown, "showgrid": False, "nticks": 7, "ticks": "outside", "ticklen": 4, "tickcolor": colour("line")}
 
 
@@ -270,8 +270,8 @@ def _small(numbers: Numbers, layers: Sequence[Numbers], about: About, places: Se
         traces += [{**contour, **on, **bar}, *({**mark, **on} for mark in (*_lines(numbers), *_marks(places, "")))]
         blank = {"showticklabels": False, "ticks": "", "fixedrange": True}
         same = {"scaleanchor": f"x{name}", "scaleratio": 1}
-        layout[f"xaxis{name}"] = axis("", **{**_span(numbers["x"]), **blank}, anchor=f"y{name}")
-        layout[f"yaxis{name}"] = axis("", **{**_span(numbers["y"]), **blank}, anchor=f"x{name}", **same)
+        layout[f"xaxis{name}"] = axis("", **{**_span(numbers["x"], "center"), **blank}, anchor=f"y{name}")
+        layout[f"yaxis{name}"] = axis("", **{**_span(numbers["y"], "top"), **blank}, anchor=f"x{name}", **same)
         for across, target, prefix in ((_WIDE, layout, False), (_NARROW, narrow, True)):
             wide, tall = _domains(number, len(layers), across)
             for axis_, domain in ((f"xaxis{name}", wide), (f"yaxis{name}", tall)):

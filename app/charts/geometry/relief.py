@@ -11,7 +11,7 @@ from app.charts.roles import Figure, colour, figure, scale
 
 __all__ = ["relief"]
 
-_LIFT = 0.012
+_LIFT = 0.02
 """How far above the surface marks float, as a share of its height, so that they are not half under it."""
 _STEPS = 24
 Numbers = Mapping[str, Any]

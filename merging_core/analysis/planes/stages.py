@@ -17,6 +17,7 @@ from merging_core.analysis.studies.contract import StudyBench
 from merging_core.analysis.studies.memory import Memory
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.evaluator import Part
+from merging_core.evaluation.stacked import TOGETHER, scores_of_many
 
 __all__ = ["Sums", "growing", "measured"]
 
@@ -71,7 +72,7 @@ def measured(
     count: int,
     stages: Sequence[Sequence[Part]],
 ) -> Iterator[Sums]:
-    """Measure places 0 … count − 1 in this order, stage by stage; yield after each place that was not known.
+    """Measure places 0 … count − 1 in this order, stage by stage; yield after each step of some that were not known.
 
     While a later stage is under way, what is yielded is the whole stage before; each stage is yielded once it is whole.
     Raises as `Evaluator.scores` does.
@@ -84,18 +85,19 @@ def measured(
         added = [replace(part, start=old.stop) for part, old in zip(parts, earlier, strict=True)]
         kept = [place for place, part in enumerate(added) if part.start < part.stop]
         asked, step = [added[place] for place in kept], sizes[number] - before
-        for place in range(count):
-            if found[0, place].max(initial=0.0) > 0.0:
-                continue
+        waiting = [place for place in range(count) if not found[0, place].any()]
+        at_once = TOGETHER if waiting and bench.evaluator.stacks(config, asked) else 1
+        for start in range(0, len(waiting), at_once):
             bench.heed()
-            scores = bench.evaluator.scores(config, weights(place), asked, bench.cancelled)
-            row = numpy.zeros((3, len(parts))) if shown is None else shown[:, place].copy()
-            for at, score in zip(kept, scores, strict=True):
-                row[:, at] += score.n, score.correct.sum(), score.losses.sum(dtype=numpy.float64)
+            places = waiting[start : start + at_once]
+            rows = scores_of_many(bench.evaluator, config, [weights(place) for place in places], asked, bench.cancelled)
             found = found.copy()
-            found[:, place] = row
+            for place, row in zip(places, rows, strict=True):
+                found[:, place] = 0.0 if shown is None else shown[:, place]
+                for at, score in zip(kept, row, strict=True):
+                    found[:, place, at] += score.n, score.correct.sum(), score.losses.sum(dtype=numpy.float64)
             memory.put(_name(number), sums=found)
-            done = int((found[0].max(axis=1) > 0).sum())
+            done = int(found[0].any(axis=1).sum())
             share = (count * before + step * done) / total
             if done < count:
                 yield _sums(found, parts, share) if shown is None else _sums(shown, earlier, share)
@@ -104,7 +106,7 @@ def measured(
 
 
 def _sums(found: NDArray[numpy.float64], parts: Sequence[Part], share: float) -> Sums:
-    return Sums(tuple(parts), found[1], found[2], found[0].max(axis=1) > 0, share)
+    return Sums(tuple(parts), found[1], found[2], found[0].any(axis=1), share)
 
 
 def _read(memory: Memory, stage: int, places: int, parts: int) -> NDArray[numpy.float64]:
