@@ -12,6 +12,8 @@ from typing import Any, cast
 
 import pytest
 
+from app.charts.geometry.registry import drawing
+from app.charts.pictures import render
 from merging_core.analysis.studies.contract import Finding, Study, StudyBench
 from merging_core.analysis.studies.memory import Memory
 from merging_core.analysis.studies.registry import studies
@@ -156,6 +158,26 @@ def test_every_table_is_rectangular(info: Study, wholes: Wholes) -> None:
             assert all(len(row) == len(table.header) for row in table.rows)
             assert all(cell is None or isinstance(cell, str | int | float) for row in table.rows for cell in row)
     assert tables and all(table.rows for table in tables.values())
+
+
+@EVERY
+def test_every_figure_can_be_drawn(info: Study, wholes: Wholes) -> None:
+    findings, _ = wholes[info.name]
+    drawn = drawing(info.name)
+    if drawn is None:
+        return
+    spec = small_spec(info)
+    models = [{"ref": ref, "title": ref[-8:], "colour": place} for place, ref in enumerate(spec.labels)]
+    about = {"models": models, "tasks": [{"task": "basins/digits", "title": "Digits", "colour": None}]}
+    names, solid = [one.name for one in drawn.figures], [one.name for one in drawn.figures if one.solid]
+    for finding in findings:
+        figures = drawn.draw(cast("dict[str, Any]", plain(finding)), about)
+        assert set(figures) <= set(names)
+    assert list(figures), "the last finding has a figure"
+    for name, figure in figures.items():
+        json.dumps(figure, allow_nan=False)
+        if name not in solid:
+            assert render(figure, form="png", width=480, height=300, scale=0.5).startswith(b"\x89PNG"), name
 
 
 @EVERY
