@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from merging_core.cli.interrupts import interrupts
 from merging_core.cli.options import AsJson, Family
 from merging_core.cli.output import answer, plain
 from merging_core.cli.progress import ProgressLine
@@ -80,7 +77,7 @@ def _run(run: Run, out: Path, *, as_json: bool) -> Ended:
     from merging_core.learning import Checked, Ended, Paused, Progress
 
     with (
-        _interrupts() as interrupted,
+        interrupts() as interrupted,
         ProgressLine() as line,
         (out / EVENTS).open("a", encoding="utf-8") as events,
     ):
@@ -153,27 +150,6 @@ def _attacked(before: Robust, after: Robust) -> str:
     ends = [f"{percent(one.report.average)} % {interval(one.report.average_interval)}" for one in (before, after)]
     gained = f"{100 * gain.value:+.1f} points ({low:+.1f} to {high:+.1f})"
     return f"{after.attack.words}: right before and after it {ends[0]} at the start, {ends[1]} learned, {gained}"
-
-
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Give an event that Ctrl-C sets, so that a step is never cut in two; a second one ends at once."""
-    event = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-
-    def heard(number: int, frame: object) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    alone = threading.current_thread() is threading.main_thread()
-    if alone:
-        signal.signal(signal.SIGINT, heard)
-    try:
-        yield event
-    finally:
-        if alone:
-            signal.signal(signal.SIGINT, before)
 
 
 def _progress(event: Progress) -> str:

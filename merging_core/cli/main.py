@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 import typer
-from typer.main import get_command
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
 from merging_core.errors import BasinError, legible
 
@@ -19,8 +22,29 @@ INTERRUPTED = 130
 PROGRAM = "python -m merging_core"
 
 
+class _Commands(TyperGroup):
+    """The commands, and one for every study; studies are loaded where one is asked for, or all are listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), *_studies()]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        return super().get_command(ctx, cmd_name) or _studies().get(cmd_name)
+
+
+@cache
+def _studies() -> dict[str, Any]:
+    from merging_core.analysis.studies.registry import studies
+    from merging_core.cli.studies import study_command
+
+    line = typer.Typer(add_completion=False, rich_markup_mode=None)
+    for info in studies():
+        line.command(info.name)(study_command(info))
+    return dict(get_group(line).commands)
+
+
 def build() -> typer.Typer:
-    """Return the command line with all its commands."""
+    """Return the command line with all its commands; those of studies come as they are asked for."""
     from merging_core.cli import (
         comparing,
         differing,
@@ -35,6 +59,7 @@ def build() -> typer.Typer:
     )
 
     line = typer.Typer(
+        cls=_Commands,
         help="See a merge before you make it: plan, merge, evaluate and interpolate checkpoints.",
         add_completion=False,
         rich_markup_mode=None,
@@ -46,7 +71,6 @@ def build() -> typer.Typer:
     line.command("plan")(making.plan)
     line.command("merge")(making.merge)
     line.command("evaluate")(measuring.evaluate)
-    line.command("interpolate")(measuring.interpolate)
     line.command("compare")(comparing.compare)
     line.command("learn")(learning.learn)
     line.command("diff")(differing.diff)

@@ -44,12 +44,17 @@ _WIDTHS: dict[str, Any] = {"terminal_width": 100, "max_content_width": 100}
 
 def markdown() -> str:
     """Return the page as Markdown."""
-    line = build()
-    names = [command.name for command in line.registered_commands if command.name is not None]
-    for group in line.registered_groups:
-        below = group.typer_instance.registered_commands if group.typer_instance is not None else []
-        names += [f"{group.name} {command.name}" for command in below]
+    names = _names(get_command(build()))
     return "\n".join([_INTRODUCTION, *(f"## {name}\n\n```text\n{_help(name)}\n```\n" for name in names)])
+
+
+def _names(group: Any) -> list[str]:
+    """Return every command, and those of a group below it."""
+    found = []
+    for name in group.list_commands(None):
+        below = group.get_command(None, name)
+        found += [f"{name} {one}" for one in below.commands] if hasattr(below, "commands") else [name]
+    return found
 
 
 def _help(name: str) -> str:

@@ -1,4 +1,4 @@
-"""What weights can do: `evaluate` and `interpolate`."""
+"""What weights can do: `evaluate`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ from merging_core.cli.output import answer
 from merging_core.cli.tables import aligned, interval, percent
 
 if TYPE_CHECKING:
-    from merging_core.evaluation.paths import Path
     from merging_core.evaluation.report import Report
 
-__all__ = ["evaluate", "interpolate"]
+__all__ = ["evaluate"]
 
 TaskNames = Annotated[
     list[str] | None, typer.Option("--task", help="A task of the family, such as digits; may be given again.")
@@ -94,57 +93,3 @@ def _report_table(report: Report, base: str | None) -> str:
     if report.transductive:
         lines.append("transductive: the method adapted on test inputs")
     return "\n".join(lines)
-
-
-def interpolate(
-    a: Annotated[str, typer.Argument(metavar="A", help="A checkpoint (zoo:…, hub:… or file:…) or a recipe's file.")],
-    b: Annotated[str, typer.Argument(metavar="B", help="Another with the same leaves.")],
-    points: Annotated[int, typer.Option(min=2, max=201, help="Points on the line, both ends included.")] = 25,
-    split: Annotated[
-        Literal["train", "validation", "test"], typer.Option(help="The examples that are measured on.")
-    ] = "validation",
-    task: TaskNames = None,
-    family: Family = None,
-    as_json: AsJson = False,
-) -> None:
-    """Measure the line between two models, and its barrier."""
-    from merging_core.cli.targets import open_bench
-    from merging_core.engines.points import points_of
-    from merging_core.evaluation.evaluator import Evaluator
-    from merging_core.evaluation.paths import trace
-
-    bench = open_bench(a, b)
-    (start, reference), (end, _) = bench.end(a), bench.end(b)
-    chosen = bench.family(reference, family)
-    tasks = bench.tasks(chosen, task or ())
-    line = points_of(bench.engine(), (start, end))
-    *_, path = trace(
-        Evaluator("cpu"),
-        reference.config,
-        lambda t: line.weights(line.mixed((1.0 - t, t))),
-        tasks,
-        points=points,
-        splits=(split,),
-        subset="full",
-    )
-    document: dict[str, Any] = {"a": a, "b": b, "family": chosen.name, **path.as_json()}
-    answer(_path_table(path, split), document, as_json=as_json)
-
-
-def _path_table(path: Path, split: str) -> str:
-    from merging_core.evaluation.paths import barrier
-
-    rows = [
-        (f"{point.t:.3f}", f"{point.loss:.4f}", percent(point.accuracy), interval(point.interval))
-        for point in path.splits[split]
-    ]
-    loss, error = barrier(path, split, "loss"), barrier(path, split, "error")
-    gap = "" if loss.midpoint_gap is None else f"; in the middle {loss.midpoint_gap:+.4f} against the chord"
-    return "\n".join(
-        (
-            aligned(("t", "loss", "accuracy %", "95 % interval"), rows, right=("t", "loss", "accuracy %")),
-            f"split: {split}, n {path.n[split]}, mean over {', '.join(path.tasks)}",
-            f"loss barrier {loss.height:.4f} at t {loss.at:.3f}{gap}",
-            f"error barrier {100 * error.height:.1f} points at t {error.at:.3f}",
-        )
-    )
