@@ -184,26 +184,6 @@ def test_the_table_shows_the_numbers_of_the_document(run: Run) -> None:
         assert line.split() == cells
 
 
-def test_a_line_has_its_points_its_ends_and_its_barrier(run: Run) -> None:
-    ends = ("zoo:basins/stranger-1", "zoo:basins/stranger-2")
-    document = run("interpolate", *ends, "--points", "5", "--json").document
-    points = document["splits"]["validation"]["points"]
-    assert [point["t"] for point in points] == [0, 0.25, 0.5, 0.75, 1]
-    for point, ref in ((points[0], ends[0]), (points[-1], ends[1])):
-        assert point["accuracy"] == run("evaluate", ref, "--json").document["average"]["accuracy"]
-    chord = [(1 - point["t"]) * points[0]["loss"] + point["t"] * points[-1]["loss"] for point in points]
-    gaps = [point["loss"] - level for point, level in zip(points, chord, strict=True)]
-    assert document["barrier"]["validation"]["loss"]["height"] == pytest.approx(max(0.0, *gaps[1:-1]))
-    assert all(point["interval"][0] <= point["accuracy"] <= point["interval"][1] for point in points)
-
-
-def test_a_recipe_can_be_the_end_of_a_line(run: Run, write: Write) -> None:
-    recipe = write("recipe.json", RECIPE)
-    document = run("interpolate", "zoo:tiny/base", recipe, "--points", "2", "--task", "digits", "--json").document
-    end = run("evaluate", recipe, "--task", "digits", "--json").document
-    assert document["splits"]["validation"]["points"][-1]["accuracy"] == end["average"]["accuracy"]
-
-
 def test_every_zoo_checkpoint_finds_its_family() -> None:
     bench = open_bench()
     for family in bench.zoo.families:
@@ -288,11 +268,14 @@ def test_an_interrupt_is_quiet(tmp_path: Path) -> None:
         "import pathlib, signal, sys, time\n"
         # What runs in a shell's background is told to ignore interrupts, and hands that down.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import merging_core.evaluation.paths as paths\n"
-        "def trace(*_, **__):\n"
+        "from merging_core.errors import CancelledError, Problem\n"
+        "from merging_core.evaluation.evaluator import Evaluator\n"
+        "def scores(evaluator, config, weights, parts, cancelled):\n"
         "    pathlib.Path(sys.argv[1]).touch()\n"
-        "    time.sleep(600)\n"
-        "paths.trace = trace\n"
+        "    while not cancelled():\n"
+        "        time.sleep(0.01)\n"
+        "    raise CancelledError(Problem('nobody waits', 'a step'))\n"
+        "Evaluator.scores = scores\n"
         "from merging_core.cli.main import main\n"
         "sys.exit(main(['interpolate', 'zoo:tiny/base', 'zoo:tiny/digits']))\n"
     )

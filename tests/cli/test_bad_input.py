@@ -210,7 +210,7 @@ def test_a_folder_that_is_there_is_not_overwritten(run: Run, write: Write, trio:
         (("interpolate", "zoo:tiny/base", "zoo:tiny/digits", "--points", "1"), "--points"),
         (("interpolate", "zoo:tiny/base", "zoo:tiny/digits", "--points", "many"), "--points"),
         (("interpolate", "zoo:tiny/base", "zoo:tiny/digits", "--points", "0"), "or equal to 2. See "),
-        (("interpolate", "zoo:tiny/base"), "Missing argument 'B'."),
+        (("interpolate",), "Missing argument 'MODELS"),
         (("\x1b[2J",), "\\x1b[2J"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

@@ -99,7 +99,7 @@ def test_a_model_of_the_hub_scores_and_interpolates_like_its_twin(zoo_hub: FakeH
         json.loads(say("interpolate", f"{scheme}:tiny/base", f"{scheme}:tiny/digits", *line)[1])
         for scheme in ("hub", "zoo")
     ]
-    assert paths[0]["splits"] == paths[1]["splits"]
+    assert paths[0]["points"] == paths[1]["points"]
 
 
 def test_models_are_searched_and_shown(zoo_hub: FakeHub, say: Say, tmp_path: Path) -> None:
