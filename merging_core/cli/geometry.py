@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from merging_core.cli.interrupts import interrupts
 from merging_core.cli.output import answer, plain
 from merging_core.cli.progress import ProgressLine
 from merging_core.cli.tables import aligned
-from merging_core.errors import CancelledError, EvaluationError, PlanError, Problem
+from merging_core.errors import CancelledError, EvaluationError, PlanError, Problem, closest
 
 if TYPE_CHECKING:
     from merging_core.analysis.studies.contract import Finding, Study, StudyBench, Table
@@ -24,7 +25,7 @@ __all__ = ["ask"]
 
 _KEPT_EVERY = 5.0
 """Seconds between two times that what was measured is written down."""
-_ROWS = 60
+_ROWS = 24
 """Rows of a table that a terminal is given."""
 
 
@@ -41,6 +42,7 @@ def ask(  # noqa: PLR0913
     task: list[str] | None = None,
     split: list[str] | None = None,
     preview: bool = False,
+    table: list[str] | None = None,
 ) -> None:
     """Ask a study of models and print what it found; raises KeyboardInterrupt after Ctrl-C, with all of it kept."""
     from merging_core.analysis.studies.files import MEMORY
@@ -63,7 +65,7 @@ def ask(  # noqa: PLR0913
     found = _followed(spec, bench, memory, out, identity)
     from merging_core.analysis.studies.files import document_of
 
-    answer(_told(info, found, out), document_of(spec, found), as_json=as_json)
+    answer(_told(info.tables(found.numbers), found, out, table), document_of(spec, found), as_json=as_json)
 
 
 def _question(  # noqa: PLR0913
@@ -147,9 +149,13 @@ def _numbers(info: Study, params: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _told(info: Study, found: Finding, out: Path | None) -> str:
-    lines = [_table(table) for table in info.tables(found.numbers).values()]
-    lines.append(str(found.numbers["sentence"]))
+def _told(tables: Mapping[str, Table], found: Finding, out: Path | None, names: list[str] | None) -> str:
+    unknown = [name for name in names or () if name not in tables]
+    if unknown:
+        must = "a table is one of the study's"
+        raise EvaluationError(*(Problem(must, name, "--table", closest(name, tables)) for name in unknown))
+    lines = [str(found.numbers["sentence"])]
+    lines += [_table(tables[name]) for name in names or tables]
     if out is not None:
         lines.append(f"numbers, tables and what was measured: {out}")
     return "\n\n".join(lines)

@@ -33,6 +33,7 @@ _OUT = Annotated[
     Path | None,
     typer.Option(help="A folder for numbers.json, a CSV for each table, and what was measured, to go on with."),
 ]
+_TABLES = Annotated[list[str] | None, typer.Option("--table", help="Print this table only; may be given again.")]
 
 
 def study_command(info: Study) -> Callable[..., None]:
@@ -55,7 +56,8 @@ def study_command(info: Study) -> Callable[..., None]:
         splits = Annotated[list[str] | None, typer.Option("--split", help=said)]
         found += [_parameter("task", _TASKS, None), _parameter("split", splits, None)]
         found.append(_parameter("preview", _PREVIEW, False))
-    found += [_parameter("seed", _SEED, 0), _parameter("out", _OUT, None), _parameter("as_json", AsJson, False)]
+    found += [_parameter("seed", _SEED, 0), _parameter("table", _TABLES, None)]
+    found += [_parameter("out", _OUT, None), _parameter("as_json", AsJson, False)]
     command.__name__ = info.name
     command.__doc__ = f"{info.summary}\n\n{info.formula}"
     command.__signature__ = inspect.Signature(found)  # type: ignore[attr-defined]
@@ -74,7 +76,7 @@ def _option(info: ParameterInfo) -> Any:
     if info.kind == "switch":
         return Annotated[bool | None, typer.Option(f"{name}/--no-{name[2:]}", **about)]
     if info.kind == "choice":
-        return Annotated[Literal[info.choices] | None, typer.Option(name, **about)]  # type: ignore[name-defined]
+        return Annotated[Literal[info.choices] | None, typer.Option(name, **about)]
     if info.kind == "curve":
         return Annotated[str | None, typer.Option(name, metavar="NUMBERS", parser=str, **about)]
     kind = int if info.kind == "integer" else float

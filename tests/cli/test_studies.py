@@ -46,10 +46,10 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_every_study_has_a_command_with_an_option_for_each_parameter(run: Run, info: Any) -> None:
     text = " ".join(run(info.name, "--help").out.split())
     options = [f"--{parameter.name.replace('_', '-')} " for parameter in info.parameters if parameter.kind != "switch"]
-    assert [option for option in [*options, "--out ", "--json ", "--seed "] if option not in text] == []
+    assert [option for option in [*options, "--out ", "--table ", "--json ", "--seed "] if option not in text] == []
     assert ("--split " in text, "--preview " in text) == (info.measures, info.measures)
     own = [parameter.name for parameter in info.parameters]
-    assert set(own) & {"base", "family", "task", "split", "preview", "seed", "out", "json", "help"} == set()
+    assert set(own) & {"base", "family", "task", "split", "preview", "seed", "table", "out", "json", "help"} == set()
 
 
 def test_an_answer_has_its_tables_and_says_what_was_measured(run: Run) -> None:
@@ -61,7 +61,7 @@ def test_an_answer_has_its_tables_and_says_what_was_measured(run: Run) -> None:
         (score,) = point["scores"]
         assert score["accuracy"] == run("evaluate", ref, "--json").document["average"]["accuracy"]
     text = run(*LINE, "--preview").out
-    assert "validation n 20, train n 20" in text
+    assert "(n 20)" in text and "(n 200)" not in text
     assert any(line.split()[:3] == ["0.5", "basins/digits", "validation"] for line in text.splitlines())
 
 
@@ -81,6 +81,7 @@ def test_a_recipe_can_be_one_of_the_models(run: Run, write: Write) -> None:
         (("interpolate", ENDS[0]), "takes 2 to 16 models, but 1 came"),
         (("interpolate", *ENDS, "--task", "digts"), "did you mean “digits”?"),
         (("interpolate", ENDS[0], "zoo:basins/lift"), "did you mean “basins/left”?"),
+        ((*LINE, "--preview", "--table", "pth"), "did you mean “path”?"),
     ],
 )
 def test_what_cannot_be_asked_is_said_in_one_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
