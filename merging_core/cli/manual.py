@@ -27,8 +27,8 @@ YAML file.
 - Status 0: done. Status 2: bad input, with one message on stderr and nothing else; it names every problem that could be
   found, one a line. Status 130: interrupted; nothing half-written stays. That takes seconds, also within one large
   matrix.
-- `merge`, `learn` and studies show their progress on stderr if that is a terminal: of a merge bytes, pass, pace and time
-  left. `merge --json-progress` writes it there for programs. All but `merge` runs on the CPU.
+- `merge`, `learn` and studies show their progress on stderr if that is a terminal: of a merge bytes, pass, pace and
+  time left. `merge --json-progress` writes it there for programs. All but `merge` runs on the CPU.
 - `plan` and `hub show` read headers of the Hub and download nothing; the others download what is missing, check it by
   sha256 and keep it below `BASIN_CACHE` (by default the system's folder for caches). A branch or tag is resolved once,
   to a commit. Requests carry the token in `HF_TOKEN`, or none; `HF_ENDPOINT` names another Hub.
@@ -36,8 +36,8 @@ YAML file.
   leaf that is zero has no cosine. Sign conflict: of the elements that differ from the base in both, how many moved in
   opposite directions. It reads piece by piece, so a model need not fit into memory.
 - What `diff` and `extract-lora` compute, and what an adapter cannot hold, is in [differences.md](differences.md).
-- The last commands are studies ([geometry.md](geometry.md)): their models are references or recipes' files, they measure
-  on validation and train and never on test, and `--out` keeps a folder with which the same command goes on.
+- The last commands are studies ([geometry.md](geometry.md)): their models are references or recipes' files, they
+  measure on validation and train and never on test, and `--out` keeps a folder with which the same command goes on.
 - A checkpoint from outside the zoo is scored on the tasks of the family that has the same leaves, or of `--family`.
 """
 
