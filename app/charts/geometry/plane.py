@@ -341,6 +341,7 @@ DRAWING = Drawing(
             height=430,
             table="models",
             wide=False,
+            solid=True,
         ),
         FigureInfo(
             name="tasks",
