@@ -16,13 +16,15 @@ import torch
 from numpy.typing import NDArray
 
 from merging_core.errors import EvaluationError, Problem
-from merging_core.evaluation.architectures import Architecture, Asked, Weights, architecture, fitting
+from merging_core.evaluation.architectures import Architecture, Asked, Weights, architecture, fitting, names_in
 from merging_core.evaluation.batches import Batches, Cancelled
-from merging_core.evaluation.heads import Head, OwnHead
+from merging_core.evaluation.decks import Deck, deck_of, prepared_first
+from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.metrics import correct, losses
-from merging_core.evaluation.report import Report, Subset, TaskScore, make_report, make_score
+from merging_core.evaluation.report import Report, Subset, TaskScore, joined_score, make_report, make_score
 from merging_core.evaluation.stacked import AnyWeights, Stacked
-from merging_core.evaluation.tangent import Linearised
+from merging_core.evaluation.tangent import Linearised, beside
+from merging_core.evaluation.tangents import Tangents
 from merging_core.evaluation.tasks import AnyTask
 
 __all__ = ["BATCH", "Answers", "Evaluator", "Part", "halves", "need_of", "parts_of", "scores"]
@@ -32,8 +34,6 @@ BATCH = 48
 ACCELERATOR_BATCH = 512
 HEAVY_BATCH = 1 << 20
 """Numbers of input a batch at most on a CPU, so that large pictures and long texts can be cancelled soon."""
-PREPARED_BYTES = 1 << 26
-"""A split whose prepared pictures are larger is kept in 8 bits and prepared batch by batch."""
 _ARCHITECTURES = 32
 _TOKEN_WEIGHT = 256
 """How many numbers of a picture one number of a text weighs, about."""
@@ -59,17 +59,6 @@ class Answers:
     examples: NDArray[numpy.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class _Deck:
-    """A split on the device, in the order of evaluation. `ready`: its rows are what a model takes already."""
-
-    inputs: torch.Tensor
-    labels: torch.Tensor
-    examples: NDArray[numpy.int64]
-    head: Head
-    ready: bool
-
-
 @dataclass(eq=False)
 class _Group:
     """Parts that one model answers together: the same function, the same leaves, rows of the same shape."""
@@ -77,6 +66,10 @@ class _Group:
     found: Architecture
     leaves: Weights
     places: list[int]
+
+
+Function = Callable[[_Group], Callable[[torch.Tensor], torch.Tensor]]
+"""What gives, for parts that one model answers together, that model as a function of rows."""
 
 
 class Evaluator:
@@ -94,7 +87,7 @@ class Evaluator:
         self.device = torch.device(device)
         size = batch or (BATCH if self.device.type == "cpu" else ACCELERATOR_BATCH)
         self._batches = Batches(self.device, size, workers)
-        self._decks: weakref.WeakKeyDictionary[AnyTask, dict[str, _Deck]] = weakref.WeakKeyDictionary()
+        self._decks: weakref.WeakKeyDictionary[AnyTask, dict[str, Deck]] = weakref.WeakKeyDictionary()
         self._architectures: dict[tuple[str, Asked, int | None], Architecture] = {}
         self._lock = threading.Lock()
         self._base: Weights | None = None
@@ -170,7 +163,7 @@ class Evaluator:
         begun = zip(tasks, first.tasks, strict=True)
         rest = [Part(task, score.split, score.n, score.of) for task, score in begun if score.n < score.of]
         later = {score.task: score for score in self.scores(config, weights, rest, cancelled)} if rest else {}
-        joined = [_joined(score, later.get(score.task)) for score in first.tasks]
+        joined = [joined_score(score, later.get(score.task)) for score in first.tasks]
         return self._said(joined, "full", experts, transductive)
 
     def scores(
@@ -182,7 +175,7 @@ class Evaluator:
         """
         if all(part.task.metric == "accuracy" for part in parts):
             return scores(self.answers(config, weights, parts, cancelled))
-        answered = self._outputs(config, weights, parts, cancelled)
+        answered = self._outputs(config, partial(self._function, weights), parts, cancelled)
         return tuple(
             token_score(part, output)
             if part.task.metric == "perplexity"
@@ -202,18 +195,33 @@ class Evaluator:
 
         Raises EvaluationError, also for a task of language modelling, which has no classes, and CancelledError.
         """
-        problems = [
-            Problem("a task whose answers are looked at has classes", "language modelling", name)
-            for name in {part.task.name for part in parts if part.task.metric == "perplexity"}
-        ]
-        if problems:
-            raise EvaluationError(*problems)
-        answered = self._outputs(config, weights, parts, cancelled)
+        _check_classes(parts)
+        answered = self._outputs(config, partial(self._function, weights), parts, cancelled)
         with torch.inference_mode():
             return tuple(
                 self._classified(part, deck, output, projected)
                 for part, (deck, output, projected) in zip(parts, answered, strict=True)
             )
+
+    def tangents(
+        self,
+        config: Mapping[str, Any],
+        base: Weights,
+        vector: Weights,
+        parts: Sequence[Part],
+        cancelled: Cancelled | None = None,
+    ) -> tuple[Tangents, ...]:
+        """Return what the model gives for each part at `base` and its derivative along a vector, in one pass.
+
+        A leaf that `vector` lacks, and a task's own head, stand still. Raises as `answers` does.
+        """
+        _check_classes(parts)
+        answered = self._outputs(config, partial(self._beside, base, vector), parts, cancelled)
+        halves = [output.chunk(2, dim=-1) for _, output, _ in answered]
+        return tuple(
+            Tangents(value, slope, deck.head.meeting(projected), deck.labels[part.start : part.stop])
+            for part, (value, slope), (deck, _, projected) in zip(parts, halves, answered, strict=True)
+        )
 
     def _said(
         self,
@@ -224,7 +232,7 @@ class Evaluator:
     ) -> Report:
         return make_report(found, subset, experts, transductive, linearised=self._base is not None)
 
-    def _function(self, group: _Group, weights: AnyWeights) -> Callable[[torch.Tensor], torch.Tensor]:
+    def _function(self, weights: AnyWeights, group: _Group) -> Callable[[torch.Tensor], torch.Tensor]:
         """Return what a group's model makes of rows; linearised, its own head, if it has one, stands still."""
         if isinstance(weights, Stacked):
             return partial(group.found.together or group.found.forward, weights.fitting(group.found, self.device))
@@ -234,17 +242,27 @@ class Evaluator:
         base = fitting(group.found, {**self._base, **group.leaves} if group.leaves else self._base, self.device)
         return Linearised(group.found.forward, base).of(bound)
 
+    def _beside(self, base: Weights, vector: Weights, group: _Group) -> Callable[[torch.Tensor], torch.Tensor]:
+        """Return what gives a group's output at a base and, beside it, its derivative along a vector."""
+        held = {**base, **group.leaves}
+        moved = {
+            name: vector[file].detach().to(device=self.device, dtype=torch.float32)
+            for name, file in names_in(group.found, held).items()
+            if file in vector and file not in group.leaves
+        }
+        return beside(group.found.forward, fitting(group.found, held, self.device), moved)
+
     def _outputs(
-        self, config: Mapping[str, Any], weights: AnyWeights, parts: Sequence[Part], cancelled: Cancelled | None
-    ) -> list[tuple[_Deck, torch.Tensor, bool]]:
+        self, config: Mapping[str, Any], function_of: Function, parts: Sequence[Part], cancelled: Cancelled | None
+    ) -> list[tuple[Deck, torch.Tensor, bool]]:
         """Return for each part its deck, what the model gives for its rows, and whether that is projected."""
         groups, decks = self._groups(config, parts)
-        found: dict[int, tuple[_Deck, torch.Tensor, bool]] = {}
+        found: dict[int, tuple[Deck, torch.Tensor, bool]] = {}
         for group in groups:
-            function = self._function(group, weights)
+            function = function_of(group)
             first = decks[group.places[0]]
             if not first.ready:
-                function = partial(_prepared_first, function, parts[group.places[0]].task.prepared)
+                function = partial(prepared_first, function, parts[group.places[0]].task.prepared)
             pieces = [decks[place].inputs[parts[place].task.splits[parts[place].split].rows(
                 parts[place].start, parts[place].stop)] for place in group.places]  # fmt: skip
             outputs = self._batches.run(function, pieces, cancelled, self._largest(first.inputs))
@@ -253,7 +271,7 @@ class Evaluator:
                 found[place] = decks[place], share, group.found.projected
         return [found[place] for place in range(len(parts))]
 
-    def _groups(self, config: Mapping[str, Any], parts: Sequence[Part]) -> tuple[list[_Group], list[_Deck]]:
+    def _groups(self, config: Mapping[str, Any], parts: Sequence[Part]) -> tuple[list[_Group], list[Deck]]:
         """Put parts together that can be computed together; raise EvaluationError if one cannot be computed at all."""
         asked: dict[tuple[Asked, int | None], Architecture] = {}
         problems: list[Problem] = []
@@ -279,7 +297,7 @@ class Evaluator:
             groups.setdefault(key, _Group(asked[need_of(task)], leaves, [])).places.append(place)
         return list(groups.values()), decks
 
-    def _classified(self, part: Part, deck: _Deck, output: torch.Tensor, projected: bool) -> Answers:
+    def _classified(self, part: Part, deck: Deck, output: torch.Tensor, projected: bool) -> Answers:
         rows = slice(part.start, part.stop)
         with torch.inference_mode():
             logits = deck.head.meeting(projected).logits(output)
@@ -303,11 +321,11 @@ class Evaluator:
         most = HEAVY_BATCH * (1 if self.device.type == "cpu" else ACCELERATOR_BATCH // BATCH)
         return max(1, min(self._batches.size, most // max(1, weight)))
 
-    def _deck(self, task: AnyTask, split: str) -> _Deck:
+    def _deck(self, task: AnyTask, split: str) -> Deck:
         with self._lock:
             decks = self._decks.setdefault(task, {})
             if split not in decks:
-                decks[split] = _deck(task, split, self.device)
+                decks[split] = deck_of(task, split, self.device)
             return decks[split]
 
 
@@ -347,6 +365,15 @@ def scores(answers: Sequence[Answers]) -> tuple[TaskScore, ...]:
     return tuple(found)
 
 
+def _check_classes(parts: Sequence[Part]) -> None:
+    problems = [
+        Problem("a task whose answers are looked at has classes", "language modelling", name)
+        for name in {part.task.name for part in parts if part.task.metric == "perplexity"}
+    ]
+    if problems:
+        raise EvaluationError(*problems)
+
+
 def _size(part: Part) -> int:
     return len(part.task.splits[part.split])
 
@@ -364,37 +391,6 @@ def token_score(part: Part, output: torch.Tensor) -> TaskScore:
     )
 
 
-def _joined(first: TaskScore, rest: TaskScore | None) -> TaskScore:
-    if rest is None:
-        return first
-    return make_score(
-        first.task,
-        first.title,
-        first.split,
-        first.of,
-        numpy.concatenate((first.examples, rest.examples)),
-        numpy.concatenate((first.correct, rest.correct)),
-        numpy.concatenate((first.losses, rest.losses)),
-        metric=first.metric,
-    )
-
-
-def _deck(task: AnyTask, split: str, device: torch.device) -> _Deck:
-    labels, rows = task.labels(split), task.inputs(split)
-    order = torch.tensor(task.splits[split].order, dtype=torch.int64)
-    ready = rows.dim() != 4 or rows.numel() * 4 <= PREPARED_BYTES
-    inputs = task.prepared(rows).contiguous() if ready else rows
-    return _Deck(inputs.to(device), labels[order].to(device), order.numpy(), task.head.to(device), ready)
-
-
 def need_of(task: AnyTask) -> tuple[Asked, int | None]:
     """Return what a model must be built to do: features need no number of classes."""
     return task.asks, None if task.asks in ("pictures", "next tokens") else len(task.classes)
-
-
-def _prepared_first(
-    function: Callable[[torch.Tensor], torch.Tensor],
-    prepared: Callable[[torch.Tensor], torch.Tensor],
-    rows: torch.Tensor,
-) -> torch.Tensor:
-    return function(prepared(rows))

@@ -32,6 +32,7 @@ __all__ = [
     "mean_interval",
     "pair_counts",
     "ratio",
+    "sum_of_means",
     "wilson",
 ]
 
@@ -166,6 +167,21 @@ def difference(pairs: Sequence[PairCounts]) -> Estimate:
     draws = _resampled(table)
     value = float(((table[:, 1] - table[:, 2]) / totals).mean())
     return Estimate(value, _percentiles(((draws[..., 1] - draws[..., 2]) / totals).mean(axis=1)))
+
+
+def sum_of_means(strata: Sequence[NDArray[numpy.float64]]) -> Estimate:
+    """Return the sum over strata of the mean of values `[n]`, each stratum resampled by itself, with its 95 % interval.
+
+    >>> sum_of_means([numpy.array([0.0, 1.0]), numpy.array([2.0])]).value
+    2.5
+    """
+    generator = _generator()
+    draws = numpy.zeros(RESAMPLES)
+    for values in strata:
+        _checked([0], [len(values)])
+        shares = numpy.full(len(values), 1 / len(values))
+        draws += generator.multinomial(len(values), shares, size=RESAMPLES) @ values / len(values)
+    return Estimate(float(sum(values.mean() for values in strata)), _percentiles(draws))
 
 
 def pair_counts(first: NDArray[numpy.bool_], second: NDArray[numpy.bool_]) -> PairCounts:

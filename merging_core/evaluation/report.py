@@ -22,7 +22,17 @@ from merging_core.evaluation.intervals import (
     wilson,
 )
 
-__all__ = ["Comparison", "Report", "Subset", "TaskDifference", "TaskScore", "compare", "make_report", "make_score"]
+__all__ = [
+    "Comparison",
+    "Report",
+    "Subset",
+    "TaskDifference",
+    "TaskScore",
+    "compare",
+    "joined_score",
+    "make_report",
+    "make_score",
+]
 
 Subset = Literal["preview", "full"]
 
@@ -231,6 +241,22 @@ def make_score(
     interval = wilson(right, n)
     loss = float(losses.mean(dtype=numpy.float64))
     return TaskScore(task, title, split, right / n, interval, loss, n, of, examples, correct, losses, metric)
+
+
+def joined_score(first: TaskScore, rest: TaskScore | None) -> TaskScore:
+    """Return the score of some examples of a split and of those that follow them, if there are any."""
+    if rest is None:
+        return first
+    return make_score(
+        first.task,
+        first.title,
+        first.split,
+        first.of,
+        numpy.concatenate((first.examples, rest.examples)),
+        numpy.concatenate((first.correct, rest.correct)),
+        numpy.concatenate((first.losses, rest.losses)),
+        metric=first.metric,
+    )
 
 
 def make_report(

@@ -26,7 +26,7 @@ from torch.autograd import forward_ad as untyped
 
 from merging_core.evaluation.attention import PlainAttention
 
-__all__ = ["Linearised", "along"]
+__all__ = ["Linearised", "along", "beside"]
 
 forward_ad: Any = untyped
 Weights = Mapping[str, torch.Tensor]
@@ -50,6 +50,21 @@ def along(forward: Forward, weights: Weights, vector: Weights, rows: torch.Tenso
         if slope is None:
             return value.detach(), torch.zeros_like(value)
         return value.detach(), slope.detach()
+
+
+def beside(forward: Forward, weights: Weights, vector: Weights) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the function that gives f(rows; weights) and, after it in each row, ∇f(rows; weights)·vector.
+
+    >>> square = lambda weights, rows: rows * weights["w"] ** 2
+    >>> beside(square, {"w": torch.tensor(3.0)}, {"w": torch.tensor(1.0)})(torch.ones(1, 1)).tolist()
+    [[9.0, 6.0]]
+    """
+    moved = _that_move(vector)
+
+    def function(rows: torch.Tensor) -> torch.Tensor:
+        return torch.cat(along(forward, weights, moved, rows), dim=-1)
+
+    return function
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from merging_core.errors import EvaluationError
-from merging_core.evaluation.intervals import PairCounts, average_interval, difference, pair_counts, ratio, wilson
+from merging_core.evaluation.intervals import (
+    PairCounts,
+    average_interval,
+    difference,
+    pair_counts,
+    ratio,
+    sum_of_means,
+    wilson,
+)
 
 
 def test_wilson_has_the_values_of_the_literature() -> None:
@@ -47,6 +55,16 @@ def test_no_task_is_refused() -> None:
         difference([PairCounts(0, 0, 0, 0)])
     with pytest.raises(EvaluationError):
         difference([PairCounts(-1, 1, 1, 1)])
+
+
+def test_the_interval_of_a_sum_of_means_agrees_with_resampling_example_by_example() -> None:
+    random = numpy.random.default_rng(5)
+    strata = [random.random(60) ** 2, random.random(90)]
+    sums = [sum(values[random.integers(0, len(values), len(values))].mean() for values in strata) for _ in range(4_000)]
+    found = sum_of_means(strata)
+    assert found.value == pytest.approx(sum(values.mean() for values in strata), abs=1e-12)
+    assert found.interval == pytest.approx(tuple(numpy.percentile(sums, (2.5, 97.5))), abs=0.01)
+    assert sum_of_means([numpy.full(7, 0.25)]).interval == pytest.approx((0.25, 0.25), abs=1e-12)
 
 
 def test_the_average_s_bootstrap_agrees_with_resampling_example_by_example() -> None:

@@ -17,7 +17,7 @@ def drawings() -> Mapping[str, Drawing]:
     >>> "interpolate" in drawings()
     True
     """
-    from app.charts.geometry import curve, interpolate, plane, representations, vectors
+    from app.charts.geometry import curve, disentangle, interpolate, plane, representations, tangent, vectors
 
     return {
         "interpolate": interpolate.DRAWING,
@@ -25,6 +25,8 @@ def drawings() -> Mapping[str, Drawing]:
         "plane": plane.DRAWING,
         "representations": representations.DRAWING,
         "vectors": vectors.DRAWING,
+        "disentangle": disentangle.DRAWING,
+        "tangent": tangent.DRAWING,
     }
 
 

@@ -22,12 +22,18 @@ def studies() -> tuple[Study, ...]:
     from merging_core.analysis.paths.interpolate import INTERPOLATE
     from merging_core.analysis.planes.plane import PLANE
     from merging_core.analysis.representations.represent import REPRESENTATIONS
+    from merging_core.analysis.tangents.disentangle import DISENTANGLE
+    from merging_core.analysis.tangents.foretell import TANGENT
+    from merging_core.analysis.tangents.kernel import KERNEL
     from merging_core.analysis.vectors.task_vectors import VECTORS
 
     return (
         INTERPOLATE,
         CURVE,
         PLANE,
+        DISENTANGLE,
+        TANGENT,
+        KERNEL,
         VECTORS,
         REPRESENTATIONS,
     )

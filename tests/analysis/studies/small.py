@@ -23,6 +23,9 @@ PARAMS: dict[str, dict[str, object]] = {
     "interpolate": {"points": 4},
     "curve": {"points": 4, "steps": 3, "batch": 8},
     "representations": {"batch": 14},
+    "disentangle": {"steps": 2, "range": 1.0},
+    "tangent": {"points": 4},
+    "kernel": {"coefficients": 2, "examples": 3, "logits": 2},
 }
 MODELS: dict[str, tuple[str, ...]] = {
     "plane": ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1"),
