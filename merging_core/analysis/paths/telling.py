@@ -111,6 +111,9 @@ def _sentence(barriers: Sequence[Mapping[str, Any]], splits: Sequence[str], mode
             for row in barriers
             if (row["split"], row["task"], row["metric"]) == (split, None, "loss") and row["to"] == row["from"] + 1
         ]
+        if not rows:  # no two neighbours among the models are measured yet
+            said_.append(f"no barrier is known yet on {split}")
+            continue
         row = max(rows, key=lambda row: math.inf if row["barrier"]["value"] is None else row["barrier"]["value"])
         said_.append(f"{_height(row, models)} on {split} (n {row['n']:,})")
     return f"{'; '.join(said_)}{'; not everything is measured yet' if partial else ''}."

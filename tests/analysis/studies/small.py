@@ -16,7 +16,7 @@ from merging_core.engines import LiveEngine
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.loading import load_task
 
-__all__ = ["MODELS", "PARAMS", "small_bench", "small_spec"]
+__all__ = ["MODELS", "PARAMS", "REFS", "small_bench", "small_spec"]
 
 PARAMS: dict[str, dict[str, object]] = {
     "plane": {"cells": 4},
@@ -32,7 +32,7 @@ MODELS: dict[str, tuple[str, ...]] = {
 }
 
 _BASE = "zoo:basins/start"
-_REFS = ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1", "zoo:basins/stranger-2")
+REFS = ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1", "zoo:basins/stranger-2")
 _EXAMPLES = 28
 """Examples of each split: more than a preview has."""
 
@@ -61,7 +61,7 @@ def small_spec(info: Study, **changed: object) -> StudySpec:
         "version": 1,
         "study": {"name": info.name, "params": PARAMS.get(info.name, {})},
         "base": _BASE,
-        "models": list(MODELS.get(info.name, _REFS[:count])),
+        "models": list(MODELS.get(info.name, REFS[:count])),
         "tasks": ["basins/digits"],
     }
     return parse_study({**given, **changed})

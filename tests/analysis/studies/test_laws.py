@@ -20,7 +20,7 @@ from merging_core.analysis.studies.registry import studies
 from merging_core.analysis.studies.spec import StudySpec
 from merging_core.errors import CancelledError
 from merging_core.evaluation.evaluator import Evaluator
-from tests.analysis.studies.small import small_bench, small_spec
+from tests.analysis.studies.small import REFS, small_bench, small_spec
 
 EVERY = pytest.mark.parametrize("info", studies(), ids=lambda info: info.name)
 Wholes = dict[str, tuple[list[Finding], Memory]]
@@ -190,6 +190,16 @@ def test_nobody_waits_for_a_cancelled_study(info: Study, bench: StudyBench) -> N
         late.append(True)
         with pytest.raises(CancelledError):
             list(asked)
+
+
+@EVERY
+def test_it_takes_four_models_where_it_says_so(info: Study, bench: StudyBench) -> None:
+    few, most = info.models
+    spec = small_spec(info, models=list(REFS[: min(most or 4, 4)]))
+    findings = list(islice(answers(info, bench, Memory(), spec), MOST))
+    for finding in (findings[0], findings[-1]):
+        assert len(cast("dict[str, Any]", plain(finding))["models"]) == len(spec.models) >= few
+        info.tables(finding.numbers)
 
 
 @EVERY
