@@ -6,8 +6,6 @@ import { fill, h } from "./dom.js";
 import { createGeometryTables } from "./geometry-tables.js";
 import { hasBodies } from "./geometry-solid.js";
 
-const EMPTY = { data: [], layout: { xaxis: { visible: false }, yaxis: { visible: false }, paper_bgcolor: "role:paper", plot_bgcolor: "role:paper" }, narrow: {} };
-
 export function createGeometryFigures(theme, link) {
   const title = h("h2", {});
   const state = h("span", { class: "stage" });
@@ -20,19 +18,32 @@ export function createGeometryFigures(theme, link) {
   let study = null;
   let panels = new Map();
 
-  // Another study: its figures take their room at once.
+  // Another study: its first figure takes its room at once, the others theirs as they come.
   function prepare(info) {
     if (study === info.name) return;
     study = info.name;
     title.textContent = info.title;
     state.textContent = "";
     sentence.textContent = info.summary;
-    panels = new Map(info.figures.map((figure) => [figure.name, panel(`${study}-${figure.name}`, figure, theme)]));
+    panels = new Map(info.figures.map((figure, place) => [figure.name, panel(`${study}-${figure.name}`, figure, theme, place === 0)]));
     fill(grid, [...panels.values()].map((one) => one.element));
+    settle();
     tables.clear();
   }
 
-  async function show({ numbers, figures, tables: found, share, complete }) {
+  // Narrow figures stand in pairs; one that has no neighbour takes the whole row.
+  function settle() {
+    const there = [...panels.values()].filter((one) => !one.element.hidden);
+    for (let place = 0; place < there.length; place += 1) {
+      const [one, next] = [there[place], there[place + 1]];
+      const pair = !one.wide && next && !next.wide;
+      one.element.className = `panel geometry-figure${pair ? "" : " wide"}`;
+      if (pair) next.element.className = "panel geometry-figure beside";
+      if (pair) place += 1;
+    }
+  }
+
+  async function show({ numbers, figures, tables: found, share, complete, long }) {
     const words = String(numbers.sentence ?? "");
     if (sentence.textContent !== words) sentence.textContent = words;
     bar.value = share;
@@ -42,30 +53,33 @@ export function createGeometryFigures(theme, link) {
     for (const [name, one] of panels) {
       const table = found[one.table] ? one.table : Object.keys(found)[0];
       if (figures[name]) named.add(table);
-      await one.show(figures[name], found[table], words, complete);
+      await one.show(figures[name], found[table], words, complete || long);
     }
+    settle();
     tables.show(Object.entries(found).filter(([name]) => !named.has(name)), words);
   }
 
   return { element, prepare, show };
 }
 
-function panel(stem, info, theme) {
+function panel(stem, info, theme, first) {
   const plot = h("div", { class: "plot", "aria-hidden": "true", style: { "--height": `${info.height}px`, "--narrow": `${info.narrow || info.height}px` } });
   const tools = createChartTools({ name: stem, title: info.title, sentence: info.sentence, height: info.height, table: (table) => table ?? { header: [], rows: [] } }, theme);
   const legend = h("div", { class: "legend", "aria-hidden": "true" });
-  const element = h("section", { class: `panel geometry-figure${info.wide ? " wide" : ""}`, "aria-label": info.title }, h("header", {}, h("h3", {}, info.title), legend, h("span", { class: "spacer" }), tools.element), plot);
+  const element = h("section", { class: "panel geometry-figure", "aria-label": info.title, hidden: !first }, h("header", {}, h("h3", {}, info.title), h("span", { class: "spacer" }), tools.element), legend, plot);
   const flat = info.solid && !hasBodies();
   const chart = flat ? null : createChart(plot, theme);
   if (flat) fill(plot, h("p", { class: "hint" }, "This browser draws no bodies in three dimensions (WebGL is off): the contour shows the same numbers."));
   const drawn = info.solid ? turned() : (figure) => figure;
 
-  async function show(figure, table, words, complete) {
-    element.hidden = complete && !figure;
+  // What was there stays, faint, until it is known whether the new answer has it.
+  async function show(figure, table, words, settled) {
+    if (figure || settled) element.hidden = !figure;
+    plot.classList.toggle("stale", !figure);
     tools.element.hidden = !figure || flat;
-    if (!figure || flat) return chart && !figure ? chart.draw(EMPTY) : null;
+    if (!figure || flat) return null;
     tools.show({ figure, numbers: table, words });
-    fill(legend, legendOf(figure, theme));
+    fill(legend, legendOf(figure));
     return chart.draw(drawn(figure));
   }
 
@@ -74,7 +88,7 @@ function panel(stem, info, theme) {
     return (figure) => ({ ...figure, layout: { ...figure.layout, scene: { ...figure.layout.scene, uirevision: "basin" } } });
   }
 
-  return { element, show, table: info.table };
+  return { element, show, table: info.table, wide: info.wide };
 }
 
 // The marks of a figure beside its title, the first of each name; colours are the theme's, so that they follow it.

@@ -34,6 +34,8 @@ export function createGeometryForm(choice, { changed }) {
     const groups = offer.studies.map((one) => ({ value: one.name, title: one.title, group: one.group }));
     const picked = createChoice({ title: "study", help: "What is asked of the models.", choices: groups, onInput: (name) => { choice.change({ study: name }); build(); changed(); } });
     picked.set(info().name);
+    picked.row.classList.add("which");
+    picked.row.querySelector("label").className = "sr-only";
     picked.row.append(explain.button);
     fill(which, picked.row);
     build();
