@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from app.charts.geometry.barriers import barriers_figure, makers_figure
 from app.charts.geometry.contract import About, Drawing, FigureInfo
 from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
 
@@ -17,15 +18,26 @@ _SECOND = {"xaxis": "x2", "yaxis": "y2"}
 
 
 def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
-    """Draw the points: loss on the left, accuracy on the right, train solid and validation dashed."""
-    points = numbers["points"]
+    """Draw the line, and once a point between its ends is known its barriers and who makes them."""
+    points, barriers = numbers["points"], numbers["barriers"]
     if len(points) < 2:
         return {}
+    found = {"path": _path(numbers, about)}
+    if any(row["points"] > 2 for row in barriers):
+        found["barriers"] = barriers_figure(barriers, about)
+    if numbers["examples"]:
+        found["makers"] = makers_figure(numbers["examples"])
+    return found
+
+
+def _path(numbers: Mapping[str, Any], about: About) -> Figure:
+    """Draw the points: loss on the left, accuracy on the right, train solid and validation dashed."""
+    points = numbers["points"]
     tasks = about["tasks"]
     splits = [split for split in _DASHES if any(score["split"] == split for score in points[0]["scores"])]
     several = len(tasks) > 1
     lead = splits[0]
-    traces = _barrier(_means(points, lead, "loss"), lead)
+    traces = [*_bands(numbers["means"], lead), *_barrier(_means(points, lead, "loss"), lead)]
     for split in reversed(splits):
         for task in tasks if several else ():
             traces += _pair(points, split, task["title"], expert(task["colour"]), 1.2, task["task"])
@@ -33,14 +45,16 @@ def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
         traces += _pair(points, split, "mean" if several else tasks[0]["title"], colour("merge"), 2.4, None)
     names = [inert(model["title"], 18) for model in about["models"]]
     ends = {"tickvals": list(range(len(names))), "ticktext": names, "fixedrange": True}
-    span = {**ends, "range": [-0.05 * (len(names) - 1), 1.05 * (len(names) - 1)]}
+    low, high = numbers["range"]
+    span = {**ends, "range": [low - 0.05 * (high - low), high + 0.05 * (high - low)]}
     loss = "loss (nats)" + (", mean over tasks bold" if several else "")
+    heights = _heights(numbers, lead)
     layout = {
         "xaxis": axis("", domain=_LEFT, **span),
         "xaxis2": axis("", domain=_RIGHT, anchor="y2", matches="x", **span),
         "yaxis": axis("", rangemode="tozero", fixedrange=True),
         "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
-        "annotations": [caption(loss, _LEFT[0]), caption("accuracy", _RIGHT[0])],
+        "annotations": [caption(loss, _LEFT[0]), caption("accuracy", _RIGHT[0]), *heights],
         "margin": {"l": 46, "r": 22, "t": 26, "b": 30},
     }
     narrow = {
@@ -48,9 +62,9 @@ def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
         "xaxis2.domain": [0.0, 1.0],
         "yaxis.domain": _TOP,
         "yaxis2.domain": _BOTTOM,
-        "annotations": [caption(loss, 0.0), caption("accuracy", 0.0, _BOTTOM[1])],
+        "annotations": [caption(loss, 0.0), caption("accuracy", 0.0, _BOTTOM[1]), *heights],
     }
-    return {"path": figure(traces, layout, narrow)}
+    return figure(traces, layout, narrow)
 
 
 def _pair(
@@ -103,6 +117,61 @@ def _means(points: Sequence[Mapping[str, Any]], split: str, what: str) -> dict[s
     return {"x": [point["t"] for point in points], "y": means}
 
 
+def _bands(means: Sequence[Mapping[str, Any]], split: str) -> list[dict[str, Any]]:
+    """The 95 % intervals of the mean loss and accuracy of one split, as bands behind their curves."""
+    bands = []
+    for what, place in (("loss", {}), ("accuracy", _SECOND)):
+        rows = [row for row in means if row["split"] == split and row[f"{what}_interval"] is not None]
+        common = {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [row["t"] for row in rows],
+            "line": {"width": 0, "color": colour("merge-soft")},
+            "hoverinfo": "skip",
+            **place,
+        }
+        low, high = ([row[f"{what}_interval"][side] for row in rows] for side in (0, 1))
+        bands += [
+            {**common, "name": f"{what}, low", "y": low, "showlegend": False},
+            {
+                **common,
+                "name": "95 % interval" if what == "loss" else "95 % interval, accuracy",
+                "showlegend": what == "loss",
+                "legendrank": 32,
+                "y": high,
+                "fill": "tonexty",
+                "fillcolor": colour("merge-soft"),
+            },
+        ]
+    return bands
+
+
+def _heights(numbers: Mapping[str, Any], split: str) -> list[dict[str, Any]]:
+    """The height of each barrier that is more than noise, over its top."""
+    tops: dict[float, float] = {}
+    for row in numbers["means"]:
+        tops[row["t"]] = max(row["loss"] or 0.0, tops.get(row["t"], 0.0))
+    notes = []
+    for row in numbers["barriers"]:
+        step = (row["split"], row["task"], row["metric"], row["to"] - row["from"]) == (split, None, "loss", 1)
+        judged = (row["held_out"] or {}).get("interval")
+        if step and row["points"] > 2 and judged and judged[0] > 0.0:
+            text = f"B = {row['barrier']['value']:.2f}"
+            font = {"size": 12, "color": colour("ink")}
+            notes.append(
+                {
+                    "x": row["at"],
+                    "y": tops[row["at"]],
+                    "text": text,
+                    "showarrow": False,
+                    "yanchor": "bottom",
+                    "yshift": 6,
+                    "font": font,
+                }
+            )
+    return notes
+
+
 def _barrier(curve: Mapping[str, list[Any]], split: str) -> list[dict[str, Any]]:
     """The chord from model to model, and the area between it and the curve where the loss lies above."""
     known = [(x, y) for x, y in zip(curve["x"], curve["y"], strict=True) if y is not None]
@@ -146,6 +215,23 @@ DRAWING = Drawing(
             "dotted chord between its ends, a barrier lies between the two.",
             height=340,
             table="path",
+        ),
+        FigureInfo(
+            name="barriers",
+            title="Every barrier with its 95 % interval",
+            sentence="How high loss and error rise above the chord between the ends, above their mean and above the "
+            "worse one, and what lies in the middle; held out, the place is chosen on other examples.",
+            height=300,
+            table="barriers",
+            wide=False,
+        ),
+        FigureInfo(
+            name="makers",
+            title="How few examples make the barrier",
+            sentence="The part of the loss barrier that the leading examples make, against how many of all they are.",
+            height=300,
+            table="examples",
+            wide=False,
         ),
     ),
     draw=_draw,

@@ -30,7 +30,7 @@ def measured_on(order: Sequence[float], frame: int, levels: Sequence[Sequence[Pa
     """Return what is known of the points of a line in their order; `levels`: the parts of each pass, coarse to fine.
 
     `known(t, parts)`: scores of all of these parts at t, or nothing. Curves are compared on the finest level that is
-    known at the first `frame` points, or at both ends, the first two, where none is.
+    known at the first `frame` points; where none is, on the one that is known at most points.
     """
     tables = [{t: scores for t in order if (scores := known(t, parts)) is not None} for parts in levels]
     found = {
@@ -39,5 +39,5 @@ def measured_on(order: Sequence[float], frame: int, levels: Sequence[Sequence[Pa
         if any(t in table for table in tables)
     }
     ready = [table for table in tables if all(t in table for t in order[:frame])]
-    ready = ready or [table for table in tables if all(t in table for t in order[:2])]
-    return Measured(found, ready[-1] if ready else {}, len(tables[-1]) == len(order))
+    alike = ready[-1] if ready else max(reversed(tables), key=len)
+    return Measured(found, alike, len(tables[-1]) == len(order))

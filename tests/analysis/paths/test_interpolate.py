@@ -89,6 +89,9 @@ def test_what_is_said_of_an_example_is_what_its_loss_says(bench: StudyBench) -> 
 
 
 def test_a_line_through_several_models_says_which_step_is_the_highest(bench: StudyBench) -> None:
+    splits = {"splits": ["validation", "train"], "subset": "preview"}
+    findings = findings_of(bench, "left", "right", "stranger-1", params={"points": 3}, **splits)
+    assert all("from model " in cast("dict[str, Any]", finding.numbers)["sentence"] for finding in findings)
     numbers = numbers_of(bench, "left", "right", "stranger-1", params={"points": 5})
     assert {(row["from"], row["to"]) for row in numbers["barriers"]} == {(0, 1), (1, 2), (0, 2)}
     assert numbers["sentence"].startswith("from model 2 to 3, loss barrier 1.")
