@@ -6,11 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from app.geometry.pictures import MOST
 from app.studio.messages import is_text, message_of
 
-__all__ = ["LookMessage", "look_message", "state_and_spec", "state_of", "watch_message"]
+__all__ = [
+    "LookMessage",
+    "PicturesMessage",
+    "look_message",
+    "pictures_message",
+    "state_and_spec",
+    "state_of",
+    "watch_message",
+]
 
 _LARGEST_SEQUENCE = 2**53
+_LONGEST_NAME = 120
 
 
 def _is_object(value: object) -> bool:
@@ -19,6 +29,16 @@ def _is_object(value: object) -> bool:
 
 def _is_sequence(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_SEQUENCE
+
+
+def _is_examples(value: object) -> bool:
+    return isinstance(value, list) and len(value) <= MOST and all(_is_example(one) for one in value)
+
+
+def _is_example(value: object) -> bool:
+    if not isinstance(value, Mapping) or set(value) != {"task", "example"}:
+        return False
+    return is_text(_LONGEST_NAME)(value["task"]) and _is_sequence(value["example"])
 
 
 _STATE = (True, "state is an object", _is_object)
@@ -47,6 +67,31 @@ def look_message(value: object) -> LookMessage:
         },
     )
     return LookMessage(found["seq"], found["page"] or "", found["state"], found["spec"])
+
+
+@dataclass(frozen=True)
+class PicturesMessage:
+    """Examples of one study, of one split, each a task and an index in its split."""
+
+    state: object
+    spec: object
+    split: str
+    examples: tuple[tuple[str, int], ...]
+
+
+def pictures_message(value: object) -> PicturesMessage:
+    """Read a message that asks for examples of a study as pictures."""
+    found = message_of(
+        value,
+        {
+            "state": _STATE,
+            "spec": _SPEC,
+            "split": (True, "split is the name of one", is_text(_LONGEST_NAME)),
+            "examples": (True, f"examples are at most {MOST}, each a task and the index of an example", _is_examples),
+        },
+    )
+    wanted = tuple((one["task"], one["example"]) for one in found["examples"])
+    return PicturesMessage(found["state"], found["spec"], found["split"], wanted)
 
 
 def state_of(value: object) -> object:

@@ -14,7 +14,8 @@ from app.geometry.jobs import KIND, StudyJobs
 from app.geometry.links import query_of
 from app.geometry.looking import Looks
 from app.geometry.memories import Memories
-from app.geometry.messages import look_message, state_and_spec, state_of, watch_message
+from app.geometry.messages import look_message, pictures_message, state_and_spec, state_of, watch_message
+from app.geometry.pictures import sprites_of
 from app.geometry.question import Question, about, bench_for, question_of
 from app.job_desk import shown
 from app.jobs import Job, JobError, Jobs
@@ -67,6 +68,7 @@ class Geometry:
             "geometry_start": self.start,
             "geometry_watch": self.watch,
             "geometry_share": self.share,
+            "geometry_pictures": self.pictures,
         }
 
     @answers
@@ -149,6 +151,15 @@ class Geometry:
         question = question_of(given["spec"], state, self._families)
         self._workbench.named(state)
         return {"query": query_of(state, question.spec)}
+
+    @answers
+    def pictures(self, visitor: str, message: object) -> Answer:
+        """Show examples of a study that its numbers name."""
+        asked = pictures_message(message)
+        state = parse_state(asked.state, self._families)
+        question = question_of(asked.spec, state, self._families)
+        tasks = bench_for(question, self._models).tasks
+        return sprites_of(tasks, question.spec.splits, asked.split, asked.examples)
 
     @property
     def _models(self) -> Any:

@@ -202,3 +202,21 @@ def test_a_link_carries_the_study_and_opens_with_the_state(room: Room, tmp_path:
     elsewhere = studio.hello("ann", {"geometry": query["g"]})
     assert elsewhere["geometry"] is None and "models of" in elsewhere["notice"]
     studio.close()
+
+
+def test_the_examples_that_make_a_barrier_come_as_pictures(room: Room) -> None:
+    last = room.whole(SPEC)[-1]
+    found = last["numbers"]["examples"][0]
+    examples = [{"task": row["task"], "example": row["example"]} for row in found["rows"]]
+    message = {"state": room.state(), "spec": last["spec"], "split": found["split"], "examples": examples}
+    answer = room.ask("pictures", message)
+    assert answer["ok"] and answer["at"] == list(range(len(examples)))
+    assert answer["sprites"]["basins/digits"]["count"] == len(examples) == 24
+    wrong = [{"task": "basins/digit", "example": 0}, {"task": "basins/digits", "example": 100_000}]
+    refused = sentences(room.ask("pictures", {**message, "split": "test", "examples": wrong[:1]}))
+    assert "examples of validation and train, but test came" in refused and "basins/digits" in refused
+    assert "one of the 200 of validation" in sentences(
+        room.ask("pictures", {**message, "split": "validation", "examples": wrong[1:]})
+    )
+    assert not room.ask("pictures", {**message, "examples": [{"task": "basins/digits", "example": -1}]})["ok"]
+    assert not room.ask("pictures", {**message, "examples": examples * 3})["ok"]

@@ -98,7 +98,7 @@ def estimate(value: float, low: float, high: float) -> dict[str, Any]:
 def barrier(low: int = 0, high: int = 1, task: str | None = None, metric: str = "loss", **more: Any) -> dict[str, Any]:
     names = ("barrier", "held_out", "above_mean", "above_worse", "midpoint_gap")
     estimates = {name: estimate(1.0 + place, 0.5 + place, 1.25 + place) for place, name in enumerate(names)}
-    where = {"from": low, "to": high, "split": "train", "task": task, "metric": metric, "at": low + 0.5, "points": 5}
+    where = {"from": low, "to": high, "split": "train", "task": task, "metric": metric, "at": 0.5, "points": 5}
     return {**where, "n": 9, **estimates, **more}
 
 

@@ -1,0 +1,57 @@
+"""Examples of a study as pictures: those of each task side by side, in the order asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from app.looking.sprites import sprite
+from app.studio.messages import MessageError
+from merging_core.errors import Problem, closest
+from merging_core.evaluation.tasks import AnyTask, Task
+
+__all__ = ["MOST", "Wanted", "sprites_of"]
+
+MOST = 64
+"""Pictures that one answer holds."""
+
+Wanted = Sequence[tuple[str, int]]
+"""The task of each example, and its index in the split."""
+
+
+def sprites_of(tasks: Sequence[AnyTask], splits: Sequence[str], split: str, wanted: Wanted) -> dict[str, Any]:
+    """Return `{sprites: {task: sprite}, at: [place in its task's sprite]}`; a text has no picture, and null there.
+
+    Raises MessageError with every example that is none of the study's.
+    """
+    known = {task.name: task for task in tasks}
+    problems = []
+    if split not in splits:
+        problems.append(Problem(f"a study shows examples of {' and '.join(splits)}", split[:80], "message.split"))
+    for place, (name, index) in enumerate(wanted):
+        where = f"message.examples[{place}]"
+        if name not in known:
+            problems.append(
+                Problem("an example is of a task of the study", name[:80], where, closest(name[:80], known))
+            )
+        elif split in splits and not 0 <= index < len(known[name].splits[split]):
+            size = len(known[name].splits[split])
+            problems.append(Problem(f"the example is one of the {size:,} of {split}", f"number {index}", where))
+    if problems:
+        raise MessageError(*problems)
+    chosen: dict[str, list[int]] = {}
+    at: list[int | None] = []
+    for name, index in wanted:
+        if isinstance(known[name], Task):
+            at.append(len(chosen.setdefault(name, [])))
+            chosen[name].append(index)
+        else:
+            at.append(None)
+    sprites = {
+        name: sprite(task.splits[split].images[torch.tensor(indices)])
+        for name, indices in chosen.items()
+        if isinstance(task := known[name], Task)
+    }
+    return {"sprites": sprites, "at": at}
