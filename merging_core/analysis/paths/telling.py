@@ -128,5 +128,14 @@ def _height(row: Mapping[str, Any], models: int) -> str:
         return f"{between}loss at both ends"
     bounds = "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
     if held_out is not None and held_out["interval"] is not None and held_out["interval"][0] <= 0.0:
-        return f"{between}no loss barrier beyond noise, {value:.3f} nats{bounds},"
+        return f"{between}no loss barrier beyond noise, {value:.3f} nats{bounds}{_below(row)},"
     return f"{between}loss barrier {value:.3f} nats{bounds} at t {row['at']:.2f}"
+
+
+def _below(row: Mapping[str, Any]) -> str:
+    """Say where the middle is better than the chord."""
+    gap = row["midpoint_gap"]
+    if gap is None or gap["interval"] is None or gap["interval"][1] >= 0.0:
+        return ""
+    low, high = gap["interval"]
+    return f", the middle {-gap['value']:.3f} nats ({-high:.3f} to {-low:.3f}) below the chord"
