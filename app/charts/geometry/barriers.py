@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from app.charts.geometry.contract import About
@@ -133,10 +134,12 @@ def _rows(barriers: Sequence[Mapping[str, Any]], about: About) -> list[Row]:
     rows: list[Row] = [(title, colour("merge"), mean(0, 1, name)) for name, title in _VARIANTS]
     for task in about["tasks"] if len(about["tasks"]) > 1 else ():
         own = {(row["split"], row["metric"]): row["barrier"] for row in barriers if row["task"] == task["task"]}
-        rows.append(
-            (inert(task["title"], 18), expert(task["colour"]), lambda split, metric, own=own: own.get((split, metric)))
-        )  # type: ignore[misc]
+        rows.append((inert(task["title"], 18), expert(task["colour"]), partial(_of, own)))
     return rows
+
+
+def _of(own: Mapping[tuple[str, str], Mapping[str, Any]], split: str, metric: str) -> Mapping[str, Any] | None:
+    return own.get((split, metric))
 
 
 def _points(rows: Sequence[Row], split: str, metric: str, second: dict[str, Any], unit: str) -> dict[str, Any]:

@@ -119,7 +119,7 @@ def _means(points: Sequence[Mapping[str, Any]], split: str, what: str) -> dict[s
 
 def _bands(means: Sequence[Mapping[str, Any]], split: str) -> list[dict[str, Any]]:
     """The 95 % intervals of the mean loss and accuracy of one split, as bands behind their curves."""
-    bands = []
+    bands: list[dict[str, Any]] = []
     for what, place in (("loss", {}), ("accuracy", _SECOND)):
         rows = [row for row in means if row["split"] == split and row[f"{what}_interval"] is not None]
         common = {
