@@ -104,5 +104,7 @@ function markOf(trace) {
   if (trace.fill && trace.fill !== "none") return h("i", { class: "mark area", style: { "--tone": tone(trace.fillcolor) } });
   if (trace.type === "bar") return h("i", { class: "mark area", style: { "--tone": tone(trace.marker?.color) } });
   if ((trace.mode ?? "lines").includes("lines")) return h("i", { class: "mark stroke", style: { "--tone": tone(trace.line?.color), "--thick": `${Math.max(1.5, trace.line?.width ?? 2)}px`, "--dash": trace.line?.dash === "dash" ? "dashed" : trace.line?.dash === "dot" ? "dotted" : "solid" } });
-  return h("i", { class: "mark dot", style: { "--tone": tone(trace.marker?.color) } });
+  const symbol = String(first(trace.marker?.symbol) ?? "");
+  const shape = `${symbol.startsWith("diamond") ? " diamond" : ""}${symbol.endsWith("-open") ? " open" : ""}`;
+  return h("i", { class: `mark dot${shape}`, style: { "--tone": tone(trace.marker?.color) } });
 }

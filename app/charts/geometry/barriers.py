@@ -68,9 +68,9 @@ def makers_figure(examples: Sequence[Mapping[str, Any]]) -> Figure:
         }
     ]
     notes = [caption("part of the barrier", 0.0)]
-    for place, found in enumerate(examples):
+    for place, found in enumerate(sorted(examples, key=lambda found: list(_DASHES).index(found["split"]))):
         split = found["split"]
-        tint = colour("merge") if place == len(examples) - 1 else colour("muted")
+        tint = colour("merge") if place == 0 else colour("muted")
         traces.append(
             {
                 "type": "scatter",

@@ -116,7 +116,8 @@ def _sentence(barriers: Sequence[Mapping[str, Any]], splits: Sequence[str], mode
             continue
         row = max(rows, key=lambda row: math.inf if row["barrier"]["value"] is None else row["barrier"]["value"])
         said_.append(f"{_height(row, models)} on {split} (n {row['n']:,})")
-    return f"{'; '.join(said_)}{'; not everything is measured yet' if partial else ''}."
+    words = f"{'; '.join(said_)}{'; not everything is measured yet' if partial else ''}."
+    return words[0].upper() + words[1:]
 
 
 def _height(row: Mapping[str, Any], models: int) -> str:

@@ -44,9 +44,9 @@ def test_strangers_have_a_barrier_and_kin_have_none(bench: StudyBench) -> None:
     row = loss_of(far)
     assert row["n"] == far["n"]["validation"] == 200 and row["at"] == 0.5
     assert row["barrier"]["interval"][0] > 1.7 and row["held_out"]["interval"][0] > 1.5
-    assert far["sentence"].startswith("loss barrier 1.860 nats (") and "on validation (n 200)." in far["sentence"]
+    assert far["sentence"].startswith("Loss barrier 1.860 nats (") and "on validation (n 200)." in far["sentence"]
     assert loss_of(near)["barrier"]["value"] < 0.01 and loss_of(near)["held_out"]["interval"][0] <= 0.0
-    assert near["sentence"].startswith("no loss barrier beyond noise, ")
+    assert near["sentence"].startswith("No loss barrier beyond noise, ")
     assert [len(found["rows"]) for found in far["examples"]] == [24] and near["examples"] == []
 
 
@@ -91,10 +91,10 @@ def test_what_is_said_of_an_example_is_what_its_loss_says(bench: StudyBench) -> 
 def test_a_line_through_several_models_says_which_step_is_the_highest(bench: StudyBench) -> None:
     splits = {"splits": ["validation", "train"], "subset": "preview"}
     findings = findings_of(bench, "left", "right", "stranger-1", params={"points": 3}, **splits)
-    assert all("from model " in cast("dict[str, Any]", finding.numbers)["sentence"] for finding in findings)
+    assert all("From model " in cast("dict[str, Any]", finding.numbers)["sentence"] for finding in findings)
     numbers = numbers_of(bench, "left", "right", "stranger-1", params={"points": 5})
     assert {(row["from"], row["to"]) for row in numbers["barriers"]} == {(0, 1), (1, 2), (0, 2)}
-    assert numbers["sentence"].startswith("from model 2 to 3, loss barrier 1.")
+    assert numbers["sentence"].startswith("From model 2 to 3, loss barrier 1.")
     assert loss_of(numbers, to=1)["barrier"]["value"] < 0.01 < 1.0 < loss_of(numbers, **{"from": 1})["barrier"]["value"]
     assert [found["from"] for found in numbers["examples"]] == [1]
 
