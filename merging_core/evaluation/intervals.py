@@ -28,6 +28,7 @@ __all__ = [
     "Interval",
     "PairCounts",
     "average_interval",
+    "correlation_interval",
     "difference",
     "mean_interval",
     "pair_counts",
@@ -110,6 +111,21 @@ def mean_interval(values: NDArray[numpy.float32]) -> Interval | None:
     spread = math.sqrt(len(runs) / (len(runs) - 1) * float((sizes**2 * gaps**2).sum())) / n
     half = float(stdtrit(len(runs) - 1, 0.975)) * spread
     return mean - half, mean + half
+
+
+def correlation_interval(value: float, error: float) -> Interval:
+    """Return the 95 % interval of a correlation, or another likeness of at most 1, that has a standard error.
+
+    atanh(value) ± z · error / (1 − value²), turned back: inside (−1, 1). A value outside has no width.
+    Source: Fisher 1921, Metron 1.
+
+    >>> [round(end, 3) for end in correlation_interval(0.9, 0.05)], correlation_interval(1.0, 0.0)
+    ([0.742, 0.963], (1.0, 1.0))
+    """
+    if not abs(value) < 1.0:
+        return value, value
+    middle, half = math.atanh(value), _Z * error / (1.0 - value * value)
+    return math.tanh(middle - half), math.tanh(middle + half)
 
 
 def average_interval(correct: Sequence[int], n: Sequence[int]) -> Interval:

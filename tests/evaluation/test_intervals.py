@@ -11,6 +11,7 @@ from merging_core.errors import EvaluationError
 from merging_core.evaluation.intervals import (
     PairCounts,
     average_interval,
+    correlation_interval,
     difference,
     pair_counts,
     ratio,
@@ -135,3 +136,11 @@ def test_an_expert_seldom_right_still_gives_a_finite_interval() -> None:
 def test_models_with_other_examples_are_not_paired() -> None:
     with pytest.raises(EvaluationError):
         pair_counts(numpy.ones(3, bool), numpy.ones(4, bool))
+
+
+def test_the_interval_of_a_correlation_is_fishers() -> None:
+    r, n = 0.8, 50
+    low, high = correlation_interval(r, (1 - r * r) / math.sqrt(n - 3))
+    assert (math.atanh(low), math.atanh(high)) == pytest.approx(
+        tuple(math.atanh(r) + side * 1.959964 / math.sqrt(47) for side in (-1, 1)), abs=1e-6
+    )

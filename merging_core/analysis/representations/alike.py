@@ -17,11 +17,10 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
-__all__ = ["LEAST", "alikeness", "bounds", "centred", "gram_of", "left_out", "products"]
+__all__ = ["LEAST", "alikeness", "centred", "gram_of", "left_out", "products"]
 
 LEAST = 5
 """Examples that a batch must have, so that the estimate still is one when an example is left out."""
-_Z = 1.959963984540054
 
 Numbers = NDArray[numpy.float64]
 
@@ -71,15 +70,3 @@ def alikeness(together: Numbers, first: Numbers, second: Numbers) -> Numbers:
     """Return HSIC(K, L) / √(HSIC(K, K)·HSIC(L, L)), NaN where a state does not vary at all."""
     with numpy.errstate(invalid="ignore", divide="ignore"):
         return numpy.where((first > 0) & (second > 0), together / numpy.sqrt(first * second), math.nan)
-
-
-def bounds(value: float, spread: float) -> tuple[float, float]:
-    """Return the 95 % interval of a likeness below 1 with a standard error, on the scale where it may be added to.
-
-    >>> bounds(1.0, 0.0)
-    (1.0, 1.0)
-    """
-    if not abs(value) < 1.0:
-        return value, value
-    middle, half = math.atanh(value), _Z * spread / (1.0 - value * value)
-    return math.tanh(middle - half), math.tanh(middle + half)

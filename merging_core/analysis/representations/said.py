@@ -9,10 +9,10 @@ from itertools import combinations
 
 import numpy
 
-from merging_core.analysis.representations.alike import bounds
 from merging_core.analysis.representations.measured import Estimates, Measured
 from merging_core.analysis.studies.spec import StudySpec
 from merging_core.evaluation.evaluator import Part
+from merging_core.evaluation.intervals import correlation_interval
 
 __all__ = ["place_of", "said"]
 
@@ -39,7 +39,11 @@ def said(spec: StudySpec, found: Known) -> dict[str, object]:
         "base": spec.base,
         "layers": layers,
         "pairs": [
-            {"first": places[one], "second": places[other], **_told(rows, spec.splits, {"cka": _likeness(at)}, bounds)}
+            {
+                "first": places[one],
+                "second": places[other],
+                **_told(rows, spec.splits, {"cka": _likeness(at)}, correlation_interval),
+            }
             for at, (one, other) in enumerate(combinations(range(len(places)), 2))
         ],
         "moved": [

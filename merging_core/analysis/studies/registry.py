@@ -19,6 +19,7 @@ def studies() -> tuple[Study, ...]:
     ['interpolate']
     """
     from merging_core.analysis.curves.study import CURVE
+    from merging_core.analysis.mechanisms.mechanisms import MECHANISMS
     from merging_core.analysis.paths.interpolate import INTERPOLATE
     from merging_core.analysis.planes.plane import PLANE
     from merging_core.analysis.representations.represent import REPRESENTATIONS
@@ -36,6 +37,7 @@ def studies() -> tuple[Study, ...]:
         KERNEL,
         VECTORS,
         REPRESENTATIONS,
+        MECHANISMS,
     )
 
 

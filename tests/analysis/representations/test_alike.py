@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from merging_core.analysis.representations.alike import alikeness, bounds, gram_of, left_out, products
+from merging_core.analysis.representations.alike import alikeness, gram_of, left_out, products
 
 Array = NDArray[numpy.float64]
 
@@ -77,8 +77,3 @@ def test_few_examples_of_many_numbers_do_not_look_alike_by_themselves() -> None:
 
 def test_a_state_that_never_varies_is_like_nothing() -> None:
     assert numpy.isnan(found(numpy.ones((6, 2)), states(0, 6))[0, 1])
-
-
-def test_an_interval_of_a_likeness_holds_it_and_ends_below_one() -> None:
-    low, high = bounds(0.98, 0.02)
-    assert 0.8 < low < 0.98 < high < 1.0
