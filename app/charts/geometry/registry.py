@@ -17,7 +17,7 @@ def drawings() -> Mapping[str, Drawing]:
     >>> "interpolate" in drawings()
     True
     """
-    from app.charts.geometry import curve, disentangle, interpolate, plane, representations, tangent, vectors
+    from app.charts.geometry import curve, disentangle, interpolate, mechanisms, plane, representations, tangent, vectors
 
     return {
         "interpolate": interpolate.DRAWING,
@@ -27,6 +27,7 @@ def drawings() -> Mapping[str, Drawing]:
         "vectors": vectors.DRAWING,
         "disentangle": disentangle.DRAWING,
         "tangent": tangent.DRAWING,
+        "mechanisms": mechanisms.DRAWING,
     }
 
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
-from app.charts.roles import Figure, axis, caption, colour, expert, figure, inert, scale, scale_bar
+from app.charts.geometry.who import model_colour, model_name
+from app.charts.roles import Figure, axis, caption, colour, figure, scale, scale_bar
 
 __all__ = ["DRAWING"]
 
@@ -36,8 +37,8 @@ def _pairs(numbers: Mapping[str, Any], about: About) -> Figure:
     for pair in pairs:
         row = _lead(pair)
         with_base = pair["first"] is None
-        one, other = _name(pair["first"], about), _name(pair["second"], about)
-        tint, mark = _tint(pair["second" if with_base else "first"], about), _tint(pair["second"], about)
+        one, other = model_name(pair["first"], about), model_name(pair["second"], about)
+        tint, mark = model_colour(pair["second" if with_base else "first"], about), model_colour(pair["second"], about)
         marker = {"size": 6, "color": mark, "symbol": "circle" if with_base else "diamond"}
         style = {"color": tint, "width": 1.8, "dash": "solid" if with_base else "dot"}
         traces.append(_line(f"{one} · {other}", row["cka"], style, marker, "CKA"))
@@ -55,7 +56,7 @@ def _drift(numbers: Mapping[str, Any], about: About) -> Figure:
     """Relative distance on the left, cosine on the right, one line a model."""
     traces = []
     for one in numbers["moved"]:
-        row, name, tint = _lead(one), _name(one["model"], about), _tint(one["model"], about)
+        row, name, tint = _lead(one), model_name(one["model"], about), model_colour(one["model"], about)
         style, marker = {"color": tint, "width": 1.8}, {"size": 5, "color": tint}
         traces.append(_line(name, row["distance"], style, marker, "distance"))
         second = {"xaxis": "x2", "yaxis": "y2", "showlegend": False}
@@ -83,7 +84,7 @@ def _drift(numbers: Mapping[str, Any], about: About) -> Figure:
 
 def _layers(numbers: Mapping[str, Any], about: About) -> Figure:
     matrix, layers = numbers["matrix"], [_layer(name) for name in numbers["layers"]]
-    one, other = _name(matrix["first"], about), _name(matrix["second"], about)
+    one, other = model_name(matrix["first"], about), model_name(matrix["second"], about)
     places = list(range(len(layers)))
     cells = {
         "type": "heatmap",
@@ -171,18 +172,6 @@ def _depth(layers: Sequence[str], **more: Any) -> dict[str, Any]:
 
 def _layer(name: str) -> str:
     return {"before": "0", "output": "out"}.get(name, name.removeprefix("block "))
-
-
-def _name(place: int | None, about: About) -> str:
-    return "base" if place is None else inert(about["models"][place]["title"], 18)
-
-
-def _tint(place: int | None, about: About) -> str:
-    """The base is grey, a merge has the one accent, an expert its colour."""
-    if place is None:
-        return colour("base")
-    model = about["models"][place]
-    return colour("merge") if model.get("kind") == "merge" else expert(model["colour"])
 
 
 DRAWING = Drawing(

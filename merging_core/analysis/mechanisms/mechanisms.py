@@ -105,7 +105,7 @@ class _Work:
         }
 
     def _told(self, split: str, change: Intervention) -> _Told | None:
-        """Return what one change does, worked out once for the same examples; nothing before all models are measured."""
+        """Return what one change does, worked out once for the same examples; nothing before all are known."""
         found = self._effects(split, change)
         if not found:
             return None
@@ -233,7 +233,8 @@ def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
     changes = cast("list[dict[str, str]]", numbers["interventions"])
     named = {one["name"]: (one["title"], one["keeps"]) for one in changes}
     effects = tuple(
-        (labels[row["model"]], *named[row["intervention"]], task, row["split"], *_flat(one["loss"]), *_flat(one["accuracy"]), *_flat(one["flips"]), one["n"])
+        (labels[row["model"]], *named[row["intervention"]], task, row["split"],
+         *_flat(one["loss"]), *_flat(one["accuracy"]), *_flat(one["flips"]), one["n"])
         for row in cast("list[dict[str, Any]]", numbers["effects"])
         for task, one in [*((each["task"], each) for each in row["tasks"]), ("mean over tasks", row["mean"])]
     )  # fmt: skip

@@ -26,6 +26,7 @@ PARAMS: dict[str, dict[str, object]] = {
     "disentangle": {"steps": 2, "range": 1.0},
     "tangent": {"points": 4},
     "kernel": {"coefficients": 2, "examples": 3, "logits": 2},
+    "mechanisms": {"keeps": "texture"},
 }
 MODELS: dict[str, tuple[str, ...]] = {
     "plane": ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1"),
