@@ -85,7 +85,7 @@ def _alike(numbers: Mapping[str, Any], about: About, split: str) -> Figure:
 
 def _barriers(numbers: Mapping[str, Any], about: About, split: str) -> Figure | None:
     """Each pair of models by its barrier and by how alike the effects are."""
-    traces = []
+    traces: list[dict[str, Any]] = []
     for place, pair in enumerate(numbers["pairs"]):
         barrier = next((row for row in pair["barriers"] if row["split"] == split), None)
         similar = next((row["both"] for row in pair["similarity"] if row["split"] == split), None)

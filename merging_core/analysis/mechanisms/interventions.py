@@ -137,12 +137,12 @@ def _shuffled(picture: Picture, chance: Chance) -> Picture:
 
 def _turned_patches(picture: Picture, chance: Chance) -> Picture:
     patches = _patches(picture)
-    turns = chance.integers(1, 4, len(patches))
+    turns = chance.integers(1, 4, len(patches)).tolist()
     return _joined([numpy.rot90(one, turn, (1, 2)) for one, turn in zip(patches, turns, strict=True)], picture)
 
 
 def _turned(picture: Picture, chance: Chance) -> Picture:
-    return numpy.rot90(picture, chance.integers(1, 4), (1, 2))
+    return numpy.rot90(picture, int(chance.integers(1, 4)), (1, 2))
 
 
 def _filled(picture: Picture, strength: NDArray[numpy.float64]) -> Picture:
