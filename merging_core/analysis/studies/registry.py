@@ -23,6 +23,7 @@ def studies() -> tuple[Study, ...]:
     from merging_core.analysis.paths.interpolate import INTERPOLATE
     from merging_core.analysis.planes.plane import PLANE
     from merging_core.analysis.representations.represent import REPRESENTATIONS
+    from merging_core.analysis.subspaces.subspace import SUBSPACE
     from merging_core.analysis.tangents.disentangle import DISENTANGLE
     from merging_core.analysis.tangents.foretell import TANGENT
     from merging_core.analysis.tangents.kernel import KERNEL
@@ -32,6 +33,7 @@ def studies() -> tuple[Study, ...]:
         INTERPOLATE,
         CURVE,
         PLANE,
+        SUBSPACE,
         DISENTANGLE,
         TANGENT,
         KERNEL,

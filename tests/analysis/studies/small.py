@@ -27,6 +27,7 @@ PARAMS: dict[str, dict[str, object]] = {
     "tangent": {"points": 4},
     "kernel": {"coefficients": 2, "examples": 3, "logits": 2},
     "mechanisms": {"keeps": "texture"},
+    "subspace": {"points": 1, "tries": 3},
 }
 MODELS: dict[str, tuple[str, ...]] = {
     "plane": ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1"),

@@ -1,0 +1,1 @@
+"""Subspaces that models span: how low the loss is in them, and where."""
