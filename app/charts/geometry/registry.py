@@ -17,7 +17,16 @@ def drawings() -> Mapping[str, Drawing]:
     >>> "interpolate" in drawings()
     True
     """
-    from app.charts.geometry import curve, disentangle, interpolate, mechanisms, plane, representations, tangent, vectors
+    from app.charts.geometry import (
+        curve,
+        disentangle,
+        interpolate,
+        mechanisms,
+        plane,
+        representations,
+        tangent,
+        vectors,
+    )
 
     return {
         "interpolate": interpolate.DRAWING,
