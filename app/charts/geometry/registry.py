@@ -21,6 +21,7 @@ def drawings() -> Mapping[str, Drawing]:
         curve,
         disentangle,
         interpolate,
+        kernel,
         mechanisms,
         plane,
         representations,
@@ -36,6 +37,7 @@ def drawings() -> Mapping[str, Drawing]:
         "vectors": vectors.DRAWING,
         "disentangle": disentangle.DRAWING,
         "tangent": tangent.DRAWING,
+        "kernel": kernel.DRAWING,
         "mechanisms": mechanisms.DRAWING,
     }
 

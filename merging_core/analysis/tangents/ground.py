@@ -15,6 +15,7 @@ from merging_core.analysis.studies.contract import StudyBench
 from merging_core.analysis.studies.measuring import scores_at
 from merging_core.analysis.studies.memory import Arrays, Memory
 from merging_core.analysis.studies.spec import StudySpec
+from merging_core.checkpoints.ref import parse_ref
 from merging_core.engines.points import Points, points_of
 from merging_core.errors import Problem, RecipeError
 from merging_core.evaluation.architectures import Weights
@@ -99,11 +100,16 @@ class Ground:
         return self.bench.evaluator.tangents(self.points.config, self.weights(), vector, parts, self.bench.cancelled)
 
     def own_tasks(self, count: int) -> list[AnyTask]:
-        """Return the task of each of the first models: that on which it most lowers the base's loss, by the preview.
+        """Return the task of each of the first models.
 
-        Each task is taken once where there are as many.
+        Where all are called as tasks are, as in the zoo, names tell. Else it is the task on which a model most lowers
+        the base's loss, by the preview, and each task is taken once where there are as many.
         """
         tasks = self.bench.tasks
+        named = {task.name: task for task in tasks}
+        refs = [parse_ref(model).path if isinstance(model, str) else "" for model in self.spec.models[:count]]
+        if len({ref for ref in refs if ref in named}) == count:
+            return [named[ref] for ref in refs]
         parts = self.parts(tasks, "preview")
         base, *models = [self.losses_at(place, parts) for place in range(count + 1)]
         gains = numpy.nan_to_num(numpy.subtract(base, models), nan=-1e9, posinf=1e9, neginf=-1e9)

@@ -15,6 +15,7 @@ from merging_core.analysis.studies.contract import Finding, Study, StudyBench, T
 from merging_core.analysis.studies.memory import Arrays, Memory
 from merging_core.analysis.studies.spec import StudySpec
 from merging_core.analysis.tangents.ground import Classes, Ground, classes_of, ground_of, grown, runs_of
+from merging_core.cores import on_one_core
 from merging_core.evaluation.architectures import Weights, architecture, fitting, names_in
 from merging_core.evaluation.evaluator import Part, need_of
 from merging_core.evaluation.heads import OwnHead
@@ -59,7 +60,7 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
     for number, step in enumerate(work, 1):
         bench.heed()
         measured = step()
-        if number == len(work) or (measured and known.linear):
+        if number == len(work) or measured:
             yield Finding(_numbers(ground, tasks, alphas, known), number / len(work))
 
 
@@ -133,12 +134,15 @@ def _rows(ground: Ground, task: AnyTask, weights: Weights, example: int) -> NDAr
     count = min(int(ground.spec.params.number("logits")), len(task.classes))
     picked = torch.linspace(0, len(task.classes) - 1, count, device=device).round().long()
     inputs = task.inputs(ground.split)[: _examples(ground, task)]
-    rows = kernel_rows(
-        lambda leaves, inputs: head.logits(found.forward(leaves, inputs))[:, picked],
-        {name: leaf for name, leaf in bound.items() if name in moving},
-        {name: leaf for name, leaf in bound.items() if name not in moving},
-        task.prepared(inputs).to(device),
-        example,
+    prepared = task.prepared(inputs).to(device)
+    rows = on_one_core(
+        lambda: kernel_rows(
+            lambda leaves, inputs: head.logits(found.forward(leaves, inputs))[:, picked],
+            {name: leaf for name, leaf in bound.items() if name in moving},
+            {name: leaf for name, leaf in bound.items() if name not in moving},
+            prepared,
+            example,
+        )
     )
     return rows.cpu().numpy()
 
@@ -154,16 +158,18 @@ def _numbers(ground: Ground, tasks: Sequence[AnyTask], alphas: Sequence[float], 
     truths = ground.truths(ground.parts(tasks, "full"))
     points = [
         {
+            "place": model,
             "model": labels[model],
             "task": tasks[model].name,
             "title": tasks[model].title,
             "alpha": alphas[place],
-            **_point(truths[model], known.plain[model, place], known.linear[model, place]),
+            **_point(truths[model], found, known.linear.get((model, place))),
         }
-        for model, place in sorted(known.linear)
+        for (model, place), found in sorted(known.plain.items())
     ]
     kernels = [
         {
+            "place": model,
             "model": labels[model],
             "task": tasks[model].name,
             "title": tasks[model].title,
@@ -175,7 +181,7 @@ def _numbers(ground: Ground, tasks: Sequence[AnyTask], alphas: Sequence[float], 
     ]
     seen = {point["task"]: point["n"] for point in reversed(points)}
     n = sum(cast("dict[str, int]", seen).values())
-    finished = len(points) == len(tasks) * len(alphas) and len(kernels) == len(tasks)
+    finished = len(known.linear) == len(tasks) * len(alphas) and len(kernels) == len(tasks)
     sizes = {task.name: len(truth) for task, truth in zip(tasks, truths, strict=True)}
     short = any(point["n"] < sizes[point["task"]] for point in points)
     moved = f"; kernels of {kernels[0]['examples']} examples" if kernels else ""
@@ -191,7 +197,12 @@ def _numbers(ground: Ground, tasks: Sequence[AnyTask], alphas: Sequence[float], 
     }
 
 
-def _point(truth: NDArray[numpy.int64], plain: Classes, linear: Classes) -> dict[str, Any]:
+def _point(truth: NDArray[numpy.int64], plain: Classes, linear: Classes | None) -> dict[str, Any]:
+    """Return both accuracies on the examples that both have seen; the model's own until the other is known."""
+    if linear is None:
+        correct, n = int((plain == truth[: len(plain)]).sum()), len(plain)
+        same = {"n": n, "accuracy": correct / n, "interval": list(wilson(correct, n))}
+        return {**same, "linearised": None, "linearised_interval": None, "difference": None}
     n = min(len(plain), len(linear))
     return _compared(pair_counts(linear[:n] == truth[:n], plain[:n] == truth[:n]))
 
@@ -222,11 +233,15 @@ def _moved(base: Kernel, there: Kernel) -> dict[str, Any]:
     }
 
 
+def _three(estimate: Mapping[str, Any] | None) -> tuple[float | None, ...]:
+    return (None, None, None) if estimate is None else (estimate["value"], *estimate["interval"])
+
+
 def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
     points = tuple(
         (
             point["model"], point["title"], point["alpha"], point["accuracy"], *point["interval"], point["linearised"],
-            *point["linearised_interval"], point["difference"]["value"], *point["difference"]["interval"], point["n"],
+            *(point["linearised_interval"] or (None, None)), *_three(point["difference"]), point["n"],
         )
         for point in cast("list[dict[str, Any]]", numbers["points"])
     )  # fmt: skip
