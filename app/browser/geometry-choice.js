@@ -32,7 +32,7 @@ export function createGeometryChoice() {
     change({ study: name, own: { ...chosen.own, [name]: { ...own(name), ...next } } });
   }
 
-  // The models of a study: those chosen, else experts of the studio's merge, then whatever else there is.
+  // The models of a study: those chosen, else experts of the studio's merge, then whatever else there is; on a plane the merge too.
   function models(info, offer, used) {
     const there = (name) => name === MERGE || offer.models.some((one) => plain(one.ref) === plain(name));
     const [least, most] = info.models;
@@ -41,8 +41,10 @@ export function createGeometryChoice() {
     const experts = offer.models.filter((one) => one.colour !== null).map((one) => one.ref);
     const first = experts.filter((ref) => used.some((one) => plain(one) === plain(ref)));
     const order = [...new Set([...first, ...experts, ...(first.length ? [MERGE] : []), ...offer.models.map((one) => one.ref)])];
-    const wanted = ALL.includes(info.group) ? Math.min(first.length || experts.length, MANY) : 2;
-    return order.slice(0, Math.min(Math.max(least, wanted), most ?? MANY));
+    const plane = info.group === "planes";
+    const wanted = ALL.includes(info.group) ? Math.min(first.length || experts.length, MANY) : plane ? 3 : 2;
+    const found = order.slice(0, Math.min(Math.max(least, wanted), most ?? MANY));
+    return plane && order.includes(MERGE) && !found.includes(MERGE) ? [...found, MERGE] : found;
   }
 
   // A specification as the server writes one becomes the choice.

@@ -40,7 +40,8 @@ def _draw(numbers: Numbers, about: About) -> dict[str, Figure]:
     full = None if levels is None else filled(heights)
     if full is not None and levels is not None:
         found["surface"] = relief(numbers, full, levels, places)
-    small = _small(numbers, layers[1:], about, places)
+    others = [layer for layer in numbers["layers"] if layer["split"] != split and layer["task"] == layers[0]["task"]]
+    small = _small(numbers, [*layers[1:], *others], about, places)
     if small is not None:
         found["tasks"] = small
     return found
@@ -61,12 +62,18 @@ def _places(numbers: Numbers, about: About) -> list[dict[str, Any]]:
                 **one,
                 "number": number,
                 "title": title,
-                "tint": colour("base") if who is None else expert(who["colour"]),
+                "tint": _tint(who),
                 "beside": beside,
                 "label": f"{title}, {one['distance']:.2g} beside" if beside else title,
             }
         )
     return found
+
+
+def _tint(who: Numbers | None) -> str:
+    if who is None:
+        return colour("base")
+    return colour("merge") if who.get("kind") == "merge" else expert(who["colour"])
 
 
 def _map(numbers: Numbers, layer: Numbers, what: str, places: Sequence[Numbers]) -> Figure | None:
@@ -83,8 +90,8 @@ def _map(numbers: Numbers, layer: Numbers, what: str, places: Sequence[Numbers])
     layout = {
         "xaxis": axis(_axis_title(numbers, places, 0), **_span(numbers["x"])),
         "yaxis": axis(_axis_title(numbers, places, 1), scaleanchor="x", scaleratio=1, **_span(numbers["y"], "middle")),
-        "annotations": _labels(numbers, places),
-        "margin": {"l": 52, "r": 72, "t": 12, "b": 44},
+        "annotations": [_heading(f"{layer['split']}, n {numbers['n'][layer['split']]}", ""), *_labels(numbers, places)],
+        "margin": {"l": 52, "r": 72, "t": 26, "b": 44},
     }
     return figure(traces, layout)
 
@@ -251,10 +258,10 @@ def _lowest(numbers: Numbers, split: str) -> list[dict[str, Any]]:
 
 
 def _small(numbers: Numbers, layers: Sequence[Numbers], about: About, places: Sequence[Numbers]) -> Figure | None:
-    """A map of accuracy for each task, all with the same colours."""
+    """A map of accuracy for each task, and one for each other split, all with the same colours."""
     heights = [_heights(layer, "accuracy") for layer in layers]
     levels = _levels([row for rows in heights for row in rows], "accuracy")
-    if len(layers) < 2 or levels is None:
+    if not layers or levels is None:
         return None
     titles = {task["task"]: task["title"] for task in about["tasks"]}
     traces: list[dict[str, Any]] = []
@@ -279,13 +286,18 @@ def _small(numbers: Numbers, layers: Sequence[Numbers], about: About, places: Se
                     target[f"{axis_}.domain"] = domain
                 else:
                     target[axis_]["domain"] = domain
-        layout["annotations"].append(_heading(str(titles.get(layer["task"], layer["title"])), name))
+        said = (
+            layer["split"]
+            if layer["split"] != numbers["layers"][0]["split"]
+            else titles.get(layer["task"], layer["title"])
+        )
+        layout["annotations"].append(_heading(inert(str(said), 22), name))
     return figure(traces, layout, narrow)
 
 
 def _heading(title: str, name: str) -> dict[str, Any]:
     return {
-        "text": inert(title, 22),
+        "text": title,
         "x": 0.5,
         "y": 1.0,
         "xref": f"x{name} domain",
@@ -345,9 +357,9 @@ DRAWING = Drawing(
         ),
         FigureInfo(
             name="tasks",
-            title="Accuracy of each task",
-            sentence="Accuracy of each task on the plane, all in the same colours: where the dark places overlap, one "
-            "model does them all.",
+            title="Accuracy of each task, and on other splits",
+            sentence="Accuracy of each task on the plane, all in the same colours: where the full places overlap, one "
+            "model does them all. Other splits are means over tasks.",
             height=280,
             table="plane",
         ),

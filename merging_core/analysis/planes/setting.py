@@ -104,7 +104,7 @@ def setting_of(spec: StudySpec, bench: StudyBench) -> Setting:
     kind, count = str(spec.params["kind"]), len(spec.models)
     _check(spec, kind)
     first_base = kind == "task vectors"
-    named = [spec.base] if spec.base is not None else []
+    named = [spec.base] if spec.base is not None and (first_base or spec.base not in spec.models) else []
     points = points_of(bench.engine, [*named, *spec.models] if first_base else [*spec.models, *named], spec.base)
     order = (*range(1, count + 1), 0) if first_base else tuple(range(count + len(named)))
     affine, free = len(points.flats), []

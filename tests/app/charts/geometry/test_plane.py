@@ -27,6 +27,7 @@ def numbers(side: int = 5, tasks: int = 1, kind: str = "models") -> dict[str, An
     score = {"task": "t0", "split": "validation", "loss": 0.4, "accuracy": 0.9, "interval": [0.8, 1.0], "n": 20}
     return {
         "sentence": "Loss and accuracy.",
+        "n": {"validation": 20, "train": 20},
         "kind": kind,
         "axes": ["along", "away"],
         "x": lines,
@@ -114,6 +115,21 @@ def test_each_task_has_its_map_where_there_are_several() -> None:
     assert [one["xaxis"] for one in contours] == ["x", "x2", "x3", "x4", "x5", "x6"]
     assert len({json.dumps(one["contours"]) for one in contours}) == 1
     assert "tasks" not in drawn(numbers())
+
+
+def test_another_split_has_its_map_and_says_so() -> None:
+    given = numbers()
+    given["layers"].append({**given["layers"][0], "split": "train"})
+    found = drawn(given)
+    assert [label["text"] for label in found["tasks"]["layout"]["annotations"]] == ["train"]
+    assert found["loss"]["layout"]["annotations"][0]["text"] == "validation, n 20"
+
+
+def test_a_merge_has_its_own_colour() -> None:
+    who = about()
+    who["models"][1] |= {"kind": "merge", "colour": None}
+    marks = {one["x"][0]: one for one in drawn(numbers(), who)["loss"]["data"] if one.get("mode") == "markers"}
+    assert marks[3.0]["marker"]["color"] == "role:merge"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
