@@ -35,8 +35,12 @@ class Label:
     y: float
 
 
-def place(labels: Sequence[Label], marks: Sequence[tuple[float, float]]) -> list[str]:
+def place(
+    labels: Sequence[Label], marks: Sequence[tuple[float, float]], room: tuple[float, float] | None = None
+) -> list[str]:
     """Return the side of each label, or an empty text where it would cover a mark or a label before it.
+
+    `room`: width and height that no label may leave, if there is such a thing.
 
     >>> place([Label("γ 0", 10, 30), Label("γ 0.2", 14, 30)], [(10, 30), (14, 30)])
     ['top right', 'top left']
@@ -46,7 +50,11 @@ def place(labels: Sequence[Label], marks: Sequence[tuple[float, float]]) -> list
     sides = []
     for label in labels:
         boxes = {side: _box(label, side) for side in SIDES}
-        free = (side for side, box in boxes.items() if not any(_overlap(box, other) for other in (*marked, *placed)))
+        free = (
+            side
+            for side, box in boxes.items()
+            if _inside(box, room) and not any(_overlap(box, other) for other in (*marked, *placed))
+        )
         side = next(free, "")
         if side:
             placed.append(boxes[side])
@@ -63,6 +71,11 @@ def _box(label: Label, side: str) -> Box:
     if upright == "middle":
         left += {"left": -_GAP, "right": _GAP}[across]
     return left, top, left + width, top + _LINE
+
+
+def _inside(box: Box, room: tuple[float, float] | None) -> bool:
+    left, top, right, bottom = box
+    return room is None or (left >= 0.0 and top >= 0.0 and right <= room[0] and bottom <= room[1])
 
 
 def _overlap(one: Box, other: Box) -> bool:

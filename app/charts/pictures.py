@@ -14,7 +14,7 @@ from app.charts.drawing.axes import Axis, axes_of, on_axis, ticks_of
 from app.charts.drawing.colours import PictureError, dressed, palette, rgba
 from app.charts.drawing.contours import draw_contour
 from app.charts.drawing.legend import header_of
-from app.charts.drawing.letters import Style, lines_of, width_of
+from app.charts.drawing.letters import LINE_HEIGHT, Run, Style, lines_of, width_of
 from app.charts.drawing.marks import Place, dash_of, draw_bars, draw_heatmap, draw_scatter, offsets
 from app.charts.drawing.sheet import Box, Point, Sheet
 from app.charts.roles import Figure
@@ -287,4 +287,20 @@ def _annotations(sheet: Sheet, layout: Mapping[str, Any], axes: Mapping[str, Axi
         x += {"left": _PAD, "right": -_PAD}.get(across, 0.0)
         if down == "auto":
             down = ("bottom" if y < tip[1] else "top") if arrow else "middle"
-        sheet.write(lines_of(str(note.get("text", "")), look), (x, y), across, down, float(note.get("textangle", 0)))
+        lines = lines_of(str(note.get("text", "")), look)
+        if note.get("bgcolor"):
+            _ground(sheet, note, lines, (x, y), across, down)
+        sheet.write(lines, (x, y), across, down, float(note.get("textangle", 0)))
+
+
+def _ground(
+    sheet: Sheet, note: Mapping[str, Any], lines: tuple[tuple[Run, ...], ...], at: Point, across: str, down: str
+) -> None:
+    """Draw the ground on which the words of an annotation stand."""
+    pad = float(note.get("borderpad", 1)) + _PAD / 2
+    width = max(width_of(line) for line in lines)
+    height = sum(LINE_HEIGHT * max((run.style.size for run in line), default=12.0) for line in lines)
+    left = at[0] - width * {"left": 0.0, "center": 0.5, "right": 1.0}[across]
+    top = at[1] - height * {"top": 0.0, "middle": 0.5, "bottom": 1.0}[down]
+    tint = rgba(note["bgcolor"], float(note.get("opacity", 1.0)))
+    sheet.rectangle((left - pad, top - pad, left + width + pad, top + height + pad), tint)

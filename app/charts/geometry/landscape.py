@@ -14,8 +14,8 @@ __all__ = ["Levels", "Rows", "even_levels", "filled", "rising_levels"]
 Rows = Sequence[Sequence[float | None]]
 _LEVELS = 12
 _TICKS = 6
-_SOFTNESS = 40.0
-"""How many times the lowest rise above the floor that has a level of its own fits into the highest."""
+_SOFTNESS, _NEAR, _MOST = 40.0, 8.0, 1e4
+"""How many times the unit in which low rises are told apart fits into the extent, into what is near, and at most."""
 _TOP = 0.95
 _STEPS = (0.01, 0.02, 0.05, 0.1)
 
@@ -33,20 +33,22 @@ class Levels:
     ticks: tuple[tuple[float, str], ...]
 
 
-def rising_levels(values: Sequence[float]) -> Levels:
+def rising_levels(values: Sequence[float], near: Sequence[float] = ()) -> Levels:
     """Return levels of losses: spaced by the logarithm of the rise above the lowest, and one bin for all above the top.
 
     The top is the value that 95 % of the cells stay below, so that a few far corners do not take the colours. Nothing
-    is cut from the numbers: only their colours are alike beyond the top.
+    is cut from the numbers: only their colours are alike beyond the top. `near`: values whose differences are to be
+    seen however high the others rise.
 
-    >>> levels = rising_levels([1.0, 2.0, 3.0, 90.0])
+    >>> levels = rising_levels([1.0, 2.0] * 20 + [90.0])
     >>> levels.place(1.0), levels.place(90.0) == levels.place(1e9)
     (0.0, True)
     """
     ordered = sorted(values)
     low, high = ordered[0], ordered[min(len(ordered) - 1, math.ceil(_TOP * len(ordered)) - 1)]
-    above, soft = ordered[-1] > high, max(high - low, 1e-9) / _SOFTNESS
-    top = math.log1p(_SOFTNESS)
+    above, extent = ordered[-1] > high, max(high - low, 1e-9)
+    soft = min(extent / _SOFTNESS, max((max(near, default=high) - low) / _NEAR, extent / _MOST))
+    top = math.log1p(extent / soft)
     step = top / _LEVELS
 
     def place(value: float) -> float:
@@ -55,7 +57,7 @@ def rising_levels(values: Sequence[float]) -> Levels:
         return min(max(0.0, math.log1p((value - low) / soft)), top - step / 1e3)
 
     steps = [top * index / _TICKS for index in range(_TICKS + 1)]
-    words = [_written(low + soft * math.expm1(one), high - low) for one in steps]
+    words = [_written(low + soft * math.expm1(one)) for one in steps]
     words[-1] = f"{words[-1]} +" if above else words[-1]
     return Levels(place, top if above else top - step, step, tuple(zip(steps, words, strict=True)))
 
@@ -130,6 +132,5 @@ def _mixed(first: float | None, second: float | None, share: float) -> float:
     return one if share == 0.0 else other if share == 1.0 else one + (other - one) * share
 
 
-def _written(value: float, extent: float) -> str:
-    digits = max(0, min(4, 2 - math.floor(math.log10(max(extent, 1e-9)))))
-    return f"{value:.{digits}f}"
+def _written(value: float) -> str:
+    return f"{value:.0f}" if value >= 100.0 else f"{value:.3g}"

@@ -36,7 +36,7 @@ def _draw(numbers: Numbers, about: About) -> dict[str, Figure]:
         if made is not None:
             found[what] = made
     heights = _heights(layers[0], "loss")
-    levels = _levels(heights, "loss")
+    levels = _levels(heights, "loss", _between_models(numbers, heights))
     full = None if levels is None else filled(heights)
     if full is not None and levels is not None:
         found["surface"] = relief(numbers, full, levels, places)
@@ -78,7 +78,7 @@ def _tint(who: Numbers | None) -> str:
 
 def _map(numbers: Numbers, layer: Numbers, what: str, places: Sequence[Numbers]) -> Figure | None:
     heights = _heights(layer, what)
-    levels = _levels(heights, what)
+    levels = _levels(heights, what, _between_models(numbers, heights))
     contour = _contour(numbers, heights, levels, what)
     if contour is None or levels is None:
         return None
@@ -107,11 +107,25 @@ def _heights(layer: Numbers, what: str) -> list[list[float | None]]:
     ]
 
 
-def _levels(heights: Sequence[Sequence[float | None]], what: str) -> Levels | None:
+def _between_models(numbers: Numbers, heights: Sequence[Sequence[float | None]]) -> list[float]:
+    """Return the heights of the cells in the box around the models that the plane was laid through."""
+    corners = numbers["corners"] or ([] if numbers["kind"] == "random" else range(len(numbers["places"])))
+    if not corners:
+        return []
+    inside = []
+    for axis_ in ("x", "y"):
+        lines, own = numbers[axis_], [numbers["places"][place][axis_] for place in corners]
+        half = (lines[1] - lines[0]) / 2.0
+        inside.append([index for index, at in enumerate(lines) if min(own) - half <= at <= max(own) + half])
+    found = [heights[row][column] for row in inside[1] for column in inside[0]]
+    return [value for value in found if value is not None and math.isfinite(value)]
+
+
+def _levels(heights: Sequence[Sequence[float | None]], what: str, near: Sequence[float] = ()) -> Levels | None:
     known = [value for row in heights for value in row if value is not None and math.isfinite(value)]
     if not known:
         return None
-    return rising_levels(known) if what == "loss" else even_levels(known)
+    return rising_levels(known, near) if what == "loss" else even_levels(known)
 
 
 def _contour(
@@ -214,7 +228,8 @@ def _labels(numbers: Numbers, places: Sequence[Numbers]) -> list[dict[str, Any]]
     """Names beside the models, none over another; one that has no room is left to the hover."""
     left, top, side = numbers["x"][0], numbers["y"][-1], numbers["x"][-1] - numbers["x"][0]
     spots = [(_PIXELS * (one["x"] - left) / side, _PIXELS * (top - one["y"]) / side) for one in places]
-    sides = place([Label(one["label"], *spot) for one, spot in zip(places, spots, strict=True)], spots)
+    labels = [Label(one["label"], *spot) for one, spot in zip(places, spots, strict=True)]
+    sides = place(labels, spots, (_PIXELS, _PIXELS))
     return [_label(one, *where.split(" ")) for one, where in zip(places, sides, strict=True) if where]
 
 

@@ -23,3 +23,8 @@ def test_a_label_keeps_off_the_mark_of_another_point() -> None:
 def test_labels_that_are_far_apart_all_stand_where_they_like() -> None:
     points = [(50.0 * i, 50.0 * i) for i in range(5)]
     assert place([Label("γ 0.2", *point) for point in points], points) == ["top right"] * 5
+
+
+def test_no_label_leaves_the_room_that_there_is() -> None:
+    assert place([Label("abc", 98, 50), Label("abc", 3, 3)], [], (100, 100)) == ["top left", "bottom right"]
+    assert place([Label("a name that is long", 50, 50)], [], (60, 60)) == [""]

@@ -69,7 +69,9 @@ def test_a_higher_loss_lies_higher_and_the_number_is_told() -> None:
 
 
 def rising(given: dict[str, Any]) -> Any:
-    return rising_levels([value for row in given["layers"][0]["loss"] for value in row])
+    rows = given["layers"][0]["loss"]
+    near = [rows[row][column] for row in range(4) for column in range(4)]
+    return rising_levels([value for row in rows for value in row], near)
 
 
 def test_models_stand_at_their_coordinates_and_those_beside_the_plane_are_rings() -> None:
@@ -164,6 +166,14 @@ def test_levels_of_loss_part_what_is_low() -> None:
     levels = rising_levels([0.05, 0.06, 0.1, 0.5, 2.0, 30.0] * 10)
     places = [levels.place(value) for value in (0.05, 0.5, 2.0, 30.0)]
     assert places == sorted(places) and places[1] - places[0] > levels.step
+
+
+def test_a_barrier_between_models_is_seen_under_far_higher_walls() -> None:
+    values = [0.1] * 40 + [1.0, 2.0] + [300.0] * 60
+    blind, seen = rising_levels(values), rising_levels(values, [0.1, 1.0, 2.0])
+    assert blind.place(2.0) < blind.step
+    assert seen.place(1.0) > seen.step and seen.place(2.0) - seen.place(1.0) > seen.step / 2
+    assert seen.place(0.1) == 0.0 and seen.place(300.0) < seen.end + seen.step
 
 
 def test_one_value_everywhere_is_no_error() -> None:
