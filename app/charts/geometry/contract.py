@@ -24,6 +24,7 @@ class FigureInfo:
     `height`: what it takes on a wide screen. `table`: which of the study's tables has its numbers; the first one
     unless named. `wide`: whether it takes the whole width; the others stand side by side where there is room. `solid`:
     whether it is a body in three dimensions, which only a page with WebGL draws; its contour says the same elsewhere.
+    `narrow`: its height on a phone, where that is another one.
     """
 
     name: str
@@ -33,6 +34,7 @@ class FigureInfo:
     table: str = ""
     wide: bool = True
     solid: bool = False
+    narrow: int = 0
 
     def as_json(self) -> dict[str, object]:
         """Return what the page needs to make room for it."""
@@ -44,6 +46,7 @@ class FigureInfo:
             "table": self.table,
             "wide": self.wide,
             "solid": self.solid,
+            "narrow": self.narrow,
         }
 
 

@@ -14,7 +14,7 @@ from app.charts.roles import Figure, axis, colour, expert, figure, inert, scale,
 
 __all__ = ["DRAWING"]
 
-_PIXELS = 300.0
+_PIXELS = 250.0
 """The side of a map on a narrow screen: labels that have room there have room everywhere."""
 _NEAR = 1e-3
 """A model lies in the plane where its distance from it is less than this share of the window."""
@@ -93,7 +93,7 @@ def _map(numbers: Numbers, layer: Numbers, what: str, places: Sequence[Numbers])
         "annotations": [_heading(f"{layer['split']}, n {numbers['n'][layer['split']]}", ""), *_labels(numbers, places)],
         "margin": {"l": 52, "r": 72, "t": 26, "b": 44},
     }
-    return figure(traces, layout)
+    return figure(traces, layout, {"margin": {"l": 44, "r": 62, "t": 26, "b": 40}})
 
 
 def _heights(layer: Numbers, what: str) -> list[list[float | None]]:
@@ -226,11 +226,17 @@ def _means(one: Numbers, split: str) -> str:
 
 def _labels(numbers: Numbers, places: Sequence[Numbers]) -> list[dict[str, Any]]:
     """Names beside the models, none over another; one that has no room is left to the hover."""
-    left, top, side = numbers["x"][0], numbers["y"][-1], numbers["x"][-1] - numbers["x"][0]
-    spots = [(_PIXELS * (one["x"] - left) / side, _PIXELS * (top - one["y"]) / side) for one in places]
+    spots = [_pixel(numbers, one) for one in places]
     labels = [Label(one["label"], *spot) for one, spot in zip(places, spots, strict=True)]
-    sides = place(labels, spots, (_PIXELS, _PIXELS))
+    lowest = [_pixel(numbers, one) for one in numbers["lowest"] if one["loss"] is not None]
+    sides = place(labels, [*spots, *lowest], (_PIXELS, _PIXELS))
     return [_label(one, *where.split(" ")) for one, where in zip(places, sides, strict=True) if where]
+
+
+def _pixel(numbers: Numbers, spot: Numbers) -> tuple[float, float]:
+    """Return where a spot of the plane lies on a map of a narrow screen."""
+    left, top, side = numbers["x"][0], numbers["y"][-1], numbers["x"][-1] - numbers["x"][0]
+    return _PIXELS * (spot["x"] - left) / side, _PIXELS * (top - spot["y"]) / side
 
 
 def _label(one: Numbers, upright: str, across: str) -> dict[str, Any]:
@@ -350,6 +356,7 @@ DRAWING = Drawing(
             sentence="Loss on the plane: models in one basin lie in one pale valley, and a ridge between two models is "
             "a barrier. A ring is a model beside the plane, at its nearest point; the cross is the lowest cell.",
             height=430,
+            narrow=350,
             table="plane",
             wide=False,
         ),
@@ -358,6 +365,7 @@ DRAWING = Drawing(
             title="Accuracy on the plane",
             sentence="Accuracy on the same plane: the fuller the colour, the more examples are right.",
             height=430,
+            narrow=350,
             table="plane",
             wide=False,
         ),
@@ -365,9 +373,9 @@ DRAWING = Drawing(
             name="surface",
             title="Loss as a landscape",
             sentence="The same losses as a landscape that can be turned, with the models where they stand on it.",
-            height=430,
+            height=460,
+            narrow=340,
             table="models",
-            wide=False,
             solid=True,
         ),
         FigureInfo(
