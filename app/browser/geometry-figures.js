@@ -3,6 +3,7 @@
 import { createChart } from "./chart.js";
 import { createChartTools } from "./chart-tools.js";
 import { fill, h } from "./dom.js";
+import { duration } from "./format.js";
 import { createGeometryTables } from "./geometry-tables.js";
 import { hasBodies } from "./geometry-solid.js";
 
@@ -17,9 +18,11 @@ export function createGeometryFigures(theme, link) {
   const element = h("div", {}, head, grid, tables.element);
   let study = null;
   let panels = new Map();
+  let began = null;
 
   // Another study: its first figure takes its room at once, the others theirs as they come.
   function prepare(info) {
+    began = null;
     if (study === info.name) return;
     study = info.name;
     title.textContent = info.title;
@@ -43,12 +46,20 @@ export function createGeometryFigures(theme, link) {
     }
   }
 
+  // How long the rest takes at the pace since the first answer; nothing before a pace is known, or for a moment's work.
+  function left(share) {
+    const now = performance.now();
+    if (!began || share < began.share) began = { share, now };
+    const seconds = ((1 - share) * (now - began.now)) / (1000 * (share - began.share));
+    return share > began.share && now - began.now > 1000 && seconds >= 3 ? `, about ${duration(seconds)} left` : "";
+  }
+
   async function show({ numbers, figures, tables: found, share, complete, long }) {
     const words = String(numbers.sentence ?? "");
     if (sentence.textContent !== words) sentence.textContent = words;
     bar.value = share;
     head.classList.toggle("complete", complete);
-    state.textContent = complete ? "" : `${Math.floor(100 * share)} % measured`;
+    state.textContent = complete ? "" : `${Math.floor(100 * share)} % measured${left(share)}`;
     const named = new Set();
     for (const [name, one] of panels) {
       const table = found[one.table] ? one.table : Object.keys(found)[0];
