@@ -71,7 +71,7 @@ def study(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str
                 kept = time.monotonic()
     except CancelledError:
         memory.save(path, identity)
-        if reporter.cancelled():
+        if found is None or reporter.cancelled():
             raise
     if found is None:
         raise RuntimeError("a study has a finding")

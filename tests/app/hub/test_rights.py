@@ -54,6 +54,16 @@ def method_picture(browser: Browser, state: dict[str, Any]) -> dict[str, Any]:
     return browser.call("method_picture", {"page": "pick", "seq": 1, "state": state, "method": "linear"})
 
 
+def study(name: str, **more: Any) -> Ask:
+    """Ask for the line from the base to the expert whose access is limited."""
+
+    def asked(browser: Browser, state: dict[str, Any]) -> dict[str, Any]:
+        models = [state["recipe"]["base"], state["recipe"]["models"][0]["ref"]]
+        return browser.call(name, {"state": state, "spec": {"study": "interpolate", "models": models}, **more})
+
+    return asked
+
+
 ASKS: dict[str, Ask] = {
     "preview": live("preview"),
     "settle": live("settle"),
@@ -70,6 +80,8 @@ ASKS: dict[str, Ask] = {
     "method picture": method_picture,
     "method picture of what is not merged": unused(method_picture),
     "method fits": lambda browser, state: browser.call("method_fits", {"page": "pick", "seq": 1, "state": state}),
+    "study": study("geometry_look", page="g", seq=1),
+    "job of a study": study("geometry_start"),
     "export plan": lambda browser, state: browser.call("export_plan", {"state": state}),
     "export": lambda browser, state: browser.call("export_start", {"state": state}),
     "save": lambda browser, state: browser.call("save", {"state": state}),
