@@ -30,7 +30,7 @@ from merging_core.recipes.parse import parse_recipe
 from merging_core.recipes.recipe import ModelEntry, Recipe
 from merging_core.space.parameter_space import ParameterSpace, SpaceLeaf
 
-__all__ = ["Cut", "Looked", "Sample", "SampledMerges", "one_matrix", "scattered"]
+__all__ = ["Cut", "InMemory", "Looked", "Sample", "SampledMerges", "one_matrix", "read_sample", "scattered"]
 
 _POINTS, _RUN = 64, 128
 _SIDE = 144
@@ -189,7 +189,7 @@ class SampledMerges:
         return self._hold(f"{digest}\nstatistics {statistics.content()}", values, statistics, LEARNED)
 
     def _values(self, checkpoint: Checkpoint, sample: Sample) -> dict[str, torch.Tensor]:
-        return self._kept.get((checkpoint.content(), sample), lambda: _read(checkpoint, sample))
+        return self._kept.get((checkpoint.content(), sample), lambda: read_sample(checkpoint, sample))
 
     def _merged(self, document: Mapping[str, object], sample: Sample) -> torch.Tensor:
         return _flat(self._engine.merge(parse_recipe(document)).weights, sample)
@@ -202,12 +202,8 @@ class SampledMerges:
 
     def _hold(self, what: str, values: Mapping[str, torch.Tensor], like: Checkpoint, scheme: str = "upload") -> str:
         """Keep numbers as a small checkpoint and return its reference, which is their name."""
-        content = hashlib.sha256(what.encode()).hexdigest()
-        ref = f"{scheme}:{content if scheme == LEARNED else content[:32]}"
-        leaves = {
-            name: LeafHeader(name, dtype_name(value.dtype), tuple(value.shape), "", 0) for name, value in values.items()
-        }
-        made = _Small(parse_ref(ref), like.label, Path(), like.config, leaves, {}, None, content, values=values)
+        made = InMemory.named(what, values, like, scheme)
+        ref = str(made.ref)
         with self._lock:
             self._held.setdefault(ref, made)
             self._held.move_to_end(ref)
@@ -221,10 +217,23 @@ class SampledMerges:
 
 
 @dataclass(frozen=True, eq=False)
-class _Small(Checkpoint):
+class InMemory(Checkpoint):
     """A checkpoint whose leaves are in memory."""
 
     values: Mapping[str, torch.Tensor] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def named(cls, name: str, values: Mapping[str, torch.Tensor], like: Checkpoint, scheme: str = "upload") -> InMemory:
+        """Return a checkpoint of these leaves with the configuration of another one.
+
+        `name` tells its content from every other: reference and content follow from it.
+        """
+        content = hashlib.sha256(name.encode()).hexdigest()
+        ref = f"{scheme}:{content if scheme == LEARNED else content[:32]}"
+        leaves = {
+            name: LeafHeader(name, dtype_name(value.dtype), tuple(value.shape), "", 0) for name, value in values.items()
+        }
+        return cls(parse_ref(ref), like.label, Path(), like.config, leaves, {}, None, content, values=values)
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
@@ -287,8 +296,8 @@ def _witnesses(space: ParameterSpace, taken: Mapping[str, object]) -> tuple[Cut,
     return tuple(found)
 
 
-def _read(checkpoint: Checkpoint, sample: Sample) -> dict[str, torch.Tensor]:
-    """Return the numbers of a sample in float32, by leaf."""
+def read_sample(checkpoint: Checkpoint, sample: Sample) -> dict[str, torch.Tensor]:
+    """Return the numbers of a sample in float32, by leaf; raises as reading does."""
     with checkpoint.reading() as reading:
         return {
             cut.name: torch.cat([reading.read_range(cut.name, *span).float() for span in cut.spans]).view(cut.shape)

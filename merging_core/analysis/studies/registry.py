@@ -27,6 +27,7 @@ def studies() -> tuple[Study, ...]:
     from merging_core.analysis.tangents.disentangle import DISENTANGLE
     from merging_core.analysis.tangents.foretell import TANGENT
     from merging_core.analysis.tangents.kernel import KERNEL
+    from merging_core.analysis.vectors.interference import INTERFERENCE
     from merging_core.analysis.vectors.task_vectors import VECTORS
 
     return (
@@ -38,6 +39,7 @@ def studies() -> tuple[Study, ...]:
         TANGENT,
         KERNEL,
         VECTORS,
+        INTERFERENCE,
         REPRESENTATIONS,
         MECHANISMS,
     )
