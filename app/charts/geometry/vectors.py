@@ -189,7 +189,8 @@ def _depth_axis(depths: Sequence[Mapping[str, Any]], **more: Any) -> dict[str, A
     every = -(-len(labels) // 16)
     shown = list(range(0, len(labels), every))
     ticks = {"tickvals": shown, "ticktext": [labels[place] for place in shown], "fixedrange": True}
-    return axis("layer", range=[-0.5, len(labels) - 0.5], **{"showgrid": False, **ticks, **more})
+    looks: dict[str, Any] = {"showgrid": False, **ticks, **more}
+    return axis("layer", range=[-0.5, len(labels) - 0.5], **looks)
 
 
 DRAWING = Drawing(

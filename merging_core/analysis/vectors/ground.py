@@ -10,7 +10,7 @@ from merging_core.checkpoints.reader import Checkpoint
 from merging_core.checkpoints.ref import Ref
 from merging_core.engines.live import LiveEngine
 from merging_core.engines.samples import InMemory, Sample, read_sample, scattered
-from merging_core.errors import BasinError
+from merging_core.errors import BasinError, Problem, RecipeError
 from merging_core.recipes.recipe import Recipe
 from merging_core.space.naming import named_like
 from merging_core.space.parameter_space import build_space
@@ -39,8 +39,13 @@ def ground_of(spec: StudySpec, bench: StudyBench) -> Ground:
     """Return where two of the models at a time can be merged beside the base.
 
     What does not fit the memory of the live engine, base and two models, is looked at in a sample of 8 192 numbers of
-    each. Raises SpaceError where the models share no space, and as opening and merging do.
+    each. Raises RecipeError where a model is named twice, SpaceError where the models share no space, and as opening
+    and merging do.
     """
+    twice = [place for place, model in enumerate(spec.models) if model in spec.models[:place]]
+    if twice:
+        must, got = "each model stands in the list once", "one that came before"
+        raise RecipeError(*(Problem(must, got, f"models[{place}]", "name another one") for place in twice))
     engine, base = bench.engine, str(spec.base)
     origin = engine.opened(base)
     held, opened = dict[int, InMemory](), list[Checkpoint]()

@@ -22,7 +22,7 @@ _PREVIEW, _FULL = AT_ONCE // 3, AT_ONCE
 
 
 def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Finding]:
-    """Score pairs as they are, then as each method leaves them, then measure the merges: previews, then whole splits."""
+    """Score pairs as they are, then as methods leave them, then measure the merges: previews, then whole splits."""
     pairs = pairs_of(len(spec.models))
     scores = PairScores(ground_of(spec, bench), bench, memory, spec.seed)
     merges = PairMerges(spec, scores, pairs)

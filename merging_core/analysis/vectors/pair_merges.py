@@ -29,8 +29,9 @@ class PairMerges:
         self._bench, self._memory, self._ground = scores.bench, scores.memory, scores.ground
         self._models = range(len(spec.models))
         self._passes: tuple[Subset, ...] = ("preview",) if spec.subset == "preview" else ("preview", "full")
-        self._everywhere = parts_in(self._bench, spec.splits, "preview")
-        self._parts = {subset: parts_in(self._bench, spec.splits, subset) for subset in self._passes}
+        splits = spec.splits if self._bench.tasks else ()
+        self._everywhere = parts_in(self._bench, splits, "preview")
+        self._parts = {subset: parts_in(self._bench, splits, subset) for subset in self._passes}
         self._own: tuple[int, ...] | None = None
         self._known: dict[tuple[str, int, str, int], TaskScore] = {}
         self._entries: dict[tuple[object, ...], dict[str, object]] = {}

@@ -41,10 +41,10 @@ def bench(memory_budget: int = 1 << 28) -> StudyBench:
     return StudyBench(LiveEngine(catalog, "cpu", memory_budget), Evaluator("cpu", workers=1), ())
 
 
-def asked(refs: Mapping[str, str], models: str, **params: object) -> StudySpec:
+def asked(refs: Mapping[str, str], models: str, study: str = "vectors", **params: object) -> StudySpec:
     named = [refs[name] for name in models.split()]
-    study = {"name": "vectors", "params": params}
-    return parse_study({"version": 1, "study": study, "base": refs["base"], "models": named})
+    study_of = {"name": study, "params": params}
+    return parse_study({"version": 1, "study": study_of, "base": refs["base"], "models": named})
 
 
 def findings(spec: StudySpec, on: StudyBench, memory: Memory | None = None) -> list[Finding]:
