@@ -20,6 +20,7 @@ def drawings() -> Mapping[str, Drawing]:
     from app.charts.geometry import (
         curve,
         disentangle,
+        interference,
         interpolate,
         kernel,
         mechanisms,
@@ -39,6 +40,7 @@ def drawings() -> Mapping[str, Drawing]:
         "tangent": tangent.DRAWING,
         "kernel": kernel.DRAWING,
         "mechanisms": mechanisms.DRAWING,
+        "interference": interference.DRAWING,
     }
 
 

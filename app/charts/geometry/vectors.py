@@ -112,10 +112,10 @@ def _layers(numbers: Mapping[str, Any], models: Sequence[Mapping[str, Any]]) -> 
         "xgap": 1,
         "ygap": 1,
     }
-    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "showgrid": False, "ticks": "", "fixedrange": True}
+    ticks: dict[str, Any] = {"tickvals": list(range(len(names))), "ticktext": names, "showgrid": False, "ticks": ""}
     layout = {
         "xaxis": _depth_axis(depths, showgrid=False),
-        "yaxis": axis(range=[len(names) - 0.5, -0.5], **ticks),
+        "yaxis": axis(range=[len(names) - 0.5, -0.5], fixedrange=True, **ticks),
         "margin": {"l": 150, "r": 76, "t": 8, "b": 40},
     }
     return figure(

@@ -86,7 +86,7 @@ def _relations(
 
 def _changes(found: Mapping[str, _Row], merges: Merges, split: str) -> list[dict[str, object]]:
     """Say what each method changes beside the sum, as means over pairs."""
-    rows = []
+    rows = list[dict[str, object]]()
     for place, effect in enumerate(EFFECTS[1:], start=1):
         drawn = (merges.draws[:, place] - merges.draws[:, 0]).mean(axis=1)
         rows.append(
