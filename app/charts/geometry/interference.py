@@ -178,10 +178,11 @@ def _lines(  # noqa: PLR0913
     title: str,
     axes: tuple[str, str],
 ) -> list[dict[str, Any]]:
+    ends = [(row[0], row[method]) for row in values]
     both = [
-        (name, row[0], row[method])
-        for name, row in zip(names, values, strict=True)
-        if row[0] is not None and row[method] is not None
+        (name, before, after)
+        for name, (before, after) in zip(names, ends, strict=True)
+        if before is not None and after is not None
     ]
     xs, ys, words = list[float | None](), list[float | None](), list[str]()
     for name, before, after in both:
