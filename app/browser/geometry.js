@@ -18,7 +18,7 @@ export function createGeometry({ server, store, notice, theme, description, geom
   const form = createGeometryForm(choice, { changed });
   const link = createGeometryLink(server, () => ({ state: store.get(), spec: spec() }));
   const figures = createGeometryFigures(theme, link.element);
-  const job = createGeometryJob({ server, wanted: () => ({ state: store.get(), spec: spec() }), answered: (answer) => draw(answer) });
+  const job = createGeometryJob({ server, wanted: () => ({ state: store.get(), spec: spec() }), answered: (answer) => draw(answer), begun: () => { turn += 1; } });
   const extra = h("div", { class: "geometry-parts" });
   const main = h("div", { class: "geometry-main" }, figures.element, job.element, extra);
   const element = h("div", { class: "geometry", hidden: true }, form.element, main);
@@ -94,8 +94,9 @@ export function createGeometry({ server, store, notice, theme, description, geom
       if (element.dataset.state === "asked") link.follow(() => shown() && message.turn === turn);
       await draw(answer);
       if (message.turn !== turn) return;
-      if (answer.complete) return;
-      if (answer.long) return job.offer(answer);
+      if (answer.complete) return job.hide();
+      if (choice.study(offer).trains) job.offer(answer);
+      if (answer.long) return;
     }
     if (last && shown()) push();
   }
