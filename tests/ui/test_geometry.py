@@ -28,7 +28,7 @@ def test_it_opens_with_a_figure_that_becomes_finer_and_its_link_shows_the_same(
         sentence = page.locator(".geometry-sentence")
         expect(sentence).to_contain_text("validation")
         page.get_by_role("button", name="Link", exact=True).click()
-        address = page.get_by_label("link to this figure")
+        address = page.get_by_role("textbox", name="link to this figure")
         expect(address).to_have_value(re.compile("[?&]g="))
         said, given = sentence.inner_text(), address.input_value()
         assert findings(page) == []
