@@ -8,6 +8,7 @@ export function createChart(element, theme, { onDrawn = () => {} } = {}) {
   const { Plotly } = window;
   let figure = null;
   let text = "";
+  let begun = null;
 
   // The same figure again costs nothing; a new theme or size draws it anew.
   async function draw(next) {
@@ -18,10 +19,17 @@ export function createChart(element, theme, { onDrawn = () => {} } = {}) {
     return paint();
   }
 
+  // Parts of a drawing name each other by addresses: without the page's own in them, they hold when that changes.
+  async function begin() {
+    await Plotly.newPlot(element, [], { width: element.clientWidth, height: element.clientHeight }, CONFIG);
+    element._context._baseUrl = "";
+  }
+
   async function paint() {
+    await (begun ??= begin());
     const { data, layout, narrow } = theme.dress(figure);
     if (element.clientWidth < NARROW) for (const [path, value] of Object.entries(narrow ?? {})) assign(layout, path.split("."), value);
-    await Plotly.react(element, data, { ...layout, width: element.clientWidth, height: element.clientHeight }, CONFIG);
+    await Plotly.react(element, data, { ...layout, width: element.clientWidth, height: element.clientHeight });
     onDrawn();
   }
 
