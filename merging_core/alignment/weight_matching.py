@@ -13,7 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from merging_core.alignment.permuting import entries, permuted
 from merging_core.alignment.symmetry import AxisClass, Free, Group, Heads, Indices, Symmetry
 
-__all__ = ["Matching", "best_member", "match_weights"]
+__all__ = ["Matching", "at_home", "best_member", "match_weights"]
 
 Weights = Mapping[str, torch.Tensor]
 _SWEEPS = 100
@@ -75,6 +75,21 @@ def match_weights(
     if best is None:
         raise RuntimeError("a matching has a sweep")
     yield Matching(best.member, best.gain, best.sweeps, complete=True)
+
+
+def at_home(symmetry: Symmetry, target: Weights, weights: Weights) -> float:
+    """Return the share of units whose weights agree most with those of their namesake, in [0, 1]; 0 without units.
+
+    Near 1, the models are aligned already: they were fine-tuned from one base. From different starts it is about one
+    over the number of units.
+    """
+    ours, member = (_doubles(symmetry, target), _doubles(symmetry, weights)), symmetry.identity()
+    found, total = 0, 0
+    for units in symmetry.classes:
+        gains = _gains(symmetry, units, *ours, member)
+        found += int((gains.argmax(axis=1) == numpy.arange(units.size)).sum())
+        total += units.size
+    return found / total if total else 0.0
 
 
 def best_member(group: Group, gains: Gains) -> dict[str, Indices]:
