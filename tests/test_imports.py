@@ -20,7 +20,7 @@ CORE_FLOORS = (
     {"methods", "masks", "scaling"},
     {"recipes"},
     {"engines", "evaluation", "cards"},
-    {"search", "analysis", "learning"},
+    {"search", "analysis", "learning", "alignment"},
     {"export", "hub"},
     {"cli"},
     {"__main__"},

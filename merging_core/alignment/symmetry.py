@@ -157,8 +157,8 @@ class Heads:
         if (parts[1] < 0).any() or (parts[1] >= each).any():
             return "query heads stay with their key head"
         made = self.made(*parts)
-        wrong = [units.name for units in self.classes if (made[units.name] != member[units.name]).any()]
-        return f"{', '.join(wrong)} permuted otherwise than the heads they belong to" if wrong else ""
+        loose = [units.name for units in self.classes if (made[units.name] != member[units.name]).any()]
+        return f"{', '.join(loose)} permuted otherwise than the heads they belong to" if loose else ""
 
 
 @dataclass(frozen=True)

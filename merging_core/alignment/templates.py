@@ -127,13 +127,14 @@ def _norm(leaf: str) -> tuple[_Rule, ...]:
     return _Rule(f"{leaf}.weight", (_STREAM,)), _Rule(f"{leaf}.bias", (_STREAM,))
 
 
-def _attention(query: str, key: str, value: str, out: str) -> tuple[_Rule, ...]:
+def _attention(place: str, query: str, key: str, value: str, out: str) -> tuple[_Rule, ...]:
+    """Return the rules of an attention whose four layers lie at one place."""
     queries, keys, values, outputs = (f"attention {{}} {part}" for part in _PARTS)
     return (
-        *_dense(query, queries, _STREAM),
-        *_dense(key, keys, _STREAM),
-        *_dense(value, values, _STREAM),
-        *_dense(out, _STREAM, outputs),
+        *_dense(place + query, queries, _STREAM),
+        *_dense(place + key, keys, _STREAM),
+        *_dense(place + value, values, _STREAM),
+        *_dense(place + out, _STREAM, outputs),
     )
 
 
@@ -147,7 +148,7 @@ def _templates() -> dict[str, _Template]:
             *_norm("pre_layrnorm"),
             *_norm("layers.{}.layer_norm1"),
             *_norm("layers.{}.layer_norm2"),
-            *_attention(*(f"layers.{{}}.self_attn.{part}_proj" for part in ("q", "k", "v", "out"))),
+            *_attention("layers.{}.self_attn.", "q_proj", "k_proj", "v_proj", "out_proj"),
             *_dense("layers.{}.mlp.fc1", "inner {}", _STREAM),
             *_dense("layers.{}.mlp.fc2", _STREAM, "inner {}"),
             *_norm("post_layernorm"),
@@ -163,10 +164,7 @@ def _templates() -> dict[str, _Template]:
             _Rule("embeddings.patch_embeddings.projection.bias", (_STREAM,)),
             *_norm("layer.{}.layernorm_before"),
             *_norm("layer.{}.layernorm_after"),
-            *_attention(
-                *(f"layer.{{}}.attention.attention.{part}" for part in ("query", "key", "value")),
-                "layer.{}.attention.output.dense",
-            ),
+            *_attention("layer.{}.attention.", "attention.query", "attention.key", "attention.value", "output.dense"),
             *_dense("layer.{}.intermediate.dense", "inner {}", _STREAM),
             *_dense("layer.{}.output.dense", _STREAM, "inner {}"),
             *_norm("layernorm"),
@@ -181,10 +179,7 @@ def _templates() -> dict[str, _Template]:
             _Rule("embeddings.position_embeddings.weight", (None, _STREAM)),
             _Rule("embeddings.token_type_embeddings.weight", (None, _STREAM)),
             *_norm("embeddings.LayerNorm"),
-            *_attention(
-                *(f"layer.{{}}.attention.self.{part}" for part in ("query", "key", "value")),
-                "layer.{}.attention.output.dense",
-            ),
+            *_attention("layer.{}.attention.", "self.query", "self.key", "self.value", "output.dense"),
             *_norm("layer.{}.attention.output.LayerNorm"),
             *_dense("layer.{}.intermediate.dense", "inner {}", _STREAM),
             *_dense("layer.{}.output.dense", _STREAM, "inner {}"),
@@ -199,7 +194,7 @@ def _templates() -> dict[str, _Template]:
             _Rule("embed_tokens.weight", (None, _STREAM)),
             *_norm("layers.{}.input_layernorm"),
             *_norm("layers.{}.post_attention_layernorm"),
-            *_attention(*(f"layers.{{}}.self_attn.{part}_proj" for part in ("q", "k", "v", "o"))),
+            *_attention("layers.{}.self_attn.", "q_proj", "k_proj", "v_proj", "o_proj"),
             *_dense("layers.{}.mlp.gate_proj", "inner {}", _STREAM),
             *_dense("layers.{}.mlp.up_proj", "inner {}", _STREAM),
             *_dense("layers.{}.mlp.down_proj", _STREAM, "inner {}"),

@@ -18,6 +18,7 @@ def drawings() -> Mapping[str, Drawing]:
     True
     """
     from app.charts.geometry import (
+        align,
         curve,
         disentangle,
         interference,
@@ -33,6 +34,7 @@ def drawings() -> Mapping[str, Drawing]:
     return {
         "interpolate": interpolate.DRAWING,
         "curve": curve.DRAWING,
+        "align": align.DRAWING,
         "plane": plane.DRAWING,
         "representations": representations.DRAWING,
         "vectors": vectors.DRAWING,

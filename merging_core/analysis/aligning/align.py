@@ -38,19 +38,22 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
     subject = Subject(bench.points(spec), bench)
     told = Told(spec, bench.tasks)
     naive, matched, mended = (Way(what) for what in ("naive", "matched", "repaired"))
-    grid = [index / (int(spec.params.number("points")) - 1) for index in coarse_to_fine(int(spec.params.number("points")))]
+    grid = [
+        index / (int(spec.params.number("points")) - 1) for index in coarse_to_fine(int(spec.params.number("points")))
+    ]
     grid[1] = 1.0
     told.points = len(grid)
     yield from _measured(told, spec, bench, memory, subject, {naive: None}, grid[:3], "preview", 0.05)
     certificate = subject.certify(spec.seed)
-    told.certificate = certificate
-    yield Finding(numbers_of(told, (naive,)), 0.08)
+    told.certificate, told.share = certificate, 0.08
+    yield Finding(numbers_of(told, (naive,)), told.share)
     moments = moments_of(certificate.symmetry, subject.found.forward, *subject.models, subject.batches())
     told.home = at_home(certificate.symmetry, *subject.models)
     told.aligned = bool(certificate.symmetry.groups) and told.home >= _HOME
     for member, share in _member(spec, bench, memory, subject, certificate, moments, told):
         told.member, told.alike = member, _alike(certificate.symmetry, moments, member)
-        yield Finding(numbers_of(told, (naive,)), 0.08 + 0.2 * share)
+        told.share = 0.08 + 0.2 * share
+        yield Finding(numbers_of(told, (naive,)), told.share)
     other = permuted(certificate.symmetry, subject.models[1], told.member or {})
     ways: dict[Way, Weights | None] = {naive: None, matched: other}
     if spec.params["repair"] == "repair":
@@ -58,7 +61,9 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
         told.layers = _repair(subject, other, 0.5, leaves)[1]
         ways[mended] = other
     yield from _measured(told, spec, bench, memory, subject, ways, grid[:3], "preview", 0.35)
-    yield from _measured(told, spec, bench, memory, subject, ways, grid, "preview", 0.6 if spec.subset == "full" else 1.0)
+    yield from _measured(
+        told, spec, bench, memory, subject, ways, grid, "preview", 0.6 if spec.subset == "full" else 1.0
+    )
     if spec.subset == "full":
         yield from _measured(told, spec, bench, memory, subject, ways, grid, "full", 1.0)
 
@@ -149,9 +154,7 @@ def _mixed(first: Weights, other: Weights, t: float) -> dict[str, torch.Tensor]:
 
 def _repair(subject: Subject, other: Weights, t: float, leaves: tuple[str, ...]) -> tuple[Weights, Any]:
     first = subject.models[0]
-    found = repaired(
-        subject.found.forward, _mixed(first, other, t), (first, other), (1.0 - t, t), subject.rows, leaves
-    )
+    found = repaired(subject.found.forward, _mixed(first, other, t), (first, other), (1.0 - t, t), subject.rows, leaves)
     return found.weights, found.layers
 
 
@@ -159,16 +162,16 @@ ALIGN = Study(
     name="align",
     title="Alignment",
     formula="π* = argmax over certified π of ⟨A, π(B)⟩;  θ(t) = (1 − t)·A + t·π*(B);  REPAIR: σ → (1 − t)·σ_A + t·σ_B",
-    summary="Brings the second model to the first by permuting its units, and shows the way between them before, after, "
-    "and with the lost variance repaired.",
+    summary="Brings the second model to the first by permuting its units, and shows the way between them before and "
+    "after, and with the lost variance repaired.",
     source=Source(
         "Ainsworth, Hayase and Srinivasa",
         2023,
         "Git Re-Basin: Merging Models modulo Permutation Symmetries",
         "https://arxiv.org/abs/2209.04836",
         "algorithm 1",
-        deviation="Heads of an attention are matched as a whole; every symmetry is certified before it is used. REPAIR: "
-        "Jordan et al. 2023, arXiv:2211.08403.",
+        deviation="Heads of an attention are matched as a whole; every symmetry is certified before it is used. "
+        "REPAIR: Jordan et al. 2023, arXiv:2211.08403.",
     ),
     parameters=(
         ParameterInfo(

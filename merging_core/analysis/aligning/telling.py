@@ -123,8 +123,10 @@ def _advice(told: Told) -> dict[str, object] | None:
     if told.home is None:
         return None
     if told.aligned:
-        words = "The models are aligned already: nearly every unit lies closest to its namesake, as after fine-tuning " \
-                "from one base. Nothing is permuted."  # fmt: skip
+        words = (
+            "The models are aligned already: nearly every unit lies closest to its namesake, as after fine-tuning from "
+            "one base. Nothing is permuted."
+        )
     else:
         words = "The units lie in different orders, as after training from different starts."
     return {"at_home": told.home, "aligned": told.aligned, "sentence": words}

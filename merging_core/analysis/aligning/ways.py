@@ -20,7 +20,9 @@ class Way:
     """Scores at points of one way, by subset. `what`: naive, matched or repaired."""
 
     what: str
-    _scores: dict[Subset, dict[float, tuple[TaskScore, ...]]] = field(default_factory=lambda: {"preview": {}, "full": {}})
+    _scores: dict[Subset, dict[float, tuple[TaskScore, ...]]] = field(
+        default_factory=lambda: {"preview": {}, "full": {}}
+    )
 
     def put(self, subset: Subset, t: float, scores: tuple[TaskScore, ...]) -> None:
         """Take the scores at t."""

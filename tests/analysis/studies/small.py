@@ -21,6 +21,7 @@ __all__ = ["MODELS", "PARAMS", "REFS", "small_bench", "small_spec"]
 PARAMS: dict[str, dict[str, object]] = {
     "plane": {"cells": 4},
     "interpolate": {"points": 4},
+    "align": {"points": 5},
     "curve": {"points": 4, "steps": 3, "batch": 8},
     "representations": {"batch": 14},
     "disentangle": {"steps": 2, "range": 1.0},
@@ -30,6 +31,7 @@ PARAMS: dict[str, dict[str, object]] = {
     "subspace": {"points": 1, "tries": 3},
 }
 MODELS: dict[str, tuple[str, ...]] = {
+    "align": ("zoo:basins/stranger-1", "zoo:basins/stranger-2"),
     "plane": ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1"),
 }
 

@@ -1,0 +1,212 @@
+"""The way between two models as it is, after matching and after REPAIR; what was matched, and how much layers vary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from app.charts.geometry.contract import About, Drawing, FigureInfo
+from app.charts.roles import Figure, axis, caption, colour, figure, fraction_axis, inert
+
+__all__ = ["DRAWING"]
+
+_LEFT, _RIGHT = [0.0, 0.465], [0.535, 1.0]
+_TOP, _BOTTOM = [0.6, 1.0], [0.0, 0.4]
+_WAYS: dict[str, dict[str, Any]] = {
+    "naive": {"tint": "base", "symbol": "circle-open", "title": "as they are"},
+    "matched": {"tint": "expert-1", "symbol": "diamond", "title": "matched"},
+    "repaired": {"tint": "merge", "symbol": "circle", "title": "matched and repaired"},
+}
+_DASHES = ("solid", "dash")
+_MOST = 6
+"""Classes whose permutations are drawn side by side."""
+
+
+def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
+    found = {"ways": _ways(numbers, about)} if numbers["n"] else {}
+    classes = [row for row in numbers["classes"] if row["after"] is not None]
+    if classes:
+        found["alike"] = _alike(classes)
+    drawn = [row for row in numbers["classes"] if row["permutation"] is not None][:_MOST]
+    if drawn:
+        found["order"] = _order(drawn)
+    if numbers["layers"]:
+        found["spread"] = _spread(numbers["layers"])
+    return found
+
+
+def _ways(numbers: Mapping[str, Any], about: About) -> Figure:
+    """Loss on the left and accuracy on the right, the first split solid and the other dashed."""
+    traces: list[dict[str, Any]] = []
+    for path in numbers["paths"]:
+        look = _WAYS[path["what"]]
+        for place, (split, part) in enumerate(path["splits"].items()):
+            traces += _pair(look, split, part["points"], _DASHES[place % 2])
+    names = [inert(model["title"], 18) for model in about["models"]]
+    ends = {"tickvals": [0, 1], "ticktext": names, "range": [-0.04, 1.04], "fixedrange": True}
+    layout = {
+        "xaxis": axis("", domain=_LEFT, **ends),
+        "xaxis2": axis("", domain=_RIGHT, anchor="y2", matches="x", **ends),
+        "yaxis": axis("", rangemode="tozero", fixedrange=True),
+        "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
+        "annotations": [caption("loss (nats)", _LEFT[0]), caption("accuracy", _RIGHT[0])],
+        "margin": {"l": 46, "r": 22, "t": 26, "b": 30},
+    }
+    narrow = {
+        "xaxis.domain": [0.0, 1.0],
+        "xaxis2.domain": [0.0, 1.0],
+        "yaxis.domain": _TOP,
+        "yaxis2.domain": _BOTTOM,
+        "annotations": [caption("loss (nats)", 0.0), caption("accuracy", 0.0, _BOTTOM[1])],
+    }
+    return figure(traces, layout, narrow)
+
+
+def _pair(look: Mapping[str, Any], split: str, points: Sequence[Mapping[str, Any]], dash: str) -> list[dict[str, Any]]:
+    name, tint = f"{look['title']}, {split}", colour(look["tint"])
+    common = {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": [point["t"] for point in points],
+        "line": {"color": tint, "width": 2.2 if dash == "solid" else 1.4, "dash": dash},
+        "marker": {"size": 5, "color": tint, "symbol": look["symbol"]},
+        "name": name,
+    }
+    return [
+        {
+            **common,
+            "y": [point["loss"] for point in points],
+            "hovertemplate": f"{name}: loss %{{y:.3f}} at t %{{x:.3f}}<extra></extra>",
+        },
+        {
+            **common,
+            "xaxis": "x2",
+            "yaxis": "y2",
+            "showlegend": False,
+            "y": [point["accuracy"] for point in points],
+            "hovertemplate": f"{name}: %{{y:.1%}} at t %{{x:.3f}}<extra></extra>",
+        },
+    ]
+
+
+def _alike(classes: Sequence[Mapping[str, Any]]) -> Figure:
+    """The mean correlation of partners in each class, before and after."""
+    names = [inert(row["name"], 22) for row in classes]
+    traces = [
+        {
+            "type": "bar",
+            "name": name,
+            "x": names,
+            "y": [row[what] for row in classes],
+            "marker": {"color": colour(tint)},
+            "hovertemplate": f"%{{x}}, {name}: %{{y:.3f}}<extra></extra>",
+        }
+        for what, name, tint in (("before", "as they are", "base"), ("after", "matched", "merge"))
+    ]
+    low = min(0.0, *(row[what] for row in classes for what in ("before", "after")))
+    layout = {
+        "barmode": "group",
+        "xaxis": axis("", fixedrange=True, showgrid=False),
+        "yaxis": axis("", fixedrange=True, range=[1.1 * low, 1.0]),
+        "annotations": [caption("mean correlation of partners", 0.0)],
+        "margin": {"l": 46, "r": 12, "t": 26, "b": 44},
+    }
+    return figure(traces, layout)
+
+
+def _order(classes: Sequence[Mapping[str, Any]]) -> Figure:
+    """The permutations as pictures: a point for each unit, at its own place and at that of its partner."""
+    traces: list[dict[str, Any]] = []
+    captions: list[dict[str, Any]] = []
+    layout: dict[str, Any] = {"showlegend": False, "margin": {"l": 40, "r": 12, "t": 26, "b": 34}}
+    width = 1.0 / len(classes)
+    for place, row in enumerate(classes):
+        number = "" if place == 0 else str(place + 1)
+        start = place * width
+        span = {"range": [-0.5, row["size"] - 0.5], "fixedrange": True, "nticks": 4, "showgrid": False}
+        layout[f"xaxis{number}"] = axis("", domain=[start, start + 0.86 * width], anchor=f"y{number}", **span)
+        layout[f"yaxis{number}"] = axis("", anchor=f"x{number}", **span)
+        captions.append(caption(inert(row["name"], 14), start))
+        traces.append(
+            {
+                "type": "scatter",
+                "mode": "markers",
+                "x": list(range(row["size"])),
+                "y": row["permutation"],
+                "xaxis": f"x{number}",
+                "yaxis": f"y{number}",
+                "marker": {"size": 4 if row["size"] < 100 else 2.5, "color": colour("merge")},
+                "hovertemplate": "unit %{x} of the first is unit %{y} of the second<extra></extra>",
+            }
+        )
+    return figure(traces, {**layout, "annotations": captions})
+
+
+def _spread(layers: Sequence[Mapping[str, Any]]) -> Figure:
+    """The variance of each layer in the middle, as a share of its parents'."""
+    places = list(range(1, len(layers) + 1))
+    traces = [
+        {
+            "type": "scatter",
+            "mode": "lines+markers",
+            "name": name,
+            "x": places,
+            "y": [row[what] for row in layers],
+            "text": [inert(row["leaf"], 60) for row in layers],
+            "line": {"color": colour(tint), "width": 2},
+            "marker": {"size": 5, "color": colour(tint), "symbol": symbol},
+            "hovertemplate": f"%{{text}}, {name}: %{{y:.2f}}<extra></extra>",
+        }
+        for what, name, tint, symbol in (
+            ("before", "matched", "expert-1", "diamond"),
+            ("after", "matched and repaired", "merge", "circle"),
+        )
+    ]
+    layout = {
+        "xaxis": axis("layer", fixedrange=True, dtick=1 if len(layers) < 16 else 4),
+        "yaxis": axis("", rangemode="tozero", fixedrange=True),
+        "annotations": [caption("variance ÷ the parents' variance, t 0.5", 0.0)],
+        "margin": {"l": 46, "r": 12, "t": 26, "b": 44},
+    }
+    return figure(traces, layout)
+
+
+DRAWING = Drawing(
+    figures=(
+        FigureInfo(
+            name="ways",
+            title="The way between them",
+            sentence="Loss and accuracy on the straight line between the two models: as they are, with the second "
+            "one's units in the order of the first one's, and with the lost variance repaired.",
+            height=340,
+            table="paths",
+        ),
+        FigureInfo(
+            name="alike",
+            title="How alike partners are",
+            sentence="The mean correlation of the activations of partners in each class of units, before and after "
+            "matching; 1 is the same unit.",
+            height=260,
+            table="classes",
+            wide=False,
+        ),
+        FigureInfo(
+            name="spread",
+            title="What the middle loses in variance",
+            sentence="The variance of each layer's outputs in the middle, as a share of the parents': averaging units "
+            "that are not the same makes them flat, and REPAIR undoes it.",
+            height=260,
+            table="layers",
+            wide=False,
+        ),
+        FigureInfo(
+            name="order",
+            title="The permutations",
+            sentence="Which unit of the second model takes the place of each unit of the first; the diagonal is no "
+            "change.",
+            height=240,
+            table="classes",
+        ),
+    ),
+    draw=_draw,
+)
