@@ -161,4 +161,5 @@ def _sentence(told: Told, paths: Sequence[Mapping[str, Any]], n: Mapping[str, in
             middles.append(f"{path['what']} {middle['accuracy']:.1%}")
     where = ", ".join(f"{name} n {count:,}" for name, count in n.items())
     held = "" if told.certificate is None else f"; {told.certificate.sentence}"
-    return f"Accuracy in the middle on {split}: {', '.join(middles) or 'not yet'} ({where}){held}."
+    kept = "; the models are aligned already, so nothing is permuted" if told.aligned else ""
+    return f"Accuracy in the middle on {split}: {', '.join(middles) or 'not yet'} ({where}){held}{kept}."
