@@ -61,7 +61,7 @@ export function createGeometryExamples({ server, store }) {
     const ends = [found.from, found.to].map((place) => about.models[place].title);
     title.textContent = `Examples that make the barrier: ${found.split}, n ${count(found.n)}, t ${number(found.at)}`;
     said.textContent = `${percent(found.half)} % of the examples make half of it. First those with the largest part: their class, what ${ends[0]}, the point at t ${number(found.at)} and ${ends[1]} say, and their own loss above their own chord.`;
-    fill(list, found.rows.map((row, i) => one(row, pictures.sprites[row.task], pictures.at[i], about, ends)));
+    fill(list, found.rows.map((row, i) => one(row, pictures.sprites[row.task], pictures.at[i], pictures.texts[i], about, ends)));
     list.setAttribute("aria-label", title.textContent);
     element.dataset.split = found.split;
   }
@@ -69,13 +69,13 @@ export function createGeometryExamples({ server, store }) {
   return { element, show };
 }
 
-function one(row, sprite, place, about, ends) {
+function one(row, sprite, place, text, about, ends) {
   const task = about.tasks.find((entry) => entry.task === row.task)?.title ?? row.task;
   const several = about.tasks.length > 1;
   const answers = row.said?.map((answer) => (answer.class === null ? "no answer" : answer.class));
   const words = answers ? `${ends[0]} says ${answers[0]}, the point between says ${answers[1]}, ${ends[1]} says ${answers[2]}` : "";
   return h("li", { title: `${task}, example ${row.example}: ${row.label}. ${words}` },
-    place === null || !sprite ? h("span", { class: "text-example" }, `${task} ${count(row.example)}`) : tile(sprite, place, SIDE),
+    place === null || !sprite ? h("span", { class: "text" }, text ?? `${task} ${count(row.example)}`) : tile(sprite, place, SIDE),
     h("span", { class: "truth" }, h("span", { class: "sr-only" }, "true "), String(row.label)),
     several ? h("span", { class: "said" }, task) : null,
     answers ? h("span", { class: "said" }, h("span", { class: "sr-only" }, words), h("span", { "aria-hidden": "true" }, answers[0], " → ", h("b", { class: answers[1] === row.label ? "" : "wrong" }, answers[1]), " ← ", answers[2])) : null,

@@ -1,4 +1,4 @@
-"""Examples of a study as pictures: those of each task side by side, in the order asked for."""
+"""Examples of a study as people see them: pictures of each task side by side, texts by their beginning."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from app.looking.sprites import sprite
 from app.studio.messages import MessageError
 from merging_core.errors import Problem, closest
 from merging_core.evaluation.tasks import AnyTask, Task
+from merging_core.evaluation.text_tasks import TextClassification
+from merging_core.evaluation.tokenizing import TextTokenizer
 
-__all__ = ["MOST", "Wanted", "sprites_of"]
+__all__ = ["MOST", "Wanted", "beginnings_of", "sprites_of"]
 
 MOST = 64
-"""Pictures that one answer holds."""
+"""Examples that one answer holds."""
+_TOKENS, _CHARACTERS = 48, 120
+"""How much of a text is its beginning."""
 
 Wanted = Sequence[tuple[str, int]]
 """The task of each example, and its index in the split."""
@@ -55,3 +59,20 @@ def sprites_of(tasks: Sequence[AnyTask], splits: Sequence[str], split: str, want
         if isinstance(task := known[name], Task)
     }
     return {"sprites": sprites, "at": at}
+
+
+def beginnings_of(tasks: Sequence[AnyTask], split: str, wanted: Wanted, tokenizer: TextTokenizer) -> list[str | None]:
+    """Return the first words of each example that is a text, and None for the others; each must be there.
+
+    Raises EvaluationError when the tokenizer takes too long.
+    """
+    known = {task.name: task for task in tasks}
+    texts: list[str | None] = []
+    for name, index in wanted:
+        task = known[name]
+        if isinstance(task, TextClassification):
+            ids = [one for one in task.splits[split].tokens[index, 0, :_TOKENS].tolist() if one >= 0]
+            texts.append(tokenizer.words(ids)[:_CHARACTERS])
+        else:
+            texts.append(None)
+    return texts

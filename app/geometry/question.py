@@ -14,10 +14,11 @@ from app.studio.workbench import Models
 from merging_core.analysis.studies.contract import StudyBench
 from merging_core.analysis.studies.spec import StudySpec, parse_study
 from merging_core.errors import EvaluationError, Problem, RecipeError, closest
+from merging_core.evaluation.tokenizing import TextTokenizer, read_tokenizer
 from merging_core.recipes.recipe import Recipe
 from merging_core.recipes.resolving import references
 
-__all__ = ["Question", "about", "bench_for", "question_of", "references_in"]
+__all__ = ["Question", "about", "bench_for", "question_of", "references_in", "tokenizer_for"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,17 @@ def bench_for(question: Question, models: Models) -> StudyBench:
     spec = question.spec
     check_here(references_in(spec), models.engine.opened)
     return StudyBench(models.engine, models.evaluator, _tasks(question, models) if spec.info.measures else ())
+
+
+def tokenizer_for(question: Question, bench: StudyBench) -> TextTokenizer | None:
+    """Return the first tokenizer that a model of a question comes with, or None."""
+    for ref in references_in(question.spec):
+        checkpoint = bench.engine.opened(ref, question.spec.base)
+        try:
+            return read_tokenizer(checkpoint.folder, root=checkpoint.root)
+        except EvaluationError:
+            continue
+    return None
 
 
 def about(question: Question) -> dict[str, Any]:

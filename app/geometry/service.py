@@ -15,8 +15,8 @@ from app.geometry.links import query_of
 from app.geometry.looking import Looks
 from app.geometry.memories import Memories
 from app.geometry.messages import look_message, pictures_message, state_and_spec, state_of, watch_message
-from app.geometry.pictures import sprites_of
-from app.geometry.question import Question, about, bench_for, question_of
+from app.geometry.pictures import beginnings_of, sprites_of
+from app.geometry.question import Question, about, bench_for, question_of, tokenizer_for
 from app.job_desk import shown
 from app.jobs import Job, JobError, Jobs
 from app.learned import LearnedShelf, learned_of
@@ -158,8 +158,12 @@ class Geometry:
         asked = pictures_message(message)
         state = parse_state(asked.state, self._families)
         question = question_of(asked.spec, state, self._families)
-        tasks = bench_for(question, self._models).tasks
-        return sprites_of(tasks, question.spec.splits, asked.split, asked.examples)
+        bench = bench_for(question, self._models)
+        found = sprites_of(bench.tasks, question.spec.splits, asked.split, asked.examples)
+        tokenizer = tokenizer_for(question, bench) if None in found["at"] else None
+        if tokenizer is None:
+            return {**found, "texts": [None] * len(asked.examples)}
+        return {**found, "texts": beginnings_of(bench.tasks, asked.split, asked.examples, tokenizer)}
 
     @property
     def _models(self) -> Any:

@@ -54,6 +54,10 @@ class TextTokenizer:
         encoded = _within(self.seconds, lambda: self.inner.encode_batch(rows))
         return [(list(row.ids), list(row.type_ids)) for row in encoded]
 
+    def words(self, ids: Sequence[int]) -> str:
+        """Return the text of token ids, without special tokens; raises EvaluationError when it takes too long."""
+        return _within(self.seconds, lambda: str(self.inner.decode(list(ids), skip_special_tokens=True)))
+
 
 def read_tokenizer(folder: Path, *, root: Path | None = None) -> TextTokenizer:
     """Read `tokenizer.json` of a checkpoint's folder; a link may lead to a file inside `root`, else inside the folder.

@@ -1,16 +1,22 @@
-"""Examples of a study as pictures: each at its place, texts without one."""
+"""Examples of a study as pictures, each at its place, and texts by their beginning."""
 
 from __future__ import annotations
 
 import base64
 import io
+from pathlib import Path
 
 import numpy
 import torch
 from PIL import Image
 
-from app.geometry.pictures import sprites_of
+from app.geometry.pictures import beginnings_of, sprites_of
+from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.language_model import TextTask, Windows
+from merging_core.evaluation.text_tasks import TextClassification, TextSplit
+from merging_core.evaluation.token_rows import packed
+from merging_core.evaluation.tokenizing import read_tokenizer
+from tests.evaluation.models import write_tokenizer
 from tests.evaluation.standins import make_task
 
 
@@ -28,3 +34,17 @@ def test_each_picture_stands_at_its_place_among_those_of_its_task_and_a_text_has
         row = numpy.asarray(Image.open(io.BytesIO(source)))
         task = one if name == "one" else other
         assert (row[:, 8 * place : 8 * place + 8] == task.splits["train"].images[index, 0].numpy()).all()
+
+
+def test_a_text_is_shown_by_its_beginning_and_a_picture_is_not(tmp_path: Path) -> None:
+    write_tokenizer(tmp_path)
+    tokenizer = read_tokenizer(tmp_path)
+    texts = ["the big cat sees a dog", "owl " * 200]
+    rows = packed(*zip(*tokenizer.pairs([(text, None) for text in texts]), strict=True))
+    text = TextClassification("text", "Text", "", ("a", "b"), OwnHead(), {"train": TextSplit(rows, None, "s")})
+    found = beginnings_of(
+        (make_task("one", {"train": 2}), text), "train", [("text", 0), ("one", 1), ("text", 1)], tokenizer
+    )
+    first, picture, long = found
+    assert picture is None and first is not None and texts[0] in first
+    assert long is not None and "owl owl" in long and len(long) == 120
