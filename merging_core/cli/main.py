@@ -47,6 +47,7 @@ def build() -> typer.Typer:
     """Return the command line with all its commands; those of studies come as they are asked for."""
     from merging_core.cli import (
         comparing,
+        curving,
         differing,
         extracting,
         hub,
@@ -75,6 +76,7 @@ def build() -> typer.Typer:
     line.command("learn")(learning.learn)
     line.command("diff")(differing.diff)
     line.command("extract-lora")(extracting.extract_lora)
+    line.command("curve-point")(curving.curve_point)
     line.command("publish")(publishing.publish)
     line.add_typer(recipes.recipe_commands(), name="recipe")
     return line

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from merging_core.checkpoints.reader import Checkpoint
 from merging_core.engines.live import LiveEngine
 from merging_core.engines.plan import Survey
 from merging_core.errors import BasinError, Problem, SpaceError
@@ -29,6 +30,11 @@ class Points:
     def space(self) -> ParameterSpace:
         """The space that all of them share, as the first model names it."""
         return self._survey.space
+
+    @property
+    def reference(self) -> Checkpoint:
+        """The checkpoint whose names, dtypes and copied leaves all points have: the first model, or its base."""
+        return self._survey.reference
 
     @property
     def config(self) -> dict[str, Any]:

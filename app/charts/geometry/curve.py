@@ -148,7 +148,7 @@ def _growth(numbers: Mapping[str, Any]) -> Figure:
             )
     layout = {
         "xaxis": axis("step", range=[0, numbers["steps"]], fixedrange=True),
-        "yaxis": axis("", type="log", fixedrange=True),
+        "yaxis": axis("", type="log", dtick=1, fixedrange=True),
         "annotations": [caption("loss (nats)", 0.0)],
         "margin": {"l": 52, "r": 22, "t": 26, "b": 38},
     }
@@ -170,18 +170,18 @@ DRAWING = Drawing(
             table="points",
         ),
         FigureInfo(
-            name="attacked",
-            title="The same under attack",
-            sentence="Loss and accuracy where each picture is changed against the very weights that are asked.",
-            height=340,
-            table="points",
-        ),
-        FigureInfo(
             name="growth",
             title="How the curve grew",
             sentence="The largest loss at a few points of the curve, on previews of the splits, as training went on.",
             height=260,
             table="growth",
+        ),
+        FigureInfo(
+            name="attacked",
+            title="The same under attack",
+            sentence="Loss and accuracy where each picture is changed against the very weights that are asked.",
+            height=340,
+            table="points",
         ),
     ),
     draw=_draw,

@@ -18,6 +18,7 @@ def drawings() -> Mapping[str, Drawing]:
     True
     """
     from app.charts.geometry import (
+        bridge,
         align,
         curve,
         disentangle,
@@ -34,6 +35,7 @@ def drawings() -> Mapping[str, Drawing]:
     return {
         "interpolate": interpolate.DRAWING,
         "curve": curve.DRAWING,
+        "bridge": bridge.DRAWING,
         "align": align.DRAWING,
         "plane": plane.DRAWING,
         "representations": representations.DRAWING,

@@ -22,7 +22,7 @@ from merging_core.learning.attack_settings import DEFENCE, attacks_against
 from merging_core.learning.robustness import attack_problems
 from merging_core.methods.info import ParameterInfo, Source
 
-__all__ = ["CURVE"]
+__all__ = ["CURVE", "TRAINED", "check_tasks", "course_of", "kind_of"]
 
 _LINE, _TRAINED = 0.2, 0.8
 """The share of the work that is done after the line, and after the training."""
@@ -30,15 +30,14 @@ _LINE, _TRAINED = 0.2, 0.8
 
 def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Finding]:
     """Measure the line, train the curve and look at it on the way, measure the curve."""
-    _check(spec, bench)
-    kind: Kind = "chain" if spec.params["kind"] == "chain" else "bezier"
-    line = chord(bench.points(spec), kind, int(spec.params.number("bends")))
+    check_tasks(bench, attacked=spec.params["against"] != "none")
+    line = chord(bench.points(spec), kind_of(spec), int(spec.params.number("bends")))
     sight = Sight(spec, bench, memory, line)
     for share in sight.along_line():
         yield Finding(sight.numbers(), _LINE * share)
     if trained_of(line, memory)[1] < sight.steps:
         yield Finding(sight.numbers(), _LINE, long=True)
-        with CurveTraining(line, _course(spec), bench, memory) as training:
+        with CurveTraining(line, course_of(spec), bench, memory) as training:
             for step in sight.training(training):
                 yield Finding(sight.numbers(), _LINE + (_TRAINED - _LINE) * step / sight.steps)
     else:
@@ -48,9 +47,15 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
         yield Finding(sight.numbers(), 1.0 if share == 1.0 else _TRAINED + (1.0 - _TRAINED) * share)
 
 
-def _course(spec: StudySpec) -> Course:
+def kind_of(spec: StudySpec) -> Kind:
+    """Return the kind of curve that is asked for."""
+    return "chain" if spec.params["kind"] == "chain" else "bezier"
+
+
+def course_of(spec: StudySpec) -> Course:
+    """Return how a curve is trained by the parameters of `TRAINED`, against an attack where that is asked for."""
     params = spec.params
-    attacked = params["against"] != "none" and params["learn_from"] == "attacked"
+    attacked = params.get("learn_from") == "attacked"
     return Course(
         int(params.number("steps")),
         int(params.number("batch")),
@@ -61,14 +66,14 @@ def _course(spec: StudySpec) -> Course:
     )
 
 
-def _check(spec: StudySpec, bench: StudyBench) -> None:
+def check_tasks(bench: StudyBench, *, attacked: bool) -> None:
     """Raise EvaluationError with every task that no curve can be trained on."""
     problems = [
         Problem("a curve is trained on a task with classes", "language modelling", task.name, "choose another task")
         for task in bench.tasks
         if task.metric != "accuracy"
     ]
-    if not problems and spec.params["against"] != "none":
+    if not problems and attacked:
         problems = attack_problems(bench.tasks)
     if problems:
         raise EvaluationError(*problems)
@@ -118,6 +123,28 @@ def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
     }
 
 
+TRAINED = (
+    ParameterInfo(
+        "kind", "Kind", "choice", "bezier", "A smooth Bezier curve, or a chain of straight pieces.",
+        choices=("bezier", "chain"),
+    ),
+    ParameterInfo(
+        "bends", "Bends", "integer", 1, "Points between the ends, which are trained.", 1, 8, step=1, slider=(1, 4)
+    ),
+    ParameterInfo("steps", "Steps", "integer", 1_000, "Steps of training.", 1, 1_000_000, slider=(100, 3_000)),
+    ParameterInfo(
+        "rate", "Learning rate", "number", 0.1, "How far a step goes, less for transformers (0.01); after half "
+        "of the steps it falls to a hundredth.", 0.0, 10.0, minimum_excluded=True, step=0.001, slider=(0.001, 0.5),
+    ),
+    ParameterInfo("batch", "Batch", "integer", 64, "Examples of each task in a step.", 1, 4_096, slider=(8, 256)),
+    ParameterInfo(
+        "decay", "Weight decay", "number", 1e-4, "How strongly the weights at t are drawn towards 0.", 0.0, 1.0,
+        step=0.0001, slider=(0.0, 0.005),
+    ),
+)  # fmt: skip
+"""How a curve is bent and trained."""
+
+
 CURVE = Study(
     name="curve",
     title="Curve between two models",
@@ -133,23 +160,7 @@ CURVE = Study(
         "at 25 points by default instead of 61. Against attacks: Zhao et al. 2020, arXiv:2005.00060.",
     ),
     parameters=(
-        ParameterInfo(
-            "kind", "Kind", "choice", "bezier", "A smooth Bezier curve, or a chain of straight pieces.",
-            choices=("bezier", "chain"),
-        ),
-        ParameterInfo(
-            "bends", "Bends", "integer", 1, "Points between the ends, which are trained.", 1, 8, step=1, slider=(1, 4)
-        ),
-        ParameterInfo("steps", "Steps", "integer", 1_000, "Steps of training.", 1, 1_000_000, slider=(100, 3_000)),
-        ParameterInfo(
-            "rate", "Learning rate", "number", 0.1, "How far a step goes; after half of the steps it falls to a "
-            "hundredth.", 0.0, 10.0, minimum_excluded=True, step=0.001, slider=(0.001, 0.5),
-        ),
-        ParameterInfo("batch", "Batch", "integer", 64, "Examples of each task in a step.", 1, 4_096, slider=(8, 256)),
-        ParameterInfo(
-            "decay", "Weight decay", "number", 1e-4, "How strongly the weights at t are drawn towards 0.", 0.0, 1.0,
-            step=1e-5, slider=(0.0, 0.005),
-        ),
+        *TRAINED,
         ParameterInfo("points", "Points", "integer", POINTS, "Points on line and curve, ends included.", 2, 201),
         *DEFENCE,
         ParameterInfo(

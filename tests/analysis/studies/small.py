@@ -23,6 +23,7 @@ PARAMS: dict[str, dict[str, object]] = {
     "interpolate": {"points": 4},
     "align": {"points": 5},
     "curve": {"points": 4, "steps": 3, "batch": 8},
+    "bridge": {"points": 4, "nodes": 3, "steps": 3, "batch": 8, "fit": 24},
     "representations": {"batch": 14},
     "disentangle": {"steps": 2, "range": 1.0},
     "tangent": {"points": 4},
