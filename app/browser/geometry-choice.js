@@ -42,9 +42,9 @@ export function createGeometryChoice() {
     const first = experts.filter((ref) => used.some((one) => plain(one) === plain(ref)));
     const order = [...new Set([...first, ...experts, ...(first.length ? [MERGE] : []), ...offer.models.map((one) => one.ref)])];
     const plane = info.group === "planes";
-    const wanted = ALL.includes(info.group) ? Math.min(first.length || experts.length, MANY) : plane ? 3 : 2;
+    const wanted = ALL.includes(info.group) && (most === null || most >= MANY) ? Math.min(first.length || experts.length, MANY) : plane ? 3 : 2;
     const found = order.slice(0, Math.min(Math.max(least, wanted), most ?? MANY));
-    return plane && order.includes(MERGE) && !found.includes(MERGE) ? [...found, MERGE] : found;
+    return plane && most > MANY && order.includes(MERGE) && !found.includes(MERGE) ? [...found, MERGE] : found;
   }
 
   // A specification as the server writes one becomes the choice.

@@ -4,6 +4,7 @@ import { createChart } from "./chart.js";
 import { createChartTools } from "./chart-tools.js";
 import { fill, h } from "./dom.js";
 import { duration } from "./format.js";
+import { legendOf } from "./geometry-legend.js";
 import { createGeometryTables } from "./geometry-tables.js";
 import { hasBodies } from "./geometry-solid.js";
 
@@ -100,22 +101,4 @@ function panel(stem, info, theme, first) {
   }
 
   return { element, show, table: info.table, wide: info.wide };
-}
-
-// The marks of a figure beside its title, the first of each name; colours are the theme's, so that they follow it.
-function legendOf({ data }) {
-  const named = data.filter((trace) => trace.name && trace.showlegend !== false && trace.visible !== false && !["heatmap", "contour", "surface"].includes(trace.type));
-  const unique = [...new Map(named.map((trace) => [trace.name, trace])).values()].sort((a, b) => (a.legendrank ?? 1000) - (b.legendrank ?? 1000));
-  return unique.length < 2 ? [] : unique.map((trace) => h("span", {}, markOf(trace), trace.name));
-}
-
-function markOf(trace) {
-  const first = (value) => (Array.isArray(value) ? value[0] : value);
-  const tone = (value) => String(first(value) ?? "role:ink").replace(/role:([a-z0-9-]+)/g, "var(--$1)");
-  if (trace.fill && trace.fill !== "none") return h("i", { class: "mark area", style: { "--tone": tone(trace.fillcolor) } });
-  if (trace.type === "bar") return h("i", { class: "mark area", style: { "--tone": tone(trace.marker?.color) } });
-  if ((trace.mode ?? "lines").includes("lines")) return h("i", { class: "mark stroke", style: { "--tone": tone(trace.line?.color), "--thick": `${Math.max(1.5, trace.line?.width ?? 2)}px`, "--dash": trace.line?.dash === "dash" ? "dashed" : trace.line?.dash === "dot" ? "dotted" : "solid" } });
-  const symbol = String(first(trace.marker?.symbol) ?? "");
-  const shape = `${symbol.startsWith("diamond") ? " diamond" : ""}${symbol.endsWith("-open") ? " open" : ""}`;
-  return h("i", { class: `mark dot${shape}`, style: { "--tone": tone(trace.marker?.color) } });
 }

@@ -8,6 +8,7 @@ import { createGeometryForm } from "./geometry-form.js";
 import { createGeometryJob } from "./geometry-job.js";
 import { createGeometryLink } from "./geometry-link.js";
 import { PARTS } from "./geometry-parts.js";
+import { createGeometryPrint } from "./geometry-print.js";
 import { createNewest } from "./newest.js";
 
 const LOST_EVERY = 2000;
@@ -22,6 +23,7 @@ export function createGeometry({ server, store, notice, theme, description, geom
   const extra = h("div", { class: "geometry-parts" });
   const main = h("div", { class: "geometry-main" }, figures.element, job.element, extra);
   const element = h("div", { class: "geometry", hidden: true }, form.element, main);
+  createGeometryPrint(element, theme);
   const newest = createNewest(ask, hear);
   let offer = null;
   let asked = "";
