@@ -18,8 +18,8 @@ def drawings() -> Mapping[str, Drawing]:
     True
     """
     from app.charts.geometry import (
-        bridge,
         align,
+        bridge,
         curve,
         disentangle,
         interference,

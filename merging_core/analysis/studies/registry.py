@@ -18,8 +18,8 @@ def studies() -> tuple[Study, ...]:
     >>> [one.name for one in studies()][:1]
     ['interpolate']
     """
-    from merging_core.analysis.curves.bridge import BRIDGE
     from merging_core.analysis.aligning.align import ALIGN
+    from merging_core.analysis.curves.bridge import BRIDGE
     from merging_core.analysis.curves.study import CURVE
     from merging_core.analysis.mechanisms.mechanisms import MECHANISMS
     from merging_core.analysis.paths.interpolate import INTERPOLATE
