@@ -45,10 +45,11 @@ def stopped(kind: str) -> Problem:
     return Problem("a job runs to its end", "a stop of the server", "job", fix)
 
 
-def killed(status: int | None) -> Problem:
+def killed(status: int | None, kind: str = "") -> Problem:
     """Say that a process ended without a word: by a signal where its status is negative."""
     how = f"signal {-status}" if status is not None and status < 0 else f"status {status}"
-    fix = "the machine may be short of memory; try again"
+    again = "what was measured stays; start it again" if kind == "study" else "try again"
+    fix = f"the machine may be short of memory; {again}"
     return Problem("a worker process runs to its end", f"an end by {how}", "job", fix)
 
 

@@ -336,7 +336,7 @@ class Jobs:
         elif self._closed:
             self._interrupt(job)
         else:
-            self._cut_off(job, killed(status))
+            self._cut_off(job, killed(status, job.kind))
         self._stopping.discard(id_)
 
     def _interrupt(self, job: Job) -> None:
