@@ -28,6 +28,7 @@ def drawings() -> Mapping[str, Drawing]:
         mechanisms,
         plane,
         representations,
+        subspace,
         tangent,
         vectors,
     )
@@ -45,6 +46,7 @@ def drawings() -> Mapping[str, Drawing]:
         "kernel": kernel.DRAWING,
         "mechanisms": mechanisms.DRAWING,
         "interference": interference.DRAWING,
+        "subspace": subspace.DRAWING,
     }
 
 
