@@ -1,4 +1,4 @@
-"""The drawing of a subspace: places where their weights put them, fuller where the loss is lower, honest about halves."""
+"""The drawing of a subspace: places where their weights put them, fuller where the loss is lower, halves apart."""
 
 from __future__ import annotations
 
