@@ -9,12 +9,13 @@ import torch
 
 from app.looking.sprites import sprite
 from app.studio.messages import MessageError
+from merging_core.analysis.mechanisms.interventions import Intervention, changed
 from merging_core.errors import Problem, closest
 from merging_core.evaluation.tasks import AnyTask, Task
 from merging_core.evaluation.text_tasks import TextClassification
 from merging_core.evaluation.tokenizing import TextTokenizer
 
-__all__ = ["MOST", "Wanted", "beginnings_of", "sprites_of"]
+__all__ = ["MOST", "Wanted", "beginnings_of", "changed_of", "sprites_of"]
 
 MOST = 64
 """Examples that one answer holds."""
@@ -30,21 +31,7 @@ def sprites_of(tasks: Sequence[AnyTask], splits: Sequence[str], split: str, want
 
     Raises MessageError with every example that is none of the study's.
     """
-    known = {task.name: task for task in tasks}
-    problems = []
-    if split not in splits:
-        problems.append(Problem(f"a study shows examples of {' and '.join(splits)}", split[:80], "message.split"))
-    for place, (name, index) in enumerate(wanted):
-        where = f"message.examples[{place}]"
-        if name not in known:
-            problems.append(
-                Problem("an example is of a task of the study", name[:80], where, closest(name[:80], known))
-            )
-        elif split in splits and not 0 <= index < len(known[name].splits[split]):
-            size = len(known[name].splits[split])
-            problems.append(Problem(f"the example is one of the {size:,} of {split}", f"number {index}", where))
-    if problems:
-        raise MessageError(*problems)
+    known = _checked(tasks, splits, split, wanted)
     chosen: dict[str, list[int]] = {}
     at: list[int | None] = []
     for name, index in wanted:
@@ -59,6 +46,25 @@ def sprites_of(tasks: Sequence[AnyTask], splits: Sequence[str], split: str, want
         if isinstance(task := known[name], Task)
     }
     return {"sprites": sprites, "at": at}
+
+
+def changed_of(
+    tasks: Sequence[AnyTask], splits: Sequence[str], split: str, wanted: Wanted, changes: Sequence[Intervention], seed: int
+) -> dict[str, Any]:
+    """Return `{sprites: [sprite or null]}`: each example as it is, then as each change makes it; a text has none.
+
+    Raises MessageError with every example that is none of the study's.
+    """
+    known = _checked(tasks, splits, split, wanted)
+    found: list[dict[str, Any] | None] = []
+    for name, index in wanted:
+        task = known[name]
+        if not isinstance(task, Task):
+            found.append(None)
+            continue
+        picture = task.splits[split].images[index : index + 1]
+        found.append(sprite(torch.cat([picture, *(changed(picture, change, seed) for change in changes)])))
+    return {"sprites": found}
 
 
 def beginnings_of(tasks: Sequence[AnyTask], split: str, wanted: Wanted, tokenizer: TextTokenizer) -> list[str | None]:
@@ -76,3 +82,23 @@ def beginnings_of(tasks: Sequence[AnyTask], split: str, wanted: Wanted, tokenize
         else:
             texts.append(None)
     return texts
+
+
+def _checked(tasks: Sequence[AnyTask], splits: Sequence[str], split: str, wanted: Wanted) -> dict[str, AnyTask]:
+    """Return the tasks by name; raises MessageError with every example that is none of the study's."""
+    known = {task.name: task for task in tasks}
+    problems = []
+    if split not in splits:
+        problems.append(Problem(f"a study shows examples of {' and '.join(splits)}", split[:80], "message.split"))
+    for place, (name, index) in enumerate(wanted):
+        where = f"message.examples[{place}]"
+        if name not in known:
+            problems.append(
+                Problem("an example is of a task of the study", name[:80], where, closest(name[:80], known))
+            )
+        elif split in splits and not 0 <= index < len(known[name].splits[split]):
+            size = len(known[name].splits[split])
+            problems.append(Problem(f"the example is one of the {size:,} of {split}", f"number {index}", where))
+    if problems:
+        raise MessageError(*problems)
+    return known

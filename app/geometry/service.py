@@ -15,7 +15,7 @@ from app.geometry.links import query_of
 from app.geometry.looking import Looks
 from app.geometry.memories import Memories
 from app.geometry.messages import look_message, pictures_message, state_and_spec, state_of, watch_message
-from app.geometry.pictures import beginnings_of, sprites_of
+from app.geometry.pictures import beginnings_of, changed_of, sprites_of
 from app.geometry.question import Question, about, bench_for, question_of, tokenizer_for
 from app.job_desk import shown
 from app.jobs import Job, JobError, Jobs
@@ -26,6 +26,7 @@ from app.own_family import family_named
 from app.state import StudioState, parse_state
 from app.studio.slow_merges import SlowMerges
 from app.studio.workbench import Workbench
+from merging_core.analysis.mechanisms.mechanisms import MECHANISMS, changes_of
 from merging_core.analysis.studies.contract import Study
 from merging_core.analysis.studies.registry import studies
 from merging_core.analysis.studies.spec import SUBSET
@@ -69,6 +70,7 @@ class Geometry:
             "geometry_watch": self.watch,
             "geometry_share": self.share,
             "geometry_pictures": self.pictures,
+            "geometry_changes": self.changes,
         }
 
     @answers
@@ -164,6 +166,18 @@ class Geometry:
         if tokenizer is None:
             return {**found, "texts": [None] * len(asked.examples)}
         return {**found, "texts": beginnings_of(bench.tasks, asked.split, asked.examples, tokenizer)}
+
+    @answers
+    def changes(self, visitor: str, message: object) -> Answer:
+        """Show examples of a study that changes pictures, as they are and changed."""
+        asked = pictures_message(message)
+        state = parse_state(asked.state, self._families)
+        question = question_of(asked.spec, state, self._families)
+        spec = question.spec
+        if spec.info is not MECHANISMS:
+            raise MessageError(Problem(f"{MECHANISMS.title} changes pictures", spec.info.title, "message.spec"))
+        tasks = bench_for(question, self._models).tasks
+        return changed_of(tasks, spec.splits, asked.split, asked.examples, changes_of(spec), spec.seed)
 
     @property
     def _models(self) -> Any:

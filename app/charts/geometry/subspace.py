@@ -41,7 +41,7 @@ def _triangle(numbers: Mapping[str, Any], about: About) -> Figure:
     }
     places, ends = numbers["places"], _ends(numbers["places"])
     points = [_plane(place["weights"]) for place in places]
-    marks = {
+    marks: dict[str, Any] = {
         "type": "scatter",
         "mode": "markers",
         "name": "places",
@@ -85,7 +85,7 @@ def _weights(numbers: Mapping[str, Any], about: About) -> Figure:
     """Places of any subspace as lines over the models: how much of each, the fuller the lower the loss."""
     places, ends = sorted(numbers["places"], key=lambda place: -(_loss(place) or math.inf)), _ends(numbers["places"])
     names = [model_name(place, about) for place in range(len(about["models"]))]
-    common = {"type": "scatter", "mode": "lines+markers", "x": list(range(len(names)))}
+    common: dict[str, Any] = {"type": "scatter", "mode": "lines+markers", "x": list(range(len(names)))}
     traces = [
         {
             **common,

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from merging_core.analysis.mechanisms.effects import Effect, agreement, effect_of, said_effect
 from merging_core.analysis.mechanisms.interventions import Changed, Intervention, interventions
-from merging_core.analysis.mechanisms.outcomes import measure, outcome
+from merging_core.analysis.mechanisms.outcomes import Outcome, measure, outcome
 from merging_core.analysis.studies.contract import Finding, Study, StudyBench, Table
 from merging_core.analysis.studies.measuring import parts_in
 from merging_core.analysis.studies.memory import Memory
@@ -20,14 +20,17 @@ from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.architectures import Weights
 from merging_core.evaluation.barriers import barrier_of
 from merging_core.evaluation.evaluator import Part
+from merging_core.evaluation.predictions import UNANSWERED
 from merging_core.evaluation.report import Subset
 from merging_core.evaluation.tasks import AnyTask, Task
 from merging_core.methods.info import ParameterInfo, Source
 
-__all__ = ["MECHANISMS"]
+__all__ = ["MECHANISMS", "changes_of"]
 
 _INSIDE = (0.5, 0.25, 0.75)
 """Where between two models the loss is measured, the middle first."""
+_SHOWN = 6
+"""Examples of each task whose answers are told one by one."""
 
 
 def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Finding]:
@@ -48,6 +51,12 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
                 yield Finding(work.numbers(), share)
 
 
+def changes_of(spec: StudySpec) -> tuple[Intervention, ...]:
+    """Return the changes that a specification asks for."""
+    kept = str(spec.params["keeps"])
+    return tuple(one for one in interventions() if kept in ("both", one.keeps))
+
+
 class _Work:
     """One answer: what is measured step by step, and what it comes to."""
 
@@ -56,8 +65,7 @@ class _Work:
         self._points: Points = bench.points(spec)
         self._models = range(len(spec.models))
         self._known: dict[tuple[str, str], _Told] = {}
-        kept = str(spec.params["keeps"])
-        self._changes = [one for one in interventions() if kept in ("both", one.keeps)]
+        self._changes = changes_of(spec)
         self._changed = {
             (task.name, change.name): Changed.of(cast(Task, task), change, spec.seed)
             for task in bench.tasks
@@ -102,7 +110,35 @@ class _Work:
                 }
                 for place, pair in enumerate(pairs)
             ],
+            "examples": [row for part in self._parts(splits[0]) for row in self._examples(part)],
         }
+
+    def _examples(self, part: Part) -> list[dict[str, object]]:
+        """Return what models answer to the first examples of a task, as they are and as each change makes them."""
+        known = {
+            change: [found for place in self._models if (found := self._outcome(change, place, part)) is not None]
+            for change in (None, *self._changes)
+        }
+        seen = {change: found for change, found in known.items() if len(found) == len(self._models)}
+        if None not in seen:
+            return []
+        classes, order = part.task.classes, part.task.splits[part.split].order
+        rows: list[dict[str, object]] = []
+        for place in range(min(_SHOWN, *(one.n for found in seen.values() for one in found))):
+            answers = {
+                "" if change is None else change.name: [_named(classes, int(one.answers[place])) for one in found]
+                for change, found in seen.items()
+            }
+            label = classes[int(seen[None][0].labels[place])]
+            where = {"task": part.task.name, "split": part.split, "example": int(order[place])}
+            rows.append({**where, "label": label, "answers": answers})
+        return rows
+
+    def _parts(self, split: str) -> tuple[Part, ...]:
+        return parts_in(self._bench, (split,), "full")
+
+    def _outcome(self, change: Intervention | None, place: int, part: Part) -> Outcome | None:
+        return outcome(self._memory, _seen_by(change, place), part)
 
     def _told(self, split: str, change: Intervention) -> _Told | None:
         """Return what one change does, worked out once for the same examples; nothing before all are known."""
@@ -137,14 +173,8 @@ class _Work:
     def _effects(self, split: str, change: Intervention) -> list[list[Effect]]:
         """Return the effect on every model on each task, on the same examples; nothing before all are measured."""
         found: list[list[Effect]] = [[] for _ in self._models]
-        for part in parts_in(self._bench, (split,), "full"):
-            pairs = [
-                (
-                    outcome(self._memory, _seen_by(None, place), part),
-                    outcome(self._memory, _seen_by(change, place), part),
-                )
-                for place in self._models
-            ]
+        for part in self._parts(split):
+            pairs = [(self._outcome(None, place, part), self._outcome(change, place, part)) for place in self._models]
             known = [(before, after) for before, after in pairs if before is not None and after is not None]
             if len(known) < len(pairs):
                 return []
@@ -159,7 +189,7 @@ class _Work:
         names |= {share: _between(pair, share) for share in _INSIDE}
         means: dict[float, list[float]] = {share: [] for share in sorted(names)}
         n, whole = 0, True
-        for part in parts_in(self._bench, (split,), "full"):
+        for part in self._parts(split):
             found = {share: outcome(self._memory, name, part) for share, name in names.items()}
             known = {share: one for share, one in found.items() if one is not None}
             if len(known) < len(found):
@@ -173,10 +203,7 @@ class _Work:
 
     def _seen(self, split: str) -> int:
         """Return how many pictures all models have answered as they are."""
-        found = [
-            [outcome(self._memory, _seen_by(None, place), part) for place in self._models]
-            for part in parts_in(self._bench, (split,), "full")
-        ]
+        found = [[self._outcome(None, place, part) for place in self._models] for part in self._parts(split)]
         return sum(min(0 if one is None else one.n for one in row) for row in found)
 
 
@@ -214,6 +241,11 @@ def _similarity(split: str, place: int, known: Sequence[_Told]) -> dict[str, obj
         numbers = [value for value in values if value is not None]
         row[keeps] = sum(numbers) / len(numbers) if numbers else None
     return row
+
+
+def _named(classes: Sequence[str], answer: int) -> str | None:
+    """Return the name of an answer; nothing for a model that answers nothing."""
+    return None if answer == UNANSWERED else classes[answer]
 
 
 def _mixed(points: Points, shares: Sequence[float]) -> Weights:
