@@ -13,7 +13,7 @@ import { createNewest } from "./newest.js";
 
 const LOST_EVERY = 2000;
 
-export function createGeometry({ server, store, notice, theme, description, geometry }) {
+export function createGeometry({ server, store, notice, theme, description, geometry, open }) {
   if (!server.geometry_look) return {};
   const choice = createGeometryChoice();
   const form = createGeometryForm(choice, { changed });
@@ -73,7 +73,7 @@ export function createGeometry({ server, store, notice, theme, description, geom
 
   function takePart(name) {
     element.dataset.study = name;
-    part = PARTS[name]?.({ server, theme, store, spec }) ?? null;
+    part = PARTS[name]?.({ server, theme, store, notice, spec, open }) ?? null;
     extra.replaceChildren(...(part ? [part.element] : []));
   }
 

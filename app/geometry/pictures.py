@@ -49,11 +49,16 @@ def sprites_of(tasks: Sequence[AnyTask], splits: Sequence[str], split: str, want
 
 
 def changed_of(
-    tasks: Sequence[AnyTask], splits: Sequence[str], split: str, wanted: Wanted, changes: Sequence[Intervention], seed: int
+    tasks: Sequence[AnyTask],
+    splits: Sequence[str],
+    split: str,
+    wanted: Wanted,
+    changes: Sequence[Intervention],
+    seed: int,
 ) -> dict[str, Any]:
-    """Return `{sprites: [sprite or null]}`: each example as it is, then as each change makes it; a text has none.
+    """Return `{sprites: [sprite or null], changes: [name]}`: each example as it is, then as each change makes it.
 
-    Raises MessageError with every example that is none of the study's.
+    A text has no picture, and null there. Raises MessageError with every example that is none of the study's.
     """
     known = _checked(tasks, splits, split, wanted)
     found: list[dict[str, Any] | None] = []
@@ -64,7 +69,7 @@ def changed_of(
             continue
         picture = task.splits[split].images[index : index + 1]
         found.append(sprite(torch.cat([picture, *(changed(picture, change, seed) for change in changes)])))
-    return {"sprites": found}
+    return {"sprites": found, "changes": [change.name for change in changes]}
 
 
 def beginnings_of(tasks: Sequence[AnyTask], split: str, wanted: Wanted, tokenizer: TextTokenizer) -> list[str | None]:

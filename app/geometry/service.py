@@ -24,6 +24,7 @@ from app.live import Cancelled, Scheduler
 from app.notices import Answer, answers, answers_in_turn
 from app.own_family import family_named
 from app.state import StudioState, parse_state
+from app.studio.messages import MessageError
 from app.studio.slow_merges import SlowMerges
 from app.studio.workbench import Workbench
 from merging_core.analysis.mechanisms.mechanisms import MECHANISMS, changes_of

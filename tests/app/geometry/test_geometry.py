@@ -220,3 +220,11 @@ def test_the_examples_that_make_a_barrier_come_as_pictures(room: Room) -> None:
     )
     assert not room.ask("pictures", {**message, "examples": [{"task": "basins/digits", "example": -1}]})["ok"]
     assert not room.ask("pictures", {**message, "examples": examples * 3})["ok"]
+
+
+def test_changed_pictures_are_shown_of_a_study_that_changes_them_only(room: Room) -> None:
+    spec = {"study": {"name": "mechanisms", "params": {"keeps": "texture"}}, "models": [LEFT, STRANGER]}
+    asked = {"state": room.state(), "split": "validation", "examples": [{"task": "basins/digits", "example": 3}]}
+    answer = room.ask("changes", {**asked, "spec": spec})
+    assert answer["changes"] == ["shuffled", "tiles", "turned"] and answer["sprites"][0]["count"] == 4
+    assert "Mechanistic similarity changes pictures" in sentences(room.ask("changes", {**asked, "spec": SPEC}))

@@ -7,10 +7,13 @@ import io
 from pathlib import Path
 
 import numpy
+import pytest
 import torch
 from PIL import Image
 
-from app.geometry.pictures import beginnings_of, sprites_of
+from app.geometry.pictures import beginnings_of, changed_of, sprites_of
+from app.studio.messages import MessageError
+from merging_core.analysis.mechanisms.interventions import interventions
 from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.language_model import TextTask, Windows
 from merging_core.evaluation.text_tasks import TextClassification, TextSplit
@@ -48,3 +51,18 @@ def test_a_text_is_shown_by_its_beginning_and_a_picture_is_not(tmp_path: Path) -
     first, picture, long = found
     assert picture is None and first is not None and texts[0] in first
     assert long is not None and "owl owl" in long and len(long) == 120
+
+
+def test_a_picture_stands_before_what_each_change_makes_of_it() -> None:
+    task, changes = make_task("one", {"train": 9}, seed=1), interventions()[:2]
+    found = changed_of((task,), ("train",), "train", [("one", 7)], changes, 0)
+    assert found["changes"] == ["inverted", "blurred"] and found["sprites"][0]["count"] == 3
+    row = numpy.asarray(Image.open(io.BytesIO(base64.b64decode(found["sprites"][0]["source"].split(",")[1]))))
+    picture = task.splits["train"].images[7, 0].numpy()
+    assert (row[:, :8] == picture).all() and (row[:, 8:16] == 255 - picture).all()
+
+
+def test_an_example_that_is_not_there_is_not_changed() -> None:
+    task = make_task("one", {"train": 9}, seed=1)
+    with pytest.raises(MessageError, match="number 9 came"):
+        changed_of((task,), ("train",), "train", [("one", 9)], interventions(), 0)
