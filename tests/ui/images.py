@@ -37,11 +37,20 @@ def learning(page: Page) -> None:
     expect(page.locator(".learn-result")).to_be_visible()
 
 
+def geometry(page: Page) -> None:
+    """Bring the Geometry tab to the front, with a plane that is measured."""
+    page.get_by_role("tab", name="Geometry").click()
+    page.get_by_label("study", exact=True).select_option("plane")
+    page.get_by_label("measured on").select_option("preview")
+    expect(page.locator(".geometry[data-study=plane][data-state=complete]")).to_be_visible(timeout=600_000)
+
+
 IMAGES = (
     Image("studio-light", DESKTOP),
     Image("studio-dark", DESKTOP, dark=True),
     Image("studio-phone", PHONE, dark=True),
     Image("learn-light", DESKTOP, before=learning),
+    Image("geometry-light", DESKTOP, before=geometry),
 )
 
 

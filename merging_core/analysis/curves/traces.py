@@ -9,9 +9,12 @@ from merging_core.analysis.curves.curve import Curve
 from merging_core.analysis.curves.statistics import statistics
 from merging_core.evaluation.intervals import Interval, difference, mean_interval, pair_counts
 from merging_core.evaluation.paths import Point, point_of
-from merging_core.evaluation.report import TaskScore, make_report
+from merging_core.evaluation.report import TaskScore, make_report, make_score
 
 __all__ = ["Trace", "excess_interval"]
+
+_ENOUGH = 9
+"""Points from which on a path is shown at those alone that are measured on more examples."""
 
 
 class Trace:
@@ -19,15 +22,20 @@ class Trace:
 
     def __init__(self, what: str, under: str, path: Curve) -> None:
         self.what, self.under, self.path = what, under, path
+        self._found: dict[float, tuple[TaskScore, ...]] = {}
         self._scores: dict[float, tuple[TaskScore, ...]] = {}
         self._points: dict[tuple[float, str], Point] = {}
 
     def put(self, t: float, scores: tuple[TaskScore, ...]) -> None:
-        """Take the scores at t, in place of earlier ones."""
-        self._scores[t] = scores
-        for split in dict.fromkeys(score.split for score in scores):
-            own = [score for score in scores if score.split == split]
-            self._points[t, split] = point_of(make_report(own, "full"), t)
+        """Take the scores at t, in place of earlier ones; what is told is of the same examples at every point."""
+        self._found[t] = scores
+        alike = _alike(self._found)
+        fresh = [t for t, scores in alike.items() if self._scores.get(t) is not scores]
+        self._scores = alike
+        for t in fresh:
+            for split in dict.fromkeys(score.split for score in alike[t]):
+                own = [score for score in alike[t] if score.split == split]
+                self._points[t, split] = point_of(make_report(own, "full"), t)
 
     def __len__(self) -> int:
         return len(self._scores)
@@ -35,7 +43,7 @@ class Trace:
     @property
     def partial(self) -> bool:
         """Whether some point was measured on less than a whole split."""
-        return any(score.partial for scores in self._scores.values() for score in scores)
+        return any(score.partial for scores in self._found.values() for score in scores)
 
     def n(self, split: str) -> int:
         """Return on how many examples of a split every point was measured, of all tasks together; 0 without any."""
@@ -79,6 +87,26 @@ class Trace:
 
     def _of(self, t: float, split: str) -> list[TaskScore]:
         return [score for score in self._scores[t] if score.split == split]
+
+
+def _alike(found: dict[float, tuple[TaskScore, ...]]) -> dict[float, tuple[TaskScore, ...]]:
+    """Return the points with the most examples where they show the path already, else all of them with the fewest."""
+    sizes = {t: tuple(score.n for score in scores) for t, scores in found.items()}
+    most, least = max(sizes.values()), min(sizes.values())
+    if most == least:
+        return dict(found)
+    finest = {t: scores for t, scores in found.items() if sizes[t] == most}
+    if {0.0, 1.0} <= finest.keys() and len(finest) >= min(_ENOUGH, len(found)):
+        return finest
+    return {t: tuple(map(_cut, scores, least)) for t, scores in found.items()}
+
+
+def _cut(score: TaskScore, n: int) -> TaskScore:
+    """The score on the first n examples."""
+    if score.n == n:
+        return score
+    arrays = (score.examples[:n], score.correct[:n], score.losses[:n])
+    return make_score(score.task, score.title, score.split, score.of, *arrays, metric=score.metric)
 
 
 def excess_interval(worse: Sequence[TaskScore], top: Sequence[TaskScore], metric: str) -> Interval | None:
