@@ -42,6 +42,8 @@ def geometry(page: Page) -> None:
     page.get_by_role("tab", name="Geometry").click()
     page.get_by_label("study", exact=True).select_option("plane")
     page.get_by_label("measured on").select_option("preview")
+    page.get_by_label("cells, number").fill("9")
+    page.get_by_label("cells, number").blur()
     expect(page.locator(".geometry[data-study=plane][data-state=complete]")).to_be_visible(timeout=600_000)
 
 
