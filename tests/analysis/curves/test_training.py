@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,14 +11,16 @@ from torch.nn.functional import cross_entropy, linear
 
 from merging_core.analysis.curves.coefficients import coefficients
 from merging_core.analysis.curves.curve import Curve, chord
+from merging_core.analysis.curves.traces import excess_interval
 from merging_core.analysis.curves.training import MOMENTUM, Course, CurveTraining, trained_of
 from merging_core.analysis.studies.contract import StudyBench
 from merging_core.analysis.studies.memory import Memory
 from merging_core.checkpoints.zoo import load_zoo
-from merging_core.engines.points import Points
+from merging_core.engines.points import Points, points_of
 from merging_core.errors import CancelledError, PlanError
 from merging_core.evaluation.evaluator import parts_of
 from merging_core.evaluation.loading import load_task
+from merging_core.evaluation.report import TaskScore
 from merging_core.learning.batches import rows_of_batch
 from merging_core.learning.relaxation import uniform
 
@@ -103,20 +106,22 @@ def test_it_heeds_whoever_does_not_wait_and_says_when_it_runs_away(bench: StudyB
         trained(line, replace(COURSE, rate=1e20), bench, Memory())
 
 
-def test_it_goes_around_the_barrier_between_strangers(bench: StudyBench, strangers: Points) -> None:
-    """The line rises to 1.98 nats of train loss; the curve errs nowhere on train, as its ends do."""
-    task = load_task(load_zoo().task_folder("basins/digits"))
-    whole = replace(bench, tasks=(task,))
+@pytest.mark.parametrize(("first", "steps", "above"), [("start", 1_000, 0.0), ("stranger-2", 400, 0.02)])
+def test_it_goes_around_the_barrier_between_strangers(bench: StudyBench, first: str, steps: int, above: float) -> None:
+    """The line rises by 1.9 nats of train loss. The curve is not above an end of 0.0085 by more than noise; where both
+    ends were trained to 0.0001, it is by less than 0.02. It errs as rarely as its ends."""
+    whole = replace(bench, tasks=(load_task(load_zoo().task_folder("basins/digits")),))
     parts = parts_of(whole.tasks, "train", "full")
-    line = chord(strangers, "bezier", 1)
-    curve = trained(line, Course(600, 64, 0.1, 0.0, 0), whole, Memory())
+    line = chord(points_of(bench.engine, [f"zoo:basins/{first}", "zoo:basins/stranger-1"]), "bezier", 1)
+    curve = trained(line, Course(steps, 64, 0.1, 1e-4, 0), whole, Memory())
 
-    def along(path: Curve) -> list[tuple[float, float]]:
-        scores = [whole.evaluator.scores(path.points.config, path.weights(i / 8), parts)[0] for i in range(9)]
-        return [(score.loss, 1.0 - score.accuracy) for score in scores]
+    def along(path: Curve) -> list[TaskScore]:
+        return [whole.evaluator.scores(path.points.config, path.weights(i / 8), parts)[0] for i in range(9)]
 
     straight, around = along(line), along(curve)
-    worse = max(around[0], around[-1])
-    assert max(loss for loss, _ in straight) > worse[0] + 1.5
-    assert max(loss for loss, _ in around) < worse[0] + 0.01
-    assert max(error for _, error in around) <= worse[1] + 0.002
+    worse = max(around[0], around[-1], key=lambda score: score.loss)
+    highest = max(around, key=lambda score: score.loss)
+    low, _ = excess_interval([worse], [highest], "loss") or (math.inf, math.inf)
+    assert max(score.loss for score in straight) > worse.loss + 1.5
+    assert low <= above
+    assert min(score.accuracy for score in around) >= min(around[0].accuracy, around[-1].accuracy) - 0.005
