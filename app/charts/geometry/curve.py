@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
-from app.charts.roles import Figure, axis, caption, colour, figure, fraction_axis, inert
+from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
 
 __all__ = ["DRAWING"]
 
@@ -44,6 +44,8 @@ def _paths(paths: list[dict[str, Any]], names: Mapping[str, str], about: About, 
             if path["what"] == "curve" and split == "validation" and not several:
                 traces += _band(part["points"])
             traces += _pair(path["what"], f"{names[path['what']]}{norm}, {split}", split, part)
+        if path["what"] == "curve" and len(about["tasks"]) > 1 and not several:
+            traces += _tasks(path, about)
     ends = [inert(model["title"], 18) for model in about["models"]]
     ticks = {"tickvals": [0.0, 0.5, 1.0], "ticktext": [ends[0], "½", ends[-1]], "fixedrange": True}
     span = {**ticks, "range": [-0.05, 1.05]}
@@ -97,6 +99,35 @@ def _pair(what: str, name: str, split: str, part: Mapping[str, Any]) -> list[dic
             "%{customdata[1]:.1%}<br>n %{customdata[2]}<extra></extra>",
         },
     ]
+
+
+def _tasks(path: Mapping[str, Any], about: About) -> list[dict[str, Any]]:
+    """Each task along the curve, thin, on the split that is drawn solid."""
+    split = next(split for split in _DASHES if split in path["splits"])
+    found: list[dict[str, Any]] = []
+    for place, task in enumerate(about["tasks"]):
+        name, points = inert(task["title"]), path["splits"][split]["points"]
+        common = {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [point["t"] for point in points],
+            "line": {"color": expert(task["colour"]), "width": 1.2},
+            "opacity": 0.75,
+            "legendrank": 20 + place,
+        }
+        for what, axes in (("loss", {}), ("accuracy", _SECOND)):
+            shape = ".4f" if what == "loss" else ".1%"
+            found.append(
+                {
+                    **common,
+                    **axes,
+                    "name": name if what == "loss" else f"{name}, accuracy",
+                    "showlegend": what == "loss",
+                    "y": [point["tasks"][place][what] for point in points],
+                    "hovertemplate": f"{name}, {split}: {what} %{{y:{shape}}} at t %{{x:.3f}}<extra></extra>",
+                }
+            )
+    return found
 
 
 def _band(points: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -80,22 +80,14 @@ def check_tasks(bench: StudyBench, *, attacked: bool) -> None:
 
 
 def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
-    paths, rows = cast("list[dict[str, Any]]", numbers["paths"]), cast("list[dict[str, Any]]", numbers["statistics"])
+    rows = cast("list[dict[str, Any]]", numbers["statistics"])
     points = tuple(
-        (
-            path["what"],
-            path["under"],
-            split,
-            point["t"],
-            point["loss"],
-            point["accuracy"],
-            *point["interval"],
-            part["n"],
-        )
-        for path in paths
+        (path["what"], path["under"], split, point["t"], name, row["loss"], row["accuracy"], *row["interval"], n)
+        for path in cast("list[dict[str, Any]]", numbers["paths"])
         for split, part in path["splits"].items()
         for point in part["points"]
-    )  # fmt: skip
+        for name, row, n in _each(point)
+    )
     summed = tuple(
         (
             row["what"], row["under"], row["split"], row["metric"], row["start"], row["end"], row["smallest"],
@@ -104,7 +96,7 @@ def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
         )
         for row in rows
     )  # fmt: skip
-    path_header = ("path", "examples", "split", "t", "loss (nats)", "accuracy", "95 % low", "95 % high", "n")
+    path_header = ("path", "examples", "split", "t", "task", "loss (nats)", "accuracy", "95 % low", "95 % high", "n")
     header = (
         "path", "examples", "split", "metric", "start", "end", "smallest", "largest", "t of the largest", "mean",
         "integral", "above the worse end", "95 % low", "95 % high", "length", "n",
@@ -118,9 +110,15 @@ def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
     growth_header = ("step", "mean loss of batches (nats)", "examples", "split", "largest loss, previews (nats)")
     return {
         "statistics": Table("Line and curve in a few numbers: loss in nats, error as a fraction", header, summed),
-        "points": Table("Loss and accuracy along line and curve, mean over tasks", path_header, points),
+        "points": Table("Loss and accuracy along line and curve", path_header, points),
         "growth": Table("The curve while it was trained", growth_header, grown),
     }
+
+
+def _each(point: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any], int]]:
+    """Return the tasks of a point by name, after their mean where they are several."""
+    tasks = [(str(task["task"]), task, int(task["n"])) for task in point["tasks"]]
+    return tasks if len(tasks) == 1 else [("mean", point, sum(n for _, _, n in tasks)), *tasks]
 
 
 TRAINED = (

@@ -51,15 +51,18 @@ class Trace:
         return min(sizes, default=0)
 
     def as_json(self, splits: Sequence[str]) -> dict[str, object]:
-        """Return plain values: of each split its points in the order of t."""
+        """Return plain values: of each split its points in the order of t, each with the mean and every task."""
         return {
             "what": self.what,
             "under": self.under,
             "splits": {
-                split: {"n": self.n(split), "points": [self._points[t, split].as_json() for t in sorted(self._scores)]}
+                split: {"n": self.n(split), "points": [self._point(t, split) for t in sorted(self._scores)]}
                 for split in splits
             },
         }
+
+    def _point(self, t: float, split: str) -> dict[str, object]:
+        return {**self._points[t, split].as_json(), "tasks": [score.as_json() for score in self._of(t, split)]}
 
     def largest(self, split: str) -> float:
         """Return the largest loss on a split, of the mean over tasks."""

@@ -17,7 +17,10 @@ from merging_core.analysis.studies.memory import Memory
 from tests.analysis.studies.small import small_bench, small_spec
 from tests.app.charts.test_charts import HOSTILE
 
-ABOUT = {"models": [{"ref": "a", "title": "Left", "colour": 0}, {"ref": "b", "title": HOSTILE, "colour": 1}]}
+ABOUT: dict[str, Any] = {
+    "models": [{"ref": "a", "title": "Left", "colour": 0}, {"ref": "b", "title": HOSTILE, "colour": 1}],
+    "tasks": [{"task": "basins/digits", "title": "Digits", "colour": 0}],
+}
 
 
 @pytest.fixture(scope="module")
@@ -27,10 +30,10 @@ def findings() -> list[dict[str, Any]]:
     return [cast("dict[str, Any]", one.numbers) for one in CURVE.answer(spec, small_bench(), Memory())]
 
 
-def drawn(numbers: dict[str, Any]) -> dict[str, Figure]:
+def drawn(numbers: dict[str, Any], **changed: Any) -> dict[str, Figure]:
     found = drawing("curve")
     assert found is not None
-    return dict(found.draw(numbers, ABOUT))
+    return dict(found.draw(numbers, {**ABOUT, **changed}))
 
 
 def test_line_and_curve_stand_where_they_were_measured(findings: list[dict[str, Any]]) -> None:
@@ -44,6 +47,18 @@ def test_line_and_curve_stand_where_they_were_measured(findings: list[dict[str, 
             assert traces[f"{what}, {split}, accuracy"]["y"] == [point["accuracy"] for point in points]
     assert traces["line, train"]["line"]["dash"] == "solid" != traces["line, validation"]["line"]["dash"]
     assert traces["line, train"]["line"]["color"] != traces["curve, train"]["line"]["color"]
+
+
+def test_of_several_tasks_each_has_a_thin_line_on_the_curve(findings: list[dict[str, Any]]) -> None:
+    numbers = json.loads(json.dumps(findings[-1]))
+    for path in numbers["paths"]:
+        for part in path["splits"].values():
+            for point in part["points"]:
+                point["tasks"].append({**point["tasks"][0], "task": "b", "loss": 7.0})
+    tasks = [{"task": name, "title": name, "colour": place} for place, name in enumerate(("a", "b"))]
+    traces = {trace["name"]: trace for trace in drawn(numbers, tasks=tasks)["curve"]["data"]}
+    assert traces["b"]["y"] == [7.0] * 5 and traces["b"]["line"]["width"] < traces["curve, train"]["line"]["width"]
+    assert "b" not in {trace["name"] for trace in drawn(findings[-1])["curve"]["data"]}
 
 
 def test_what_is_not_there_yet_is_left_out(findings: list[dict[str, Any]]) -> None:
