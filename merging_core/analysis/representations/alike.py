@@ -17,6 +17,8 @@ import numpy
 import torch
 from numpy.typing import NDArray
 
+from merging_core.learning.leaves import wide
+
 __all__ = ["LEAST", "alikeness", "centred", "gram_of", "left_out", "products"]
 
 LEAST = 5
@@ -26,9 +28,9 @@ Numbers = NDArray[numpy.float64]
 
 
 def gram_of(states: torch.Tensor) -> torch.Tensor:
-    """Return x xᵀ of a state `[n, numbers]` with nothing on the diagonal, float64 `[n, n]`."""
-    wide = states.double()
-    gram = wide @ wide.T
+    """Return x xᵀ of a state `[n, numbers]` with nothing on the diagonal, float64 `[n, n]` on the CPU."""
+    exact = wide(states)
+    gram = (exact @ exact.T).to("cpu", torch.float64)
     return gram.fill_diagonal_(0.0)
 
 
@@ -51,7 +53,7 @@ def products(grams: torch.Tensor) -> Numbers:
     """Return the unbiased HSIC of every pair of Gram matrices `[k, n, n]`: `[k, k]`."""
     n = grams.shape[-1]
     flat = centred(grams).flatten(1)
-    return (flat @ flat.T / (n * (n - 3))).cpu().numpy()
+    return (flat @ flat.T / (n * (n - 3))).numpy()
 
 
 def left_out(one: torch.Tensor, other: torch.Tensor) -> Numbers:
@@ -63,7 +65,7 @@ def left_out(one: torch.Tensor, other: torch.Tensor) -> Numbers:
     sums = (rows.sum() - 2 * rows) * (columns.sum() - 2 * columns)
     through = (rows * columns).sum() - rows * columns - one @ columns - other @ rows + shared
     found = (trace + sums / ((n - 1) * (n - 2)) - 2 / (n - 2) * through) / (n * (n - 3))
-    return found.cpu().numpy()
+    return found.numpy()
 
 
 def alikeness(together: Numbers, first: Numbers, second: Numbers) -> Numbers:

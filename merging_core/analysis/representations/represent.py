@@ -21,6 +21,7 @@ from merging_core.engines.points import points_of
 from merging_core.errors import EvaluationError, Problem
 from merging_core.evaluation.batches import Batches
 from merging_core.evaluation.evaluator import Part
+from merging_core.learning.leaves import wide
 from merging_core.methods.info import ParameterInfo, Source
 
 __all__ = ["REPRESENTATIONS"]
@@ -135,7 +136,7 @@ class _Piece:
 
 def _moved(state: torch.Tensor, origin: torch.Tensor) -> torch.Tensor:
     """Return ‖h − h₀‖/‖h₀‖ and the cosine of h and h₀ of each example, `[2, n]`."""
-    one, other = state.double(), origin.double()
+    one, other = wide(state), wide(origin)
     distance = torch.linalg.vector_norm(one - other, dim=1) / torch.linalg.vector_norm(other, dim=1)
     return torch.stack((distance, torch.nn.functional.cosine_similarity(one, other, dim=1)))
 
