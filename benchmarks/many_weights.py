@@ -1,6 +1,6 @@
 """Time the evaluation of many weights on the same examples: one after the other, and all at once.
 
-    python -m benchmarks.many_weights [--cores 2] [--repeats 7] [--weights 16] [--json]
+    python -m benchmarks.many_weights [--cores 2] [--repeats 7] [--weights 16] [--only perceptron] [--json]
 
 For the zoo's perceptron and its transformer, on the preview and on the whole validation split of their tasks,
 interleaved repeats, milliseconds for each weight vector, best and median.
@@ -52,12 +52,14 @@ def main() -> None:
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--weights", type=int, default=16)
+    parser.add_argument("--only", choices=FAMILIES, help="measure one model")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     keep_freed_memory()
     torch.set_num_threads(1)
     found: dict[str, dict[str, dict[str, float]]] = {}
-    for name, family in FAMILIES.items():
+    wanted = {given.only: FAMILIES[given.only]} if given.only else FAMILIES
+    for name, family in wanted.items():
         for subset in ("preview", "full"):
             found[f"{name}, {subset}"] = table(family, subset, given.weights, given.cores, given.repeats)
     if given.json:

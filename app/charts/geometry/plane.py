@@ -18,7 +18,7 @@ _PIXELS = 250.0
 """The side of a map on a narrow screen: labels that have room there have room everywhere."""
 _NEAR = 1e-3
 """A model lies in the plane where its distance from it is less than this share of the window."""
-_WIDE, _NARROW = 6, 3
+_WIDE, _NARROW = 7, 3
 """Small maps beside each other on a wide screen and on a narrow one."""
 _SHIFTS = {"left": -1, "right": 1, "center": 0, "top": 1, "bottom": -1, "middle": 0}
 

@@ -14,6 +14,9 @@ __all__ = ["relief"]
 _LIFT = 0.02
 """How far above the surface marks float, as a share of its height, so that they are not half under it."""
 _STEPS = 24
+_EYE = {"x": -1.05, "y": -1.25, "z": 0.85}
+_FARTHER = 1.3
+"""How much farther away a narrow screen looks from, so that the axes are on it."""
 Numbers = Mapping[str, Any]
 
 
@@ -93,11 +96,11 @@ def relief(numbers: Numbers, heights: Sequence[Sequence[float]], levels: Levels,
         "zaxis": {**_axis("loss", [0.0, 1.08 * top]), **ticks},
         "aspectmode": "manual",
         "aspectratio": {"x": 1.0, "y": 1.0, "z": 0.55},
-        "camera": {"eye": {"x": -1.05, "y": -1.25, "z": 0.85}, "center": {"x": 0.0, "y": 0.0, "z": -0.14}},
+        "camera": {"eye": _EYE, "center": {"x": 0.0, "y": 0.0, "z": -0.14}},
     }
-    return figure(
-        [trace for trace in traces if trace["x"]], {"scene": scene, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}}
-    )
+    layout = {"scene": scene, "margin": {"l": 0, "r": 0, "t": 0, "b": 0}}
+    farther = {letter: round(_FARTHER * value, 3) for letter, value in _EYE.items()}
+    return figure([trace for trace in traces if trace["x"]], layout, {"scene.camera.eye": farther})
 
 
 def _lying(
