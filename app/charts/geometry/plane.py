@@ -8,19 +8,15 @@ from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
 from app.charts.geometry.landscape import Levels, even_levels, filled, rising_levels
+from app.charts.geometry.plane_marks import labels_of, lines_of, lowest_of, marks_of, places_of
 from app.charts.geometry.relief import relief
-from app.charts.labels import Label, place
-from app.charts.roles import Figure, axis, colour, expert, figure, inert, scale, scale_bar
+from app.charts.roles import Figure, axis, colour, figure, inert, scale, scale_bar
+from merging_core.evaluation.intervals import wilson
 
 __all__ = ["DRAWING"]
 
-_PIXELS = 250.0
-"""The side of a map on a narrow screen: labels that have room there have room everywhere."""
-_NEAR = 1e-3
-"""A model lies in the plane where its distance from it is less than this share of the window."""
 _WIDE, _NARROW = 7, 3
 """Small maps beside each other on a wide screen and on a narrow one."""
-_SHIFTS = {"left": -1, "right": 1, "center": 0, "top": 1, "bottom": -1, "middle": 0}
 
 Numbers = Mapping[str, Any]
 
@@ -29,7 +25,7 @@ def _draw(numbers: Numbers, about: About) -> dict[str, Figure]:
     """Draw what is known: maps of loss and accuracy, the loss as a relief, and a small map of each task."""
     split = numbers["layers"][0]["split"]
     layers = [layer for layer in numbers["layers"] if layer["split"] == split]
-    places = _places(numbers, about)
+    places = places_of(numbers, about)
     found: dict[str, Figure] = {}
     for what in ("loss", "accuracy"):
         made = _map(numbers, layers[0], what, places)
@@ -47,50 +43,24 @@ def _draw(numbers: Numbers, about: About) -> dict[str, Figure]:
     return found
 
 
-def _places(numbers: Numbers, about: About) -> list[dict[str, Any]]:
-    """Return the models that lie within the window, with title, colour, and how far beside the plane they are."""
-    low, high = (numbers["x"][0], numbers["y"][0]), (numbers["x"][-1], numbers["y"][-1])
-    found = []
-    for number, one in enumerate(numbers["places"]):
-        if not (low[0] <= one["x"] <= high[0] and low[1] <= one["y"] <= high[1]):
-            continue
-        who = None if one["model"] is None else about["models"][one["model"]]
-        title = inert("base" if who is None else who["title"], 22)
-        beside = one["distance"] > _NEAR * (high[0] - low[0])
-        found.append(
-            {
-                **one,
-                "number": number,
-                "title": title,
-                "tint": _tint(who),
-                "beside": beside,
-                "label": f"{title}, {one['distance']:.2g} beside" if beside else title,
-            }
-        )
-    return found
-
-
-def _tint(who: Numbers | None) -> str:
-    if who is None:
-        return colour("base")
-    return colour("merge") if who.get("kind") == "merge" else expert(who["colour"])
-
-
 def _map(numbers: Numbers, layer: Numbers, what: str, places: Sequence[Numbers]) -> Figure | None:
     heights = _heights(layer, what)
     levels = _levels(heights, what, _between_models(numbers, heights))
-    contour = _contour(numbers, heights, levels, what)
+    contour = _contour(numbers, heights, levels, what, _counted(layer))
     if contour is None or levels is None:
         return None
     title = "loss (nats)" if what == "loss" else "accuracy"
     contour["colorbar"] = _bar(levels, title)
-    traces = [contour, *_lines(numbers), *_marks(places, layer["split"])]
+    traces = [contour, *lines_of(numbers), *marks_of(places, layer["split"])]
     if what == "loss":
-        traces += _lowest(numbers, layer["split"])
+        traces += lowest_of(numbers, layer["split"])
     layout = {
         "xaxis": axis(_axis_title(numbers, places, 0), **_span(numbers["x"])),
         "yaxis": axis(_axis_title(numbers, places, 1), scaleanchor="x", scaleratio=1, **_span(numbers["y"], "middle")),
-        "annotations": [_heading(f"{layer['split']}, n {numbers['n'][layer['split']]}", ""), *_labels(numbers, places)],
+        "annotations": [
+            _heading(f"{layer['split']}, n {numbers['n'][layer['split']]}", ""),
+            *labels_of(numbers, places),
+        ],
         "margin": {"l": 52, "r": 72, "t": 26, "b": 44},
     }
     return figure(traces, layout, {"margin": {"l": 44, "r": 62, "t": 26, "b": 40}})
@@ -129,7 +99,7 @@ def _levels(heights: Sequence[Sequence[float | None]], what: str, near: Sequence
 
 
 def _contour(
-    numbers: Numbers, heights: Sequence[Sequence[float | None]], levels: Levels | None, what: str
+    numbers: Numbers, heights: Sequence[Sequence[float | None]], levels: Levels | None, what: str, n: int
 ) -> dict[str, Any] | None:
     if levels is None:
         return None
@@ -142,7 +112,7 @@ def _contour(
         "x": [round(x, 6) for x in numbers["x"]],
         "y": [round(y, 6) for y in numbers["y"]],
         "z": [[round(value, 4) for value in row] for row in placed],
-        "text": [[_said(value, what) for value in row] for row in heights],
+        "text": [[_said(value, what, n) for value in row] for row in heights],
         "zmin": 0.0,
         "zmax": levels.end + levels.step,
         "colorscale": scale("sequential"),
@@ -152,10 +122,19 @@ def _contour(
     }
 
 
-def _said(value: float | None, what: str) -> str:
+def _said(value: float | None, what: str, n: int) -> str:
+    """Write a value for the tip, an accuracy of `n` examples of one task with its interval."""
     if value is None:
         return "between measured cells"
+    if what == "accuracy" and n:
+        low, high = wilson(round(value * n), n)
+        return f"{value:.1%}, 95 % interval {low:.1%} – {high:.1%}"
     return f"{value:.3f}" if what == "loss" else f"{value:.1%}"
+
+
+def _counted(layer: Numbers) -> int:
+    """Return the n of one task; 0 for a mean over tasks, whose interval takes too long for every cell."""
+    return int(layer["n"]) if layer["task"] is not None else 0
 
 
 def _span(values: Sequence[float], toward: str = "right") -> dict[str, Any]:
@@ -173,111 +152,6 @@ def _axis_title(numbers: Numbers, places: Sequence[Numbers], which: int) -> str:
     return str(numbers["axes"][which])
 
 
-def _lines(numbers: Numbers) -> list[dict[str, Any]]:
-    """The straight lines between the models that the plane was laid through."""
-    corners = [numbers["places"][place] for place in numbers["corners"]]
-    if not corners:
-        return []
-    closed = [*corners, corners[0]] if numbers["kind"] == "models" else [corners[1], corners[0], corners[2]]
-    common = {
-        "type": "scatter",
-        "mode": "lines",
-        "showlegend": False,
-        "x": [one["x"] for one in closed],
-        "y": [one["y"] for one in closed],
-        "hoverinfo": "skip",
-    }
-    return [
-        {**common, "name": "ground of the lines", "opacity": 0.55, "line": {"color": colour("surface"), "width": 3.2}},
-        {**common, "name": "lines between models", "line": {"color": colour("ink"), "width": 1.3, "dash": "dot"}},
-    ]
-
-
-def _marks(places: Sequence[Numbers], split: str) -> list[dict[str, Any]]:
-    """Models in the plane as full circles, over models beside it: rings at their nearest point."""
-    return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": one["title"],
-            "showlegend": False,
-            "x": [one["x"]],
-            "y": [one["y"]],
-            "marker": {
-                "size": 11,
-                "symbol": "circle",
-                "color": colour("surface") if one["beside"] else one["tint"],
-                "line": {"width": 2.5 if one["beside"] else 2, "color": one["tint" if one["beside"] else "ring"]},
-            },
-            "hovertemplate": f"{one['label']}{_means(one, split)}<extra></extra>",
-        }
-        for one in ({**one, "ring": colour("surface")} for one in sorted(places, key=lambda one: not one["beside"]))
-    ]
-
-
-def _means(one: Numbers, split: str) -> str:
-    """Say how the model itself does, which for a model beside the plane is not what the map shows under it."""
-    rows = [score for score in one["scores"] if score["split"] == split]
-    if not rows or any(score["loss"] is None for score in rows):
-        return ""
-    loss, accuracy = (sum(score[what] for score in rows) / len(rows) for what in ("loss", "accuracy"))
-    return f"<br>itself: loss {loss:.3f}, accuracy {accuracy:.1%}"
-
-
-def _labels(numbers: Numbers, places: Sequence[Numbers]) -> list[dict[str, Any]]:
-    """Names beside the models, none over another; one that has no room is left to the hover."""
-    spots = [_pixel(numbers, one) for one in places]
-    labels = [Label(one["label"], *spot) for one, spot in zip(places, spots, strict=True)]
-    lowest = [_pixel(numbers, one) for one in numbers["lowest"] if one["loss"] is not None]
-    sides = place(labels, [*spots, *lowest], (_PIXELS, _PIXELS))
-    return [_label(one, *where.split(" ")) for one, where in zip(places, sides, strict=True) if where]
-
-
-def _pixel(numbers: Numbers, spot: Numbers) -> tuple[float, float]:
-    """Return where a spot of the plane lies on a map of a narrow screen."""
-    left, top, side = numbers["x"][0], numbers["y"][-1], numbers["x"][-1] - numbers["x"][0]
-    return _PIXELS * (spot["x"] - left) / side, _PIXELS * (top - spot["y"]) / side
-
-
-def _label(one: Numbers, upright: str, across: str) -> dict[str, Any]:
-    return {
-        "text": one["label"],
-        "x": one["x"],
-        "y": one["y"],
-        "xref": "x",
-        "yref": "y",
-        "showarrow": False,
-        "xanchor": {"left": "right", "right": "left", "center": "center"}[across],
-        "yanchor": {"top": "bottom", "bottom": "top", "middle": "middle"}[upright],
-        "xshift": 8 * _SHIFTS[across],
-        "yshift": 8 * _SHIFTS[upright],
-        "font": {"size": 12, "color": colour("ink")},
-        "bgcolor": colour("surface"),
-        "opacity": 0.86,
-        "borderpad": 2,
-    }
-
-
-def _lowest(numbers: Numbers, split: str) -> list[dict[str, Any]]:
-    found = next((one for one in numbers["lowest"] if one["split"] == split and one["loss"] is not None), None)
-    if found is None:
-        return []
-    line = {"width": 1.2, "color": colour("surface")}
-    return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "lowest cell",
-            "showlegend": False,
-            "x": [found["x"]],
-            "y": [found["y"]],
-            "marker": {"symbol": "x", "size": 9, "color": colour("merge"), "line": line},
-            "hovertemplate": f"lowest of the measured cells: loss {found['loss']:.3f}, accuracy "
-            f"{found['accuracy']:.1%}<br>at %{{x:.3g}}, %{{y:.3g}}<extra></extra>",
-        }
-    ]
-
-
 def _small(numbers: Numbers, layers: Sequence[Numbers], about: About, places: Sequence[Numbers]) -> Figure | None:
     """A map of accuracy for each task, and one for each other split, all with the same colours."""
     heights = [_heights(layer, "accuracy") for layer in layers]
@@ -289,13 +163,13 @@ def _small(numbers: Numbers, layers: Sequence[Numbers], about: About, places: Se
     layout: dict[str, Any] = {"annotations": [], "margin": {"l": 12, "r": 72, "t": 30, "b": 12}}
     narrow: dict[str, Any] = {}
     for number, (layer, rows) in enumerate(zip(layers, heights, strict=True)):
-        contour = _contour(numbers, rows, levels, "accuracy")
+        contour = _contour(numbers, rows, levels, "accuracy", _counted(layer))
         if contour is None:
             return None
         name = "" if number == 0 else str(number + 1)
         on = {"xaxis": f"x{name}", "yaxis": f"y{name}"}
         bar = {"colorbar": _bar(levels, "accuracy")} if number == 0 else {"showscale": False}
-        traces += [{**contour, **on, **bar}, *({**mark, **on} for mark in (*_lines(numbers), *_marks(places, "")))]
+        traces += [{**contour, **on, **bar}, *({**mark, **on} for mark in (*lines_of(numbers), *marks_of(places, "")))]
         blank = {"showticklabels": False, "ticks": "", "fixedrange": True}
         same = {"scaleanchor": f"x{name}", "scaleratio": 1}
         layout[f"xaxis{name}"] = axis("", **{**_span(numbers["x"], "center"), **blank}, anchor=f"y{name}")

@@ -67,7 +67,12 @@ def _numbers(
         tasks: list[tuple[str | None, str, list[int]]] = [(None, "mean over tasks", at)] if len(at) > 1 else []
         tasks += [(sums.parts[place].task.name, sums.parts[place].task.title, [place]) for place in at]
         for name, title, places in tasks:
-            layer: dict[str, object] = {"split": split, "task": name, "title": title}
+            layer: dict[str, object] = {
+                "split": split,
+                "task": name,
+                "title": title,
+                "n": int(sums.sizes[places].sum()),
+            }
             for what, values in (("loss", loss), ("accuracy", accuracy)):
                 picture = numpy.full((side, side), numpy.nan)
                 picture[rows, columns] = numpy.where(known, values[grid][:, places].mean(axis=1), numpy.nan)
@@ -141,9 +146,16 @@ def _plain(value: float) -> float | None:
 
 def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
     given = cast("dict[str, Any]", numbers)
-    n = {layer["split"]: given["n"][layer["split"]] for layer in given["layers"]}
     cells = tuple(
-        (x, y, layer["split"], layer["task"] or layer["title"], layer["loss"][row][column], accuracy)
+        (
+            x,
+            y,
+            layer["split"],
+            layer["task"] or layer["title"],
+            layer["loss"][row][column],
+            accuracy,
+            *_interval(layer, accuracy),
+        )
         for layer in given["layers"]
         for row, y in enumerate(given["y"])
         for column, x in enumerate(given["x"])
@@ -157,17 +169,23 @@ def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
         for place in given["places"]
         for score in place["scores"]
     )  # fmt: skip
-    sizes = ", ".join(f"{split} n {size}" for split, size in n.items())
     where = ("model", "x", "y", "distance from the plane", "task", "split")
     how = ("loss (nats)", "accuracy", "95 % low", "95 % high", "n")
     return {
         "plane": Table(
-            f"Loss and accuracy at the cells of the plane ({sizes})",
-            ("x", "y", "split", "task", "loss (nats)", "accuracy"),
+            "Loss and accuracy at the cells of the plane",
+            ("x", "y", "split", "task", *how),
             cells,
         ),
         "models": Table("Where the models lie, and how they do", (*where, *how), models),
     }
+
+
+def _interval(layer: Mapping[str, Any], accuracy: float) -> tuple[float | None, float | None, int]:
+    """Return the 95 % interval of one task's accuracy, and n; a mean over tasks has none here: that takes long."""
+    if layer["task"] is None:
+        return None, None, layer["n"]
+    return *wilson(round(accuracy * layer["n"]), layer["n"]), layer["n"]
 
 
 _PLANES = {

@@ -17,6 +17,7 @@ from merging_core.analysis.studies.memory import Memory
 from merging_core.analysis.studies.spec import StudySpec, parse_study
 from merging_core.errors import SpaceError
 from merging_core.evaluation.evaluator import Part, parts_of
+from merging_core.evaluation.intervals import wilson
 from tests.analysis.studies.small import small_bench
 
 REFS = ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1", "zoo:basins/stranger-2")
@@ -118,6 +119,15 @@ def test_three_by_three_cells_come_first_then_the_models(bench: StudyBench) -> N
     assert not all(map(all, known)) and "of 25 cells" in first["sentence"] and first["partial"]
     later = cast("dict[str, Any]", found[1].numbers)
     assert all(place["scores"] for place in later["places"])
+
+
+def test_the_table_has_every_cell_with_its_interval(bench: StudyBench) -> None:
+    given = spec("models")
+    table = PLANE.tables(last(given, bench))["plane"]
+    assert len(table.rows) == 9 and table.header[-4:] == ("accuracy", "95 % low", "95 % high", "n")
+    for row in table.rows:
+        accuracy, low, high, n = cast("tuple[float, float, float, int]", row[-4:])
+        assert (low, high) == wilson(round(accuracy * 28), 28) and n == 28
 
 
 def test_all_cells_of_a_picture_are_on_the_same_examples(bench: StudyBench) -> None:

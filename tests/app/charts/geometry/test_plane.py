@@ -21,7 +21,8 @@ def numbers(side: int = 5, tasks: int = 1, kind: str = "models") -> dict[str, An
     lines = [float(index) for index in range(side)]
     loss: list[list[Any]] = [[0.1 + (x - 1) ** 2 + (y - 1) ** 2 for x in lines] for y in lines]
     accuracy: list[list[Any]] = [[1.0 / (1.0 + value) for value in row] for row in loss]
-    layers = [{"split": "validation", "task": None, "title": "mean over tasks", "loss": loss, "accuracy": accuracy}]
+    layers: list[dict[str, Any]] = [{"split": "validation", "task": None, "title": "mean over tasks", "n": 20}]
+    layers[0] |= {"loss": loss, "accuracy": accuracy}
     layers += [{**layers[0], "task": f"t{i}", "title": f"T {i}"} for i in range(tasks if tasks > 1 else 0)]
     spots = [(0.5, 0.5, 0.0), (3.0, 0.5, 0.0), (1.5, 3.0, 0.0), (1.4, 1.2, 0.7)]
     score = {"task": "t0", "split": "validation", "loss": 0.4, "accuracy": 0.9, "interval": [0.8, 1.0], "n": 20}
@@ -116,6 +117,7 @@ def test_each_task_has_its_map_where_there_are_several() -> None:
     contours = [one for one in figure["data"] if one["type"] == "contour"]
     assert [one["xaxis"] for one in contours] == ["x", "x2", "x3", "x4", "x5", "x6"]
     assert len({json.dumps(one["contours"]) for one in contours}) == 1
+    assert contours[0]["text"][1][1] == "90.9%, 95 % interval 69.9% – 97.2%"
     assert "tasks" not in drawn(numbers())
 
 
