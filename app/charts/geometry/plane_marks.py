@@ -21,7 +21,10 @@ Numbers = Mapping[str, Any]
 
 
 def places_of(numbers: Numbers, about: About) -> list[dict[str, Any]]:
-    """Return the models that lie within the window, with title, colour, and how far beside the plane they are."""
+    """Return the models that lie within the window, with title, colour, and how far beside the plane they are.
+
+    Random directions lead away from the first model: every other one is nearest to where it stands, and left out.
+    """
     low, high = (numbers["x"][0], numbers["y"][0]), (numbers["x"][-1], numbers["y"][-1])
     found = []
     for number, one in enumerate(numbers["places"]):
@@ -30,6 +33,8 @@ def places_of(numbers: Numbers, about: About) -> list[dict[str, Any]]:
         who = None if one["model"] is None else about["models"][one["model"]]
         title = inert("base" if who is None else who["title"], 22)
         beside = one["distance"] > _NEAR * (high[0] - low[0])
+        if beside and numbers["kind"] == "random":
+            continue
         found.append(
             {
                 **one,

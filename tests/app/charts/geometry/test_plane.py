@@ -155,6 +155,7 @@ def test_other_planes_have_their_own_axes_and_lines(kind: str) -> None:
     figure = drawn(given)["loss"]
     names = [one["name"] for one in figure["data"]]
     assert ("lines between models" in names) == (kind == "task vectors")
+    assert ("base" in names) == (kind != "random")
     assert figure["layout"]["xaxis"]["title"]["text"].startswith("along")
 
 
