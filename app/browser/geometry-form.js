@@ -21,8 +21,10 @@ export function createGeometryForm(choice, { changed }) {
   const section = (title, ...inside) => h("section", {}, h("h2", {}, title), inside);
   const numbers = section("Numbers", knobs);
   const measured = section("Examples", examples);
+  const asked = section("Question", which, summary, explain.panel);
+  asked.className = "asked";
   const element = h("aside", { class: "rail", "aria-label": "What is asked" },
-    section("Question", which, summary, explain.panel), section("Models", models.element), numbers, measured, h("section", {}, foot));
+    asked, section("Models", models.element), numbers, measured, h("section", {}, foot));
 
   const info = () => choice.study(offer);
 

@@ -179,6 +179,7 @@ DRAWING = Drawing(
             sentence="Loss and accuracy on the straight line between the two models: as they are, with the second "
             "one's units in the order of the first one's, and with the lost variance repaired.",
             height=340,
+            narrow=500,
             table="paths",
         ),
         FigureInfo(

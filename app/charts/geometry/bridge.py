@@ -151,6 +151,7 @@ DRAWING = Drawing(
             title="True and foretold accuracy",
             sentence="What the models along a path answer, and what was foretold of them without asking them.",
             height=340,
+            narrow=500,
             table="points",
         ),
         FigureInfo(

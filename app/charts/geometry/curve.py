@@ -198,6 +198,7 @@ DRAWING = Drawing(
             title="Loss and accuracy along line and curve",
             sentence="The straight line between two models crosses the barrier; the trained curve goes around it.",
             height=340,
+            narrow=500,
             table="points",
         ),
         FigureInfo(
@@ -212,6 +213,7 @@ DRAWING = Drawing(
             title="The same under attack",
             sentence="Loss and accuracy where each picture is changed against the very weights that are asked.",
             height=340,
+            narrow=500,
             table="points",
         ),
     ),

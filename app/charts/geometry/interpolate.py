@@ -214,6 +214,7 @@ DRAWING = Drawing(
             sentence="Loss and accuracy on the straight line from model to model: where the loss rises above the "
             "dotted chord between its ends, a barrier lies between the two.",
             height=340,
+            narrow=500,
             table="path",
         ),
         FigureInfo(

@@ -211,6 +211,7 @@ DRAWING = Drawing(
             sentence="How accuracy changes, and how many answers do, where pictures lose their texture or their "
             "shape: a model that decides by shape stands the first and not the second.",
             height=400,
+            narrow=640,
             table="effects",
         ),
         FigureInfo(

@@ -200,6 +200,7 @@ DRAWING = Drawing(
             sentence="The distance of what a model holds after each block from what the base holds there, as a share "
             "of the base's own length, and the cosine of the two.",
             height=300,
+            narrow=460,
             table="drift",
         ),
     ),
