@@ -33,6 +33,7 @@ export function createGeometryBest({ server, notice, open }) {
       const answer = await server.open_recipe({ text: JSON.stringify(recipe) });
       if (!answer.ok) return notice.problems(answer, true);
       open(answer.state);
+      window.scrollTo(0, 0);
     } catch (error) {
       notice.show([`The server does not answer (${error.message}). Nothing is lost; try again in a moment.`]);
     } finally {

@@ -59,7 +59,12 @@ def _effects(numbers: Mapping[str, Any], about: About, split: str) -> Figure:
         "yaxis.domain": _TOP,
         "yaxis2.domain": _BOTTOM,
         "yaxis2.showticklabels": True,
-        "annotations": [caption(words, 0.0), caption("answers changed", 0.0, _BOTTOM[1]), *rows.captions("x")],
+        "annotations": [
+            caption(f"accuracy added, {split}, n {n:,}", 0.0),
+            caption("answers changed", 0.0, _BOTTOM[1]),
+            *rows.captions("x"),
+            *rows.captions("x2"),
+        ],
     }
     return figure(traces, layout, narrow)
 

@@ -49,7 +49,7 @@ def _triangle(numbers: Mapping[str, Any], about: About) -> Figure:
         "x": [x for x, _ in points],
         "y": [y for _, y in points],
         "marker": {
-            "size": 11,
+            "size": [7 if place["kind"] == "search" else 11 for place in places],
             "color": [_shade(_loss(place), ends) for place in places],
             "line": {"color": colour("muted"), "width": 0.8},
         },
@@ -63,7 +63,7 @@ def _triangle(numbers: Mapping[str, Any], about: About) -> Figure:
         "name": "best",
         "x": [x],
         "y": [y],
-        "marker": {"size": 17, "symbol": "circle-open", "color": colour("merge"), "line": {"width": 2.6}},
+        "marker": {"size": 20, "symbol": "circle-open", "color": colour("ink"), "line": {"width": 2}},
         "customdata": [_said(numbers["best"], about)],
     }
     xs, ys = [*marks["x"], 0.0, 1.0], [*marks["y"], 0.0, _HIGH]
@@ -82,7 +82,7 @@ def _triangle(numbers: Mapping[str, Any], about: About) -> Figure:
 
 
 def _weights(numbers: Mapping[str, Any], about: About) -> Figure:
-    """Places of any subspace as lines over the models: how much of each, the fuller the lower the loss."""
+    """Places of any subspace as lines over the models: how much of each, the stronger the lower the loss."""
     places, ends = sorted(numbers["places"], key=lambda place: -(_loss(place) or math.inf)), _ends(numbers["places"])
     names = [model_name(place, about) for place in range(len(about["models"]))]
     common: dict[str, Any] = {"type": "scatter", "mode": "lines+markers", "x": list(range(len(names)))}
@@ -142,7 +142,10 @@ def _best(numbers: Mapping[str, Any], about: About) -> Figure:
         "yaxis.domain": _TOP,
         "yaxis2.domain": _BOTTOM,
         "yaxis2.showticklabels": True,
-        "annotations": [caption(words, 0.0), caption("accuracy", 0.0, _BOTTOM[1])],
+        "annotations": [
+            caption(f"loss, {held[0]['split']}, n {held[0]['n']:,}", 0.0),
+            caption("accuracy", 0.0, _BOTTOM[1]),
+        ],
     }
     return figure([loss, {**right, "xaxis": "x2", "yaxis": "y2"}], layout, narrow)
 
@@ -245,7 +248,7 @@ def _ends(places: Sequence[Place]) -> tuple[float, float]:
 
 
 def _shade(loss: float | None, ends: tuple[float, float]) -> str:
-    """The fuller the colour, the lower the loss; steps are even in its logarithm where it may be taken."""
+    """The stronger the colour, the lower the loss; steps are even in its logarithm where it may be taken."""
     low, high = ends
     if loss is None or high <= low:
         return colour("sequential-0" if loss is None else f"sequential-{_STEPS}")
@@ -257,7 +260,7 @@ def _shade(loss: float | None, ends: tuple[float, float]) -> str:
 
 def _words(numbers: Mapping[str, Any], ends: tuple[float, float]) -> str:
     held = numbers["best"]["held_out"][0]
-    return f"fuller: lower loss, from {ends[1]:.2f} to {ends[0]:.2f} nats; {held['split']}, n {held['n']:,}"
+    return f"the stronger, the lower the loss: {ends[1]:.2f} to {ends[0]:.2f} nats; {held['split']}, n {held['n']:,}"
 
 
 def _said(place: Place, about: About) -> list[str]:
@@ -281,7 +284,7 @@ DRAWING = Drawing(
         FigureInfo(
             name="where",
             title="Where in the subspace it is good",
-            sentence="Every place that was looked at, the fuller its colour the lower the loss; the ring or thick "
+            sentence="Every place that was looked at, the stronger its colour the lower the loss; the ring or thick "
             "line is the best, chosen on other examples than those shown.",
             height=360,
             table="places",

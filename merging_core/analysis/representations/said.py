@@ -30,9 +30,9 @@ def said(spec: StudySpec, found: Known) -> dict[str, object]:
     places = [*([] if spec.base is None else [None]), *range(len(spec.models))]
     n = {split: sum(row.known.n for row in rows if row.part.split == split) for split in spec.splits}
     where = ", ".join(f"{split} n {count}" for split, count in n.items())
-    drift = "" if spec.base is None else ", and how far they moved from the base"
+    base, drift = ("", "") if spec.base is None else (" and the base", ", and how far they moved")
     return {
-        "sentence": f"How alike {len(places)} models are layer by layer (CKA){drift}; {where}.",
+        "sentence": f"How alike {_models(len(spec.models))}{base} are layer by layer (CKA){drift}; {where}.",
         "n": n,
         "partial": len(rows) < len(found) or any(row.partial for row in rows),
         "models": spec.labels,
@@ -53,6 +53,10 @@ def said(spec: StudySpec, found: Known) -> dict[str, object]:
         ],
         "matrix": _matrix(spec, rows, places),
     }
+
+
+def _models(count: int) -> str:
+    return "the model" if count == 1 else f"{count} models"
 
 
 @dataclass(frozen=True, eq=False)
