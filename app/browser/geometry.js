@@ -73,8 +73,15 @@ export function createGeometry({ server, store, notice, theme, description, geom
 
   function takePart(name) {
     element.dataset.study = name;
-    part = PARTS[name]?.({ server, theme, store, notice, spec, open }) ?? null;
+    part = PARTS[name]?.({ server, theme, store, notice, spec, open, setParam }) ?? null;
     extra.replaceChildren(...(part ? [part.element] : []));
+  }
+
+  // A part asks with another value; the control of the parameter follows.
+  function setParam(name, value) {
+    choice.setParam(choice.study(offer), name, value);
+    form.set(offer, store.get().recipe.models.map((entry) => entry.ref));
+    changed();
   }
 
   async function ask({ turn: mine, ...message }) {

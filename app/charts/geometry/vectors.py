@@ -233,7 +233,7 @@ DRAWING = Drawing(
         FigureInfo(
             name="layers",
             title="Cosines by layer",
-            sentence="The cosine of each pair in each layer; choose a layer to see its leaves.",
+            sentence="The cosine of each pair in each layer; the leaves of a layer stand below.",
             height=400,
             table="layers",
         ),

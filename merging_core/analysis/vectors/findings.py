@@ -49,6 +49,7 @@ def numbers_so_far(
         "whole": {**numbers_of(shown), "of": of, "sampled": shown is sample},
         "depths": _depths(leaves, sums, labels, len(models)),
         "leaves": rows,
+        "total": len(space.leaves),
         "chosen": index[leaves[0].name] if len(leaves) == 1 else 0,
     }
 

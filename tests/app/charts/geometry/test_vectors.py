@@ -30,6 +30,7 @@ def numbers(chosen: int = 0) -> dict[str, Any]:
         "whole": row(sampled=False),
         "depths": [{"depth": "0", "leaves": 2, **row()}, {"depth": "after", "leaves": 1, **row()}],
         "leaves": [],
+        "total": 3,
         "ranks": [{**rank, "effective": [3.0, 2.0, None]}],
         "chosen": chosen,
     }
