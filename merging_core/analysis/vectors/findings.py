@@ -50,7 +50,6 @@ def numbers_so_far(
         "depths": _depths(leaves, sums, labels, len(models)),
         "leaves": rows,
         "total": len(space.leaves),
-        "chosen": index[leaves[0].name] if len(leaves) == 1 else 0,
     }
 
 

@@ -44,7 +44,7 @@ def blocks_of_rows(rows: torch.Tensor, columns: tuple[int, ...]) -> tuple[torch.
     """
     wide = rows.double()
     size = torch.tensor(columns[1:]) - torch.tensor(columns[:-1])
-    means = (_added(wide.square().sum(1), columns) / (size * rows.shape[1])).sqrt_()
+    means = (_added(wide.square().sum(1), columns) / (size * rows.shape[1]).clamp(min=1)).sqrt_()
     pictures = means * _added(wide.sum(1), columns).sgn()
     up, down = (rows > 0).sum(0), (rows < 0).sum(0)
     every = up + down

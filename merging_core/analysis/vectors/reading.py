@@ -46,6 +46,11 @@ class TaskVectors:
             row.copy_(_read(model, leaf, start, stop)).sub_(out[0])
         return out
 
+    def one(self, leaf: SpaceLeaf, model: int) -> torch.Tensor:
+        """Return one task vector of a whole leaf, in its shape; raises as reading does."""
+        own = torch.empty(leaf.elements).copy_(_read(self._models[model], leaf, 0, leaf.elements))
+        return own.sub_(_read(self._base, leaf, 0, leaf.elements).float()).view(leaf.shape)
+
     def sampled(self, sample: Sample) -> torch.Tensor:
         """Return what a sample takes of θ₀ and of each τₜ: [1 + T, n] float32; raises as reading does."""
         leaves = {leaf.name: leaf for leaf in self.space.leaves}

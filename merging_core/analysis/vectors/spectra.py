@@ -18,7 +18,7 @@ LEADING = 64
 """Singular values that are found of a matrix too large for all of them."""
 _EXACT = 1_024
 """The shorter side up to which all singular values are found."""
-_MOST = 1 << 26
+_MOST = 1 << 24
 """Elements of a matrix that is decomposed at all."""
 _EVERY = Parameters(embeddings="matrix")
 
@@ -33,7 +33,7 @@ class Spectrum:
 
 
 def has_spectrum(leaf: SpaceLeaf) -> bool:
-    """Say whether a leaf is decomposed: a matrix, tables of embeddings too, of at most 67 million elements."""
+    """Say whether a leaf is decomposed: a matrix, tables of embeddings too, of at most 16.8 million elements."""
     return is_matrix(leaf.name, leaf.shape, _EVERY) and leaf.elements <= _MOST
 
 

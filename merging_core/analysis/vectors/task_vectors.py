@@ -30,6 +30,10 @@ _AT_ONCE = 1 << 20
 """Numbers of all models that are worked on between two findings."""
 _AT_LEAST_SAMPLED = 1 << 24
 """Numbers of all models from which on a sample answers first."""
+_VALUES = 256
+"""Singular values that are shown of the chosen matrix."""
+_SAMPLED = 0.001
+"""The share of the work that a sample is."""
 _DECOMPOSED = 3e7
 """Elements times shorter side that are decomposed between two findings."""
 _SIDES = ((2, 96), (4, 64), (16, 40))
@@ -46,6 +50,7 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
 
     def finding() -> Finding:
         numbers = numbers_so_far(vectors.space, leaves, work.sums(), work.sampled(), labels)
+        numbers["chosen"] = int(spec.params.number("leaf"))
         numbers["ranks"] = rank_numbers(vectors.space, work.matrices, work.ranks())
         if chosen is not None:
             values = [(memory.get(_values_of(chosen, t)) or {}).get("values") for t in range(len(vectors))]
@@ -53,15 +58,17 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
         share = work.done()
         return Finding({**numbers, "partial": share < 1.0}, share)
 
+    bench.heed()
     if work.needs_sample():
         work.take_sample()
         yield finding()
-    if work.done() >= 1.0:
-        yield finding()
+    before = work.done()
     for step in (work.add_up, *((work.draw,) if chosen is not None else ()), work.decompose):
         for _ in step():
             bench.heed()
             yield finding()
+    if before == 1.0:
+        yield finding()
 
 
 class _Work:
@@ -93,7 +100,8 @@ class _Work:
 
     def done(self) -> float:
         """Return the share of the work that is done: half of it is reading, half decomposing."""
-        read = sum(sums.elements for sums in self.sums().values()) / max(1, sum(leaf.elements for leaf in self._leaves))
+        of = sum(leaf.elements for leaf in self._leaves)
+        read = sum(sums.elements for sums in self.sums().values()) / of if of else 1.0
         models = range(len(self._vectors))
         costs = [(leaf, t, float(leaf.elements) * min(leaf.shape)) for leaf in self.matrices for t in models]
         all_costs = sum(cost for _, _, cost in costs)
@@ -101,7 +109,7 @@ class _Work:
         parts = [read, *([known / all_costs] if costs else [])]
         if len(self._leaves) == 1 and self._spec.params.number("leaf"):
             parts.append(self._drawn() / (len(self.grid.rows) - 1))
-        return min(1.0, sum(parts) / len(parts))
+        return min(1.0, max(sum(parts) / len(parts), _SAMPLED if "sample" in self._memory else 0.0))
 
     def needs_sample(self) -> bool:
         """Say whether a sample answers before everything was read."""
@@ -139,17 +147,14 @@ class _Work:
         """Find the singular values of every matrix, and stop after so much work each time."""
         waiting = 0.0
         for leaf in self.matrices:
-            missing = [t for t in range(len(self._vectors)) if _rank_of(leaf, t) not in self._memory]
-            if not missing:
-                continue
-            rows = self._vectors.piece(leaf, 0, leaf.elements)[1:].view(-1, *leaf.shape)
-            for t in missing:
+            for t in range(len(self._vectors)):
+                if _rank_of(leaf, t) in self._memory:
+                    continue
                 self._bench.heed()
-                found = spectrum_of(rows[t])
+                found = spectrum_of(self._vectors.one(leaf, t))
                 entropy = entropy_rank(found)
-                values = found.values[: 4 * 64].numpy()
                 if len(self._leaves) == 1:
-                    self._memory.put(_values_of(leaf, t), values=values)
+                    self._memory.put(_values_of(leaf, t), values=found.values[:_VALUES].numpy())
                 whole = numpy.array([stable_rank(found), numpy.nan if entropy is None else entropy])
                 self._memory.put(_rank_of(leaf, t), ranks=whole)
                 waiting += float(leaf.elements) * min(leaf.shape)
@@ -172,7 +177,7 @@ class _Work:
             found, clashing = blocks_of_rows(piece.view(len(self._vectors), -1, across), grid.columns)
             pictures[:, row], clashes[row] = found.numpy(), clashing.numpy()
             self._memory.put("picture", rows=numpy.array(row + 1), pictures=pictures, clashes=clashes)
-            waiting += piece.numel()
+            waiting += max(1, piece.numel())
             if waiting >= _AT_ONCE:
                 waiting = 0
                 yield

@@ -150,6 +150,7 @@ def test_a_large_model_is_answered_from_a_sample_first_and_says_so(
     monkeypatch.setattr(task_vectors, "_AT_LEAST_SAMPLED", 1)
     found = findings(asked(refs, "a b"), bench())
     first: Any = found[0].numbers
+    assert 0.0 < found[0].share < 0.01
     last: Any = found[-1].numbers
     assert first["whole"]["sampled"] and first["partial"] and first["leaves"] == []
     assert "a sample of" in first["sentence"] and "sample" not in last["sentence"]
@@ -180,6 +181,15 @@ def test_a_leaf_of_one_number_can_be_looked_at(refs: dict[str, str]) -> None:
     assert numbers["matrix"]["pictures"][0] == [[pytest.approx(float(a["layers.1.scale"][0]), rel=1e-3)]]
     assert numbers["whole"]["cosines"][0] in (pytest.approx(1.0), pytest.approx(-1.0))
     assert numbers["whole"]["overlaps"] == [1.0]
+
+
+def test_a_leaf_without_numbers_says_nothing_and_ends(tmp_path: Path) -> None:
+    base = {"layers.0.w": torch.zeros(2, 2), "layers.1.w": torch.zeros(0, 3)}
+    some = {**base, "layers.0.w": torch.eye(2)}
+    last = findings(asked(written(tmp_path, base=base, a=some, b=some), "a b", leaf=2), bench())[-1]
+    numbers: Any = last.numbers
+    assert last.complete and numbers["whole"]["cosines"] == [None]
+    json.dumps(numbers, allow_nan=False)
 
 
 def test_a_leaf_that_is_not_there_is_refused(refs: dict[str, str]) -> None:
