@@ -14,8 +14,15 @@ export function createGeometryLeaves({ setParam }) {
   let layers = "";
   let drawn = "";
   let numbers = null;
+  let wanted = false;
 
-  // What was seen of the whole model stays while one leaf is looked at.
+  // The figures stand above: what was asked for is brought into view, and the way back has the focus.
+  function look(leaf) {
+    setParam("leaf", leaf);
+    element.parentElement?.parentElement?.scrollIntoView({ block: "start" });
+    wanted = true;
+  }
+
   function show(answer) {
     numbers = answer.numbers;
     const { chosen, leaves, total } = numbers;
@@ -51,7 +58,7 @@ export function createGeometryLeaves({ setParam }) {
   function row(leaf, rank) {
     const times = leaf.overlaps.map((value, i) => (value === null || !leaf.chances[i] ? null : value / leaf.chances[i]));
     const cells = [leaf.shape.join(" × ") || "1", number(mean(leaf.norms), 3), number(mean(leaf.cosines), 3), percent(mean(leaf.clashes)), number(mean(times)), rank ? `${number(mean(rank.effective), 1)} of ${Math.min(...rank.shape)}` : "–"];
-    return h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "quiet", "data-leaf": String(leaf.index), onclick: () => setParam("leaf", leaf.index) }, leaf.leaf)), cells.map((text) => h("td", { class: "value" }, text)));
+    return h("tr", {}, h("th", { scope: "row" }, h("button", { type: "button", class: "quiet", "data-leaf": String(leaf.index), onclick: () => look(leaf.index) }, leaf.leaf)), cells.map((text) => h("td", { class: "value" }, text)));
   }
 
   function one(chosen, leaf, total) {
@@ -59,8 +66,10 @@ export function createGeometryLeaves({ setParam }) {
     drawn = "";
     said.textContent = leaf ? `${leaf.leaf}, ${leaf.shape.join(" × ") || "1"}, layer ${leaf.depth}: leaf ${count(chosen)} of ${count(total)}.` : "";
     fill(grid, []);
-    const act = (text, to, off) => h("button", { type: "button", class: "quiet", disabled: off, onclick: () => setParam("leaf", to) }, text);
+    const act = (text, to, off) => h("button", { type: "button", class: "quiet", disabled: off, onclick: () => look(to) }, text);
     fill(acts, act("previous", chosen - 1, chosen <= 1), act("next", chosen + 1, chosen >= total), act("whole model", 0, false));
+    if (wanted) acts.lastElementChild.focus({ preventScroll: true });
+    wanted = false;
     if (leaf) layer = leaf.depth;
   }
 

@@ -143,7 +143,10 @@ def _slopes(numbers: Mapping[str, Any], models: Sequence[Mapping[str, Any]], sco
             place = row * count + m
             end = "" if place == 1 else str(place)
             left = (m - 1) * (width + 0.03)
-            traces += _lines(values, m, names, methods, title, (f"x{end}", f"y{end}"))
+            drawn = _lines(values, m, names, methods, title, (f"x{end}", f"y{end}"))
+            if not drawn:
+                continue
+            traces += drawn
             layout[f"xaxis{end}"] = axis(
                 domain=[left, left + width],
                 anchor=f"y{end}",
@@ -184,6 +187,8 @@ def _lines(  # noqa: PLR0913
         for name, (before, after) in zip(names, ends, strict=True)
         if before is not None and after is not None
     ]
+    if not both:
+        return []
     xs, ys, words = list[float | None](), list[float | None](), list[str]()
     for name, before, after in both:
         xs += [0, 1, None]
@@ -203,8 +208,6 @@ def _lines(  # noqa: PLR0913
         "opacity": 0.7,
         "hovertemplate": f"%{{customdata}}: {title} %{{y:.3f}}<extra></extra>",
     }
-    if not both:
-        return [lines]
     means = [sum(before for _, before, _ in both) / len(both), sum(after for _, _, after in both) / len(both)]
     mean = {
         **on,

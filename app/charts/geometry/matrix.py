@@ -117,7 +117,7 @@ def _side(cuts: Sequence[int], *, down: bool = False) -> dict[str, Any]:
     last = cuts[-1] - 1
     ends = [last + 0.5, -0.5] if down else [-0.5, last + 0.5]
     ticks = sorted({0, last})
-    return axis("", range=ends, tickvals=ticks, ticktext=[str(one) for one in ticks], showgrid=False)
+    return axis("", range=ends, tickvals=ticks, ticktext=[str(one) for one in ticks], ticks="", showgrid=False)
 
 
 def _places(count: int, across: int) -> list[tuple[list[float], list[float]]]:

@@ -92,7 +92,7 @@ def matrix_numbers(
 
 
 def tables(numbers: Mapping[str, object]) -> dict[str, Table]:
-    """Return models, pairs, depths, leaves and matrices as tables."""
+    """Return models, pairs, depths, leaves and matrices as tables, those that have rows."""
     given = cast("Mapping[str, Any]", numbers)
     models, pairs = given["models"], given["pairs"]
     names = [(models[i], models[j]) for i, j in pairs]
@@ -151,7 +151,7 @@ def tables(numbers: Mapping[str, object]) -> dict[str, Table]:
     }
     if "matrix" in given:
         found |= _matrix_tables(given["matrix"], models)
-    return found
+    return {name: table for name, table in found.items() if table.rows}
 
 
 def _matrix_tables(matrix: Mapping[str, Any], models: Sequence[str]) -> dict[str, Table]:

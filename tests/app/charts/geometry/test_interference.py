@@ -66,6 +66,15 @@ def test_slopes_go_from_the_sum_to_the_method_and_their_mean_is_of_the_pairs_tha
     assert traces[3]["y"] == pytest.approx([0.85, 0.85])
 
 
+def test_no_axis_stands_without_a_line() -> None:
+    given = numbers()
+    given["methods"].append({"name": "dare", "title": "DARE", "summary": ""})
+    given["scores"]["dare"] = [None] * 3
+    figure = drawn(given)["slopes"]
+    named = {trace["xaxis"].replace("x", "xaxis") for trace in figure["data"]}
+    assert named == {key for key in figure["layout"] if key.startswith("xaxis")}
+
+
 def test_a_dot_has_the_colours_of_both_experts_and_its_interval() -> None:
     figure = drawn(numbers())["relation"]
     (dots,) = figure["data"]
