@@ -15,6 +15,7 @@ export function createGeometryLeaves({ setParam }) {
   let drawn = "";
   let numbers = null;
   let wanted = false;
+  let acted = "";
 
   // The figures stand above: what was asked for is brought into view, and the way back has the focus.
   function look(leaf) {
@@ -34,6 +35,8 @@ export function createGeometryLeaves({ setParam }) {
 
   function all() {
     fill(acts, []);
+    acted = "";
+    wanted = false;
     const names = [...new Set(numbers.leaves.map((leaf) => leaf.depth))];
     if (!names.includes(layer)) layer = names[0];
     if (layers !== names.join("\n")) {
@@ -64,13 +67,15 @@ export function createGeometryLeaves({ setParam }) {
   function one(chosen, leaf, total) {
     chooser.hidden = true;
     drawn = "";
+    if (leaf) layer = leaf.depth;
     said.textContent = leaf ? `${leaf.leaf}, ${leaf.shape.join(" × ") || "1"}, layer ${leaf.depth}: leaf ${count(chosen)} of ${count(total)}.` : "";
     fill(grid, []);
+    if (acted === `${chosen} of ${total}`) return;
+    acted = `${chosen} of ${total}`;
     const act = (text, to, off) => h("button", { type: "button", class: "quiet", disabled: off, onclick: () => look(to) }, text);
     fill(acts, act("previous", chosen - 1, chosen <= 1), act("next", chosen + 1, chosen >= total), act("whole model", 0, false));
     if (wanted) acts.lastElementChild.focus({ preventScroll: true });
     wanted = false;
-    if (leaf) layer = leaf.depth;
   }
 
   return { element, show };
