@@ -10,11 +10,12 @@ from merging_core.analysis.studies.contract import Table
 __all__ = ["line_tables"]
 
 _PATH = ("t", "task", "split", "loss (nats)", "accuracy", "95 % low", "95 % high", "n")
+_WHERE = ("from model", "to model", "split", "task", "of")
 _BARRIERS = (
-    *("from model", "to model", "split", "task", "of", "at t", "barrier", "95 % low", "95 % high"),
-    *("held out", "held out, 95 % low", "held out, 95 % high", "bias of the maximum", "above mean of ends"),
-    *("above worse end", "midpoint gap", "points", "n"),
+    *(*_WHERE, "at t", "barrier", "95 % low", "95 % high", "held out", "held out, 95 % low", "held out, 95 % high"),
+    "n",
 )
+_VARIANTS = (*_WHERE, "above mean of ends", "above worse end", "midpoint gap", "bias of the maximum", "points", "n")
 _EXAMPLES = (
     *("split", "task", "example", "label", "at t", "above its chord (nats)", "share of the barrier"),
     *("first end says", "at t says", "last end says"),
@@ -29,13 +30,19 @@ def line_tables(numbers: Mapping[str, object]) -> dict[str, Table]:
         for point in given["points"]
         for score in point["scores"]
     ]
-    barriers = [
-        (
-            *(row["from"] + 1, row["to"] + 1, row["split"], row["task"] or "mean over tasks", row["metric"], row["at"]),
-            *(*_cells(row["barrier"]), *_cells(row["held_out"]), row["bias"], row["above_mean"]["value"]),
-            *(row["above_worse"]["value"], _cells(row["midpoint_gap"])[0], row["points"], row["n"]),
-        )
+    tasks = {row[1] for row in path}
+    mean = "mean over tasks" if len(tasks) > 1 else "".join(tasks)
+    rows = [
+        ((row["from"] + 1, row["to"] + 1, row["split"], row["task"] or mean, row["metric"]), row)
         for row in given["barriers"]
+    ]
+    barriers = [(*where, row["at"], *_cells(row["barrier"]), *_cells(row["held_out"]), row["n"]) for where, row in rows]
+    variants = [
+        (
+            *(*where, row["above_mean"]["value"], row["above_worse"]["value"], _cells(row["midpoint_gap"])[0]),
+            *(row["bias"], row["points"], row["n"]),
+        )
+        for where, row in rows
     ]
     examples = [
         (
@@ -48,6 +55,7 @@ def line_tables(numbers: Mapping[str, object]) -> dict[str, Table]:
     tables = {
         "path": Table("Loss and accuracy along the path", _PATH, tuple(path)),
         "barriers": Table("Barriers, of loss in nats and of error", _BARRIERS, tuple(barriers)),
+        "variants": Table("The other ways to measure a barrier", _VARIANTS, tuple(variants)),
     }
     if examples:
         tables["examples"] = Table("Examples that make the barrier", _EXAMPLES, tuple(examples))

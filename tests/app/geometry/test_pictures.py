@@ -5,15 +5,21 @@ from __future__ import annotations
 import base64
 import io
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy
 import pytest
 import torch
 from PIL import Image
 
+from app.families import Family
 from app.geometry.pictures import beginnings_of, changed_of, sprites_of
+from app.geometry.question import Question, tokenizer_for
 from app.studio.messages import MessageError
 from merging_core.analysis.mechanisms.interventions import interventions
+from merging_core.analysis.studies.contract import StudyBench
+from merging_core.analysis.studies.spec import parse_study
 from merging_core.evaluation.heads import OwnHead
 from merging_core.evaluation.language_model import TextTask, Windows
 from merging_core.evaluation.text_tasks import TextClassification, TextSplit
@@ -66,3 +72,14 @@ def test_an_example_that_is_not_there_is_not_changed() -> None:
     task = make_task("one", {"train": 9}, seed=1)
     with pytest.raises(MessageError, match="number 9 came"):
         changed_of((task,), ("train",), "train", [("one", 9)], interventions(), 0)
+
+
+def test_the_first_tokenizer_that_a_model_comes_with_reads_texts(tmp_path: Path) -> None:
+    spec = parse_study({"version": 1, "study": "interpolate", "models": ["zoo:basins/left", "zoo:basins/right"]})
+    folders = {"zoo:basins/left": tmp_path / "none", "zoo:basins/right": tmp_path / "words"}
+    engine = SimpleNamespace(opened=lambda ref, base: SimpleNamespace(folder=folders[ref], root=None))
+    question = Question(spec, cast("Family", None))
+    assert tokenizer_for(question, cast("StudyBench", SimpleNamespace(engine=engine))) is None
+    write_tokenizer(tmp_path / "words")
+    found = tokenizer_for(question, cast("StudyBench", SimpleNamespace(engine=engine)))
+    assert found is not None and found.words([8]) == "cat"
