@@ -12,7 +12,7 @@ export function createGeometryExamples({ server, store }) {
   const title = h("h3", {});
   const chooser = h("span", {});
   const said = h("p", { class: "hint" });
-  const list = h("ul", { class: "geometry-examples", tabindex: "0" });
+  const list = h("ul", { class: "geometry-examples" });
   const element = h("section", { class: "panel", "aria-label": "Examples that make the barrier", hidden: true }, h("header", {}, title, h("span", { class: "spacer" }), chooser), said, list);
   const newest = createNewest(ask, draw);
   let answer = null;
