@@ -39,7 +39,14 @@ def barriers_figure(barriers: Sequence[Mapping[str, Any]], about: About) -> Figu
             traces.append(_points(rows, split, "error", {"xaxis": "x2", "yaxis": "y2", "showlegend": False}, ""))
     names = {"tickvals": list(range(len(rows))), "ticktext": [name for name, _, _ in rows]}
     span = {"range": [len(rows) - 0.5, -0.5], "fixedrange": True, "showgrid": False}
-    zero = {"zeroline": True, "zerolinecolor": colour("faint"), "zerolinewidth": 1.2, "fixedrange": True}
+    zero = {
+        "nticks": 5,
+        "tickangle": 0,
+        "zeroline": True,
+        "zerolinecolor": colour("faint"),
+        "zerolinewidth": 1.2,
+        "fixedrange": True,
+    }
     layout = {
         "xaxis": axis("", domain=_LEFT if errors else [0.0, 1.0], rangemode="tozero", **zero),
         "yaxis": axis("", **names, **span),

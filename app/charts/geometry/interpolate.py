@@ -40,7 +40,8 @@ def _path(numbers: Mapping[str, Any], about: About) -> Figure:
     traces = [*_bands(numbers["means"], lead), *_barrier(_means(points, lead, "loss"), lead)]
     for split in reversed(splits):
         for task in tasks if several else ():
-            traces += _pair(points, split, task["title"], expert(task["colour"]), 1.2, task["task"])
+            own = _pair(points, split, task["title"], expert(task["colour"]), 1.2, task["task"])
+            traces += own if split == lead else [{**trace, "opacity": 0.35, "showlegend": False} for trace in own]
     for split in reversed(splits):
         traces += _pair(points, split, "mean" if several else tasks[0]["title"], colour("merge"), 2.4, None)
     names = [inert(model["title"], 18) for model in about["models"]]
@@ -82,7 +83,7 @@ def _pair(
         "opacity": 1.0 if task is None else 0.75,
         "legendrank": (1 if task is None else 10) + list(_DASHES).index(split),
     }
-    shown = {"name": f"{name}, {split}" if task is None else name, "showlegend": task is None or dash == "solid"}
+    shown = {"name": f"{name}, {split}" if task is None else name}
     return [
         {
             **common,
@@ -135,7 +136,7 @@ def _bands(means: Sequence[Mapping[str, Any]], split: str) -> list[dict[str, Any
             {**common, "name": f"{what}, low", "y": low, "showlegend": False},
             {
                 **common,
-                "name": "95 % interval" if what == "loss" else "95 % interval, accuracy",
+                "name": f"95 % interval, {split}{'' if what == 'loss' else ', accuracy'}",
                 "showlegend": what == "loss",
                 "legendrank": 32,
                 "y": high,
