@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from merging_core.analysis.planes.plane import PLANE
-from merging_core.analysis.planes.setting import setting_of
+from merging_core.analysis.planes.setting import KINDS, setting_of
 from merging_core.analysis.planes.stages import growing
 from merging_core.analysis.studies.contract import StudyBench
 from merging_core.analysis.studies.memory import Memory
@@ -20,6 +20,7 @@ from merging_core.evaluation.evaluator import Part, parts_of
 from merging_core.evaluation.intervals import wilson
 from tests.analysis.studies.small import small_bench
 
+BASE = "zoo:basins/start"
 REFS = ("zoo:basins/left", "zoo:basins/right", "zoo:basins/stranger-1", "zoo:basins/stranger-2")
 
 
@@ -28,9 +29,7 @@ def bench() -> StudyBench:
     return small_bench()
 
 
-def spec(
-    kind: str, models: tuple[str, ...] = REFS[:3], base: str | None = "zoo:basins/start", **more: Any
-) -> StudySpec:
+def spec(kind: str, models: tuple[str, ...] = REFS[:3], base: str | None = BASE, **more: Any) -> StudySpec:
     study = {"name": "plane", "params": {"kind": kind, "cells": 3, **more}}
     return parse_study({"version": 1, "study": study, "base": base, "models": list(models)})
 
@@ -98,6 +97,18 @@ def test_four_models_have_a_principal_plane_around_their_mean(bench: StudyBench)
     numbers = last(spec("principal", REFS, base=None), bench)
     assert sum(place["x"] for place in numbers["places"]) == pytest.approx(0.0, abs=1e-6)
     assert all("component" in title for title in numbers["axes"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_weights_under_a_model_are_as_far_from_it_as_is_said(kind: str, bench: StudyBench) -> None:
+    given = spec(kind, REFS)
+    setting = setting_of(given, bench)
+    own = flats(bench, *REFS, BASE)
+    for index, spot in enumerate(setting.spots):
+        below = torch.cat([leaf.double().flatten() for leaf in setting.weights(spot.x, spot.y).values()]).numpy()
+        itself = torch.cat([leaf.double().flatten() for leaf in setting.model(index).values()]).numpy()
+        assert numpy.linalg.norm(below - itself) == pytest.approx(spot.distance, rel=1e-4, abs=1e-4)
+        assert numpy.linalg.norm(itself) == pytest.approx(float(numpy.linalg.norm(own[index])), rel=1e-6)
 
 
 def test_models_are_measured_themselves_and_not_where_they_are_projected(bench: StudyBench) -> None:
