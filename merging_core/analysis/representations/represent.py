@@ -28,7 +28,7 @@ __all__ = ["REPRESENTATIONS"]
 
 _ROWS = 50
 """Examples that one worker answers at once."""
-_HELD = 1 << 28
+_HELD = 1 << 27
 """Bytes of the states of one batch of examples in one model."""
 
 

@@ -43,7 +43,7 @@ def told(scores: Scores) -> dict[str, Any]:
     accuracy = math.fsum(score.accuracy for score in scores) / len(scores)
     return {
         "loss": _finite(loss),
-        "loss_interval": [_finite(loss - half), _finite(loss + half)],
+        "loss_interval": [_finite(max(0.0, loss - half)), _finite(loss + half)],
         "accuracy": accuracy,
         "interval": list(average_interval(right, sizes)),
         "n": sum(sizes),

@@ -10,7 +10,9 @@ import pytest
 from merging_core.analysis.studies.contract import Finding, StudyBench
 from merging_core.analysis.studies.memory import Memory
 from merging_core.analysis.studies.spec import parse_study
+from merging_core.analysis.subspaces.told import told
 from merging_core.errors import EvaluationError
+from merging_core.evaluation.report import make_score
 from merging_core.recipes.parse import parse_recipe
 from tests.analysis.studies.small import small_bench
 
@@ -83,3 +85,10 @@ def test_a_merge_among_the_models_leaves_no_recipe_and_a_span_wants_a_base(bench
     assert last.numbers["recipe"] is None
     with pytest.raises(EvaluationError, match="a span lies around a base"):
         found(bench, base=None, within="span")
+
+
+def test_the_interval_of_a_loss_does_not_go_below_nothing() -> None:
+    losses = numpy.array([0.0] * 9 + [1.0], dtype=numpy.float32)
+    score = make_score("a", "A", "validation", 10, numpy.arange(10), losses < 0.5, losses)
+    low, high = told([score])["loss_interval"]
+    assert low == 0.0 and high == pytest.approx(0.1 + 1.959964 * losses.std(ddof=1) / numpy.sqrt(10), abs=1e-5)
