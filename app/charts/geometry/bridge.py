@@ -92,7 +92,6 @@ def _foretold(path: Mapping[str, Any], name: str, titles: Mapping[str, str], wha
         "type": "scatter",
         "mode": "lines+markers",
         "cliponaxis": False,
-        "connectgaps": True,
         "name": title,
         "x": [point["t"] for point, _ in known],
         "y": values,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from merging_core.analysis.curves.curve import chord
@@ -31,8 +32,9 @@ _EVERY_SECONDS = 0.25
 def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Finding]:
     """Foretell the line; train the curve; foretell the curve."""
     check_tasks(bench, attacked=False)
-    line = chord(bench.points(spec), kind_of(spec), int(spec.params.number("bends")))
-    steps = int(spec.params.number("steps")) if spec.params["path"] == "curve" else 0
+    curved = spec.params["path"] == "curve"
+    bends, steps = (int(spec.params.number(name)) for name in ("bends", "steps")) if curved else (1, 0)
+    line = chord(bench.points(spec), kind_of(spec), bends)
     told = {"line": Foretelling("line", line, spec, bench, memory)}
     first, second = (0.3, 0.6) if steps else (1.0, 1.0)
     for share in _along(told["line"], spec):
@@ -164,7 +166,7 @@ BRIDGE = Study(
             "fit", "Examples of the bridge", "integer", 400, "Train examples of each task that it is fitted on.", 8,
             100_000, step=1, slider=(50, 1_000),
         ),
-        *TRAINED,
+        *(replace(info, only_when=("path", "curve")) for info in TRAINED),
     ),
     group="paths",
     models=(2, 2),

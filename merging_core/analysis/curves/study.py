@@ -49,7 +49,7 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
 
 def kind_of(spec: StudySpec) -> Kind:
     """Return the kind of curve that is asked for."""
-    return "chain" if spec.params["kind"] == "chain" else "bezier"
+    return "chain" if spec.params.get("kind") == "chain" else "bezier"
 
 
 def course_of(spec: StudySpec) -> Course:

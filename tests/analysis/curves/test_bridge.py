@@ -23,7 +23,8 @@ STRANGERS = ["zoo:basins/stranger-1", "zoo:basins/stranger-2"]
 
 
 def spec_of(**params: object) -> StudySpec:
-    section = {"name": "bridge", "params": {"points": 5, "nodes": 4, "steps": 3, "batch": 8, "fit": 24, **params}}
+    training = {} if params.get("path") == "line" else {"steps": 3, "batch": 8}
+    section = {"name": "bridge", "params": {"points": 5, "nodes": 4, "fit": 24, **training, **params}}
     return small_spec(BRIDGE, study=section, models=STRANGERS)
 
 
