@@ -6,6 +6,7 @@ import { createNewest } from "./newest.js";
 import { tile } from "./pictures.js";
 
 const SIDE = 56;
+const MOST = 12;
 
 export function createGeometryChanges({ server, store }) {
   const other = h("button", { type: "button", class: "quiet", onclick: () => { turn += 1; look(); } }, "Other examples");
@@ -27,7 +28,7 @@ export function createGeometryChanges({ server, store }) {
   // Of each task one example; when all were shown, the first again.
   function look() {
     const { examples, interventions } = answer.numbers;
-    const rows = [...new Set(examples.map((row) => row.task))].map((task) => examples.filter((row) => row.task === task)).map((own) => own[turn % own.length]);
+    const rows = [...new Set(examples.map((row) => row.task))].map((task) => examples.filter((row) => row.task === task)).map((own) => own[turn % own.length]).slice(0, MOST);
     const key = JSON.stringify([rows, interventions.map((change) => change.name)]);
     if (key === wanted) return;
     wanted = key;

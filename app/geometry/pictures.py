@@ -19,6 +19,8 @@ __all__ = ["MOST", "Wanted", "beginnings_of", "changed_of", "sprites_of"]
 
 MOST = 64
 """Examples that one answer holds."""
+_CHANGED = 12
+"""Examples of which one answer holds every change."""
 _TOKENS, _CHARACTERS = 48, 120
 """How much of a text is its beginning."""
 
@@ -61,6 +63,9 @@ def changed_of(
     A text has no picture, and null there. Raises MessageError with every example that is none of the study's.
     """
     known = _checked(tasks, splits, split, wanted)
+    if len(wanted) > _CHANGED:
+        must = f"at most {_CHANGED} examples are changed at once"
+        raise MessageError(Problem(must, str(len(wanted)), "message.examples"))
     found: list[dict[str, Any] | None] = []
     for name, index in wanted:
         task = known[name]

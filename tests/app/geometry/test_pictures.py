@@ -68,8 +68,10 @@ def test_a_picture_stands_before_what_each_change_makes_of_it() -> None:
     assert (row[:, :8] == picture).all() and (row[:, 8:16] == 255 - picture).all()
 
 
-def test_an_example_that_is_not_there_is_not_changed() -> None:
+def test_an_example_that_is_not_there_is_not_changed_nor_are_too_many() -> None:
     task = make_task("one", {"train": 9}, seed=1)
+    with pytest.raises(MessageError, match="at most 12 examples are changed at once, but 13 came"):
+        changed_of((task,), ("train",), "train", [("one", 1)] * 13, interventions(), 0)
     with pytest.raises(MessageError, match="number 9 came"):
         changed_of((task,), ("train",), "train", [("one", 9)], interventions(), 0)
 
