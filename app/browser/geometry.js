@@ -1,7 +1,7 @@
 // Geometry: questions asked of models, answered at once and finer while one looks. The address follows what is looked at.
 
 import { h } from "./dom.js";
-import { familyNamed } from "./families.js";
+import { createAsking } from "./geometry-asking.js";
 import { createGeometryChoice } from "./geometry-choice.js";
 import { createGeometryFigures } from "./geometry-figures.js";
 import { createGeometryForm } from "./geometry-form.js";
@@ -9,26 +9,22 @@ import { createGeometryJob } from "./geometry-job.js";
 import { createGeometryLink } from "./geometry-link.js";
 import { PARTS } from "./geometry-parts.js";
 import { createGeometryPrint } from "./geometry-print.js";
-import { createNewest } from "./newest.js";
 
-const LOST_EVERY = 2000;
-
-export function createGeometry({ server, store, notice, theme, description, geometry, open }) {
+export function createGeometry({ server, store, notice, theme, geometry, open }) {
   if (!server.geometry_look) return {};
   const choice = createGeometryChoice();
   const form = createGeometryForm(choice, { changed });
   const link = createGeometryLink(server, () => ({ state: store.get(), spec: spec() }));
   const figures = createGeometryFigures(theme, link.element);
-  const job = createGeometryJob({ server, wanted: () => ({ state: store.get(), spec: spec() }), answered: (answer) => draw(answer), begun: () => { turn += 1; } });
+  const job = createGeometryJob({ server, wanted: () => ({ state: store.get(), spec: spec() }), answered: (answer) => draw(answer), begun: () => asking.stop() });
   const extra = h("div", { class: "geometry-parts" });
   const main = h("div", { class: "geometry-main" }, figures.element, job.element, extra);
   const element = h("div", { class: "geometry", hidden: true }, form.element, main);
   createGeometryPrint(element, theme);
-  const newest = createNewest(ask, hear);
+  const asking = createAsking(server.geometry_look, { heard, refused, lost, wanted: () => shown() });
   let offer = null;
   let asked = "";
   let part = null;
-  let turn = 0;
   let linked = geometry ?? null;
 
   const shown = () => !element.hidden;
@@ -58,17 +54,12 @@ export function createGeometry({ server, store, notice, theme, description, geom
   }
 
   function changed() {
-    turn += 1;
     const info = choice.study(offer);
     if (element.dataset.study !== info.name) takePart(info.name);
     figures.prepare(info);
     job.hide();
     element.dataset.state = "asked";
-    push();
-  }
-
-  function push() {
-    newest({ state: store.get(), spec: spec(), turn });
+    asking.ask({ state: store.get(), spec: spec() });
   }
 
   function takePart(name) {
@@ -84,30 +75,22 @@ export function createGeometry({ server, store, notice, theme, description, geom
     changed();
   }
 
-  async function ask({ turn: mine, ...message }) {
-    const answer = await server.geometry_look(message);
-    return answer.superseded ? { ok: true, again: true, turn: mine } : { ...answer, turn: mine };
+  async function heard(answer) {
+    notice.settle();
+    if (element.dataset.state === "asked") link.follow(shown);
+    await draw(answer);
+    if (!answer.complete && choice.study(offer).trains) job.offer(answer);
+    if (answer.complete) job.hide();
+    return !answer.complete && !answer.long;
   }
 
-  // Asked again until nothing is left to find, as long as somebody looks.
-  async function hear(answer, last, message) {
-    if (message.turn !== turn) return;
-    if (!answer.ok) {
-      notice.problems(answer);
-      element.dataset.state = "refused";
-      if (!answer.seq && answer.turn === undefined) setTimeout(() => { if (message.turn === turn && shown()) push(); }, LOST_EVERY);
-      return;
-    }
-    if (!answer.again) {
-      notice.settle();
-      if (element.dataset.state === "asked") link.follow(() => shown() && message.turn === turn);
-      await draw(answer);
-      if (message.turn !== turn) return;
-      if (answer.complete) return job.hide();
-      if (choice.study(offer).trains) job.offer(answer);
-      if (answer.long) return;
-    }
-    if (last && shown()) push();
+  function refused(answer) {
+    notice.problems(answer);
+    element.dataset.state = "refused";
+  }
+
+  function lost(error) {
+    notice.show([`The server does not answer (${error.message}). What you see is its last answer; it is asked again.`]);
   }
 
   async function draw(answer) {
