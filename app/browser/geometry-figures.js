@@ -8,7 +8,8 @@ import { legendOf } from "./geometry-legend.js";
 import { createGeometryTables } from "./geometry-tables.js";
 import { hasBodies } from "./geometry-solid.js";
 
-export function createGeometryFigures(theme, link) {
+// `link` stands beside the title, `next` between the sentence and the figures.
+export function createGeometryFigures(theme, link, next) {
   const title = h("h2", {});
   const state = h("span", { class: "stage" });
   const sentence = h("p", { class: "geometry-sentence", role: "status" });
@@ -16,7 +17,7 @@ export function createGeometryFigures(theme, link) {
   const head = h("section", { class: "panel geometry-head", "aria-label": "What is shown" }, bar, h("header", {}, title, state, h("span", { class: "spacer" }), link), sentence);
   const grid = h("div", { class: "geometry-figures" });
   const tables = createGeometryTables();
-  const element = h("div", {}, head, grid, tables.element);
+  const element = h("div", {}, head, next, grid, tables.element);
   let study = null;
   let panels = new Map();
   let began = null;

@@ -27,8 +27,8 @@ export function createGeometryJob({ server, wanted, answered, begun }) {
   // Said as soon as the study is looked at; a job that is at it already is watched.
   function offer({ spec, numbers }) {
     const next = JSON.stringify(spec);
-    const time = numbers.seconds ? `about ${duration(numbers.seconds)}` : "some minutes";
-    words.textContent = `${numbers.next ?? "This study learns from examples of the train split."} That takes ${time}: it goes on without the page, and the figures grow while you look.`;
+    const time = numbers.seconds ? `about ${duration(numbers.seconds)}` : "seconds for a small network and minutes for a large one";
+    words.textContent = `${numbers.next ?? "This study learns from examples of the train split."} That takes ${time}; it goes on without the page, and the figures grow while you look.`;
     element.hidden = false;
     if (next === key) return;
     hide();
@@ -73,6 +73,7 @@ export function createGeometryJob({ server, wanted, answered, begun }) {
         if (unfinished(answer.job)) begun();
         draw(answer.job);
         if (answer.numbers) await answered(answer);
+        if (answer.complete) element.hidden = true;
         if (!unfinished(answer.job)) return;
       }
       await new Promise((done) => setTimeout(done, answer ? LOOK_EVERY : LOST_EVERY));

@@ -15,10 +15,10 @@ export function createGeometry({ server, store, notice, theme, geometry, open })
   const choice = createGeometryChoice();
   const form = createGeometryForm(choice, { changed });
   const link = createGeometryLink(server, () => ({ state: store.get(), spec: spec() }));
-  const figures = createGeometryFigures(theme, link.element);
   const job = createGeometryJob({ server, wanted: () => ({ state: store.get(), spec: spec() }), answered: (answer) => draw(answer), begun: () => asking.stop() });
+  const figures = createGeometryFigures(theme, link.element, job.element);
   const extra = h("div", { class: "geometry-parts" });
-  const main = h("div", { class: "geometry-main" }, figures.element, job.element, extra);
+  const main = h("div", { class: "geometry-main" }, figures.element, extra);
   const element = h("div", { class: "geometry", hidden: true }, form.element, main);
   createGeometryPrint(element, theme);
   const asking = createAsking(server.geometry_look, { heard, refused, lost, wanted: () => shown() });

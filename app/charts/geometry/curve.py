@@ -179,7 +179,7 @@ def _growth(numbers: Mapping[str, Any]) -> Figure:
             )
     layout = {
         "xaxis": axis("step", range=[0, numbers["steps"]], fixedrange=True),
-        "yaxis": axis("", type="log", dtick=1, fixedrange=True),
+        "yaxis": axis("", type="log", dtick=1, exponentformat="power", fixedrange=True),
         "annotations": [caption("loss (nats)", 0.0)],
         "margin": {"l": 52, "r": 22, "t": 26, "b": 38},
     }
