@@ -15,8 +15,16 @@ _TOP, _BOTTOM = [0.6, 1.0], [0.0, 0.4]
 _SECOND = {"xaxis": "x2", "yaxis": "y2"}
 _DASHES = {"train": "solid", "validation": "dash"}
 _NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
-_LOOKS = {"line": ("base", 1.8, "diamond"), "curve": ("merge", 2.4, "circle")}
-"""Colour, width and mark of a path."""
+_LOOKS = {
+    ("line", "clean"): ("base", 1.8, "diamond"),
+    ("curve", "clean"): ("merge", 2.4, "circle"),
+    ("line", "linf"): ("base", 1.8, "diamond"),
+    ("curve", "linf"): ("merge", 2.4, "circle"),
+    ("line", "l2"): ("faint", 1.8, "square"),
+    ("curve", "l2"): ("expert-3", 2.4, "triangle-up"),
+}
+"""Colour, width and mark of a path, as it is and under attack."""
+_GROWN = {"clean": ("merge", "circle"), "linf": ("warning", "square"), "l2": ("expert-3", "triangle-up")}
 
 
 def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
@@ -43,7 +51,7 @@ def _paths(paths: list[dict[str, Any]], names: Mapping[str, str], about: About, 
             part = path["splits"][split]
             if path["what"] == "curve" and split == "validation" and not several:
                 traces += _band(part["points"])
-            traces += _pair(path["what"], f"{names[path['what']]}{norm}, {split}", split, part)
+            traces += _pair(path, f"{names[path['what']]}{norm}, {split}", split)
         if path["what"] == "curve" and len(about["tasks"]) > 1 and not several:
             traces += _tasks(path, about)
     ends = [inert(model["title"], 18) for model in about["models"]]
@@ -68,9 +76,10 @@ def _paths(paths: list[dict[str, Any]], names: Mapping[str, str], about: About, 
     return figure(traces, layout, narrow)
 
 
-def _pair(what: str, name: str, split: str, part: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _pair(path: Mapping[str, Any], name: str, split: str) -> list[dict[str, Any]]:
     """The loss and the accuracy of one path on one split."""
-    role, width, mark = _LOOKS[what]
+    role, width, mark = _LOOKS[path["what"], path["under"]]
+    part = path["splits"][split]
     points, lead = part["points"], split == "train"
     common = {
         "type": "scatter",
@@ -79,7 +88,7 @@ def _pair(what: str, name: str, split: str, part: Mapping[str, Any]) -> list[dic
         "x": [point["t"] for point in points],
         "line": {"color": colour(role), "width": width if lead else 0.7 * width, "dash": _DASHES[split]},
         "marker": {"size": 5 if lead else 4, "color": colour(role), "symbol": mark},
-        "legendrank": (10 if what == "line" else 1) + list(_DASHES).index(split),
+        "legendrank": (10 if path["what"] == "line" else 1) + list(_DASHES).index(split),
         "customdata": [[*point["interval"], part["n"]] for point in points],
     }
     return [
@@ -162,17 +171,17 @@ def _growth(numbers: Mapping[str, Any]) -> Figure:
     for which in under:
         for split in [split for split in _DASHES if split in rows[0]["largest"][which]]:
             words = "" if which == "clean" else f", {_NORMS[which]}"
-            role = "merge" if which == "clean" else "warning"
+            role, mark = _GROWN[which]
             traces.append(
                 {
                     "type": "scatter",
                     "mode": "lines+markers",
                     "cliponaxis": False,
-                    "name": f"largest{words}, {split}",
+                    "name": f"between the ends{words}, {split}",
                     "x": steps,
                     "y": [_positive(row["largest"][which][split]) for row in rows],
                     "line": {"color": colour(role), "width": 2.0, "dash": _DASHES[split]},
-                    "marker": {"size": 4, "color": colour(role), "symbol": "circle" if which == "clean" else "square"},
+                    "marker": {"size": 4, "color": colour(role), "symbol": mark},
                     "legendrank": 1 + list(_DASHES).index(split),
                     "hovertemplate": "%{y:.4f} nats after %{x} steps<extra></extra>",
                 }
@@ -204,7 +213,7 @@ DRAWING = Drawing(
         FigureInfo(
             name="growth",
             title="How the curve grew",
-            sentence="The largest loss at a few points of the curve, on previews of the splits, as training went on.",
+            sentence="The largest loss at a few points between the ends, on previews, as training went on.",
             height=260,
             table="growth",
         ),

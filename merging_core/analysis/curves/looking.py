@@ -146,7 +146,9 @@ class Sight:
         before = int(str(self._growth[-1]["step"])) if self._growth else 0
         mean = math.fsum(losses[before:step]) / (step - before) if step else None
         splits = self._spec.splits
-        heights = {trace.under: {split: _finite(trace.largest(split)) for split in splits} for trace in traces}
+        heights = {
+            trace.under: {split: _finite(trace.largest(split, inner=True)) for split in splits} for trace in traces
+        }
         self._growth.append({"step": step, "batch": None if mean is None else _finite(mean), "largest": heights})
 
     def _put(self, traces: Sequence[Trace], name: str, t: float, subsets: tuple[Subset, Subset]) -> None:

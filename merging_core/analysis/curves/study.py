@@ -107,7 +107,13 @@ def _tables(numbers: Mapping[str, object]) -> dict[str, Table]:
         for under, splits in row["largest"].items()
         for split, largest in splits.items()
     )
-    growth_header = ("step", "mean loss of batches (nats)", "examples", "split", "largest loss, previews (nats)")
+    growth_header = (
+        "step",
+        "mean loss of batches (nats)",
+        "examples",
+        "split",
+        "largest loss between the ends, previews (nats)",
+    )
     return {
         "statistics": Table("Line and curve in a few numbers: loss in nats, error as a fraction", header, summed),
         "points": Table("Loss and accuracy along line and curve", path_header, points),

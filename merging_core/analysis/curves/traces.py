@@ -64,9 +64,10 @@ class Trace:
     def _point(self, t: float, split: str) -> dict[str, object]:
         return {**self._points[t, split].as_json(), "tasks": [score.as_json() for score in self._of(t, split)]}
 
-    def largest(self, split: str) -> float:
-        """Return the largest loss on a split, of the mean over tasks."""
-        return max(self._points[t, split].loss for t in self._scores)
+    def largest(self, split: str, *, inner: bool = False) -> float:
+        """Return the largest loss on a split, of the mean over tasks; `inner`: of what is between the ends."""
+        between = [t for t in self._scores if 0.0 < t < 1.0]
+        return max(self._points[t, split].loss for t in (between if inner and between else self._scores))
 
     def statistics(self, splits: Sequence[str]) -> list[dict[str, object]]:
         """Return the statistics of loss and error on each split; nothing until both ends are known."""

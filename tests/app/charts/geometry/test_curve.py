@@ -71,9 +71,10 @@ def test_what_is_not_there_yet_is_left_out(findings: list[dict[str, Any]]) -> No
 def test_it_grew_step_by_step(findings: list[dict[str, Any]]) -> None:
     traces = {trace["name"]: trace for trace in drawn(findings[-1])["growth"]["data"]}
     assert set(traces) == {
-        "batches, mean", "largest, train", "largest, validation", "largest, ℓ∞, train", "largest, ℓ∞, validation",
+        "batches, mean", "between the ends, train", "between the ends, validation",
+        "between the ends, ℓ∞, train", "between the ends, ℓ∞, validation",
     }  # fmt: skip
-    assert traces["largest, train"]["x"] == [0, 1, 2, 3]
+    assert traces["between the ends, train"]["x"] == [0, 1, 2, 3]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
