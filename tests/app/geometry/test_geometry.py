@@ -186,6 +186,25 @@ def test_a_job_goes_on_from_what_looking_has_measured_and_keeps_its_last_finding
     assert "one of yours" in sentences(room.ask("watch", {"job": job["id"]}, "bob"))
 
 
+def test_looking_stops_before_a_training_and_a_job_goes_through_it(room: Room) -> None:
+    params = {"points": 3, "steps": 3, "batch": 8}
+    spec = {"study": {"name": "curve", "params": params}, "models": [LEFT, STRANGER], "subset": "preview"}
+    before = room.whole(spec)[-1]
+    assert before["long"] and [path["what"] for path in before["numbers"]["paths"]] == ["line"]
+    assert "growth" not in before["figures"]
+    job = room.ask("start", {"state": room.state(), "spec": spec})["job"]
+
+    def whole() -> dict[str, Any] | None:
+        found = room.ask("watch", {"job": job["id"]})
+        assert found["job"]["state"] in ("queued", "running", "done"), found["job"]["problems"]
+        return found if found["job"]["state"] == "done" else None
+
+    last = until(whole)
+    assert last["numbers"]["step"] == 3 and set(last["figures"]) == {"curve", "growth"}
+    after = room.whole(spec)[-1]
+    assert after["complete"] and after["numbers"] == last["numbers"]
+
+
 def test_a_link_carries_the_study_and_opens_with_the_state(room: Room, tmp_path: Path) -> None:
     merge = {"recipe": room.state()["recipe"]}
     spec = {**SPEC, "models": [LEFT, merge]}
