@@ -7,9 +7,10 @@ Server functions pass by Gradio's queue, so this is what keeps one visitor's sli
 - *Newest wins*: a request takes the place of those of the same visitor and page that were sent before it and are of its
   own kind or a less urgent one. The ones that wait are answered at once; one that runs is told through `cancelled()`,
   which it asks between two batches, and its answer is dropped.
-- *Sliced*: a kind that keeps what it has done (`fine path`, `trade-off`, `study`) steps aside for whoever waits once it
-  has run for a tenth of a second, and takes its next turn after all others. For what is no more urgent its slices
-  grow, up to sixteen times as long, so that work whose single steps take longer than a slice comes to its end too.
+- *Sliced*: a kind that keeps what it has done (`fine path`, `ghosts`, `trade-off`, `study`) steps aside for whoever
+  waits once it has run for a tenth of a second, and takes its next turn after all others. For what is no more urgent
+  its slices grow, up to sixteen times as long, so that work whose single steps take longer than a slice comes to its
+  end too.
 - *Side by side*: where there are several threads, `at_once` says how many of them one visitor's work may hold, so that
   what takes one visitor long leaves a thread to the others.
 - *Bounded*: at most `waiting_limit` requests wait, at most `per_visitor` of one visitor. When all places are taken,
@@ -38,13 +39,26 @@ T = TypeVar("T")
 Cancelled = Callable[[], bool]
 """True when the work should stop; asked between two batches."""
 
-_RESUMABLE = frozenset({"fine path", "trade-off", "study"})
+_RESUMABLE = frozenset({"fine path", "ghosts", "trade-off", "study"})
 _SLICE = 0.1
 """Seconds that resumable work runs while others wait."""
 _LONGEST = 16
 """How many times as long a slice becomes, at most, for whoever steps aside again and again."""
 
-URGENCY = ("preview", "path", "layers", "try", "settle", "look", "text", "fine path", "trade-off", "study", "search")
+URGENCY = (
+    "preview",
+    "path",
+    "layers",
+    "try",
+    "settle",
+    "look",
+    "text",
+    "fine path",
+    "ghosts",
+    "trade-off",
+    "study",
+    "search",
+)
 """Kinds of live work, most urgent first. Other kinds (such as a test score) come last and are never superseded; what
 may take long has a scheduler of its own, so that live work never waits for it."""
 

@@ -6,14 +6,14 @@ import { createChartTools } from "./chart-tools.js";
 import { fill, h } from "./dom.js";
 import { count, difference, number, percent, plusMinus } from "./format.js";
 
-export function createAccuracyPanel(theme, onTask) {
+export function createAccuracyPanel(theme, onTask, ghosts) {
   const plot = h("div", { class: "plot", "aria-hidden": "true", onpointerdown: press });
   const readout = h("div", { class: "readout" });
   const table = h("div", { class: "sr-only" });
   const stage = h("span", { class: "stage" });
   const tools = createChartTools(ACCURACY, theme);
   const element = h("section", { class: "panel accuracy", "aria-label": "Accuracy per task" },
-    h("header", {}, h("h2", {}, "Accuracy per task"), stage, legend(), tools.element),
+    h("header", {}, h("h2", {}, "Accuracy per task"), stage, legend(ghosts), tools.element),
     h("div", { class: "body" }, plot, readout), table);
   const chart = createChart(plot, theme);
   let tasks = [];
@@ -50,7 +50,8 @@ export function createAccuracyPanel(theme, onTask) {
         pair("simple average", percent(average.references?.average)),
         pair("ensemble", percent(average.references?.ensemble)),
         pair("experts", percent(average.references?.expert)),
-        average.pinned !== null && average.pinned !== undefined ? pair("against pinned", difference(average.accuracy - average.pinned)) : null,
+        known(average.foretold) ? pair("tangent prediction", percent(average.foretold), "f(x; θ₀) + ∇f(x; θ₀)·(θ − θ₀), without running the merge", numbers.foretold_on ? `${numbers.foretold_on} only` : `${difference(average.foretold - average.accuracy)} against the merge`) : null,
+        known(average.pinned) ? pair("against pinned", difference(average.accuracy - average.pinned)) : null,
         numbers.transductive ? pair("transductive", "yes", "adapted on test inputs") : null));
     fill(table, readable(numbers));
     return chart.draw(figure);
@@ -65,9 +66,13 @@ export function createAccuracyPanel(theme, onTask) {
   return { element, show };
 }
 
-function legend() {
+function legend(ghosts) {
   const entry = (mark, text) => h("span", {}, h("i", { class: `mark ${mark}`, "aria-hidden": "true" }), text);
-  return h("div", { class: "legend" }, entry("merge", "merge, 95 % interval"), entry("base", "base"), entry("expert", "expert"), entry("average", "simple average"), entry("ensemble", "ensemble"));
+  return h("div", { class: "legend" }, entry("merge", "merge, 95 % interval"), entry("base", "base"), entry("expert", "expert"), entry("average", "simple average"), entry("ensemble", "ensemble"), ghosts.element);
+}
+
+function known(value) {
+  return value !== null && value !== undefined;
 }
 
 function pair(term, value, title = "", more = "") {

@@ -6,6 +6,7 @@ import { plain } from "./families.js";
 
 export const MERGE = "merge";
 const MANY = 8;
+const PAIRS = 4;
 const ALL = ["task vectors", "behaviour", "tangent space"];
 
 // `models` are names: "merge", or references; `offer` is the server's.

@@ -4,6 +4,7 @@ import { arrive, createAccount } from "./account.js";
 import { createAccuracyPanel } from "./accuracy.js";
 import { h } from "./dom.js";
 import { createEdits } from "./edits.js";
+import { createGhosts } from "./ghosts.js";
 import { createHistoryPanel } from "./history.js";
 import { createLayersPanel } from "./layers.js";
 import { loadParts } from "./load.js";
@@ -40,13 +41,14 @@ export async function mount(root, functions, names, base) {
   const working = { live: false, edits: false };
   let waited = 0;
 
+  const ghosts = createGhosts({ server, onMore: () => (root.dataset.asked = loop.again()) });
   const panels = {
-    accuracy: createAccuracyPanel(theme, (task) => rooms.task(task)),
+    accuracy: createAccuracyPanel(theme, (task) => rooms.task(task), ghosts),
     path: createPathPanel(description, theme, store),
     layers: createLayersPanel(theme, store),
   };
   const history = createHistoryPanel({ server, notice, open: (row) => store.commit(row.state), pinChanged: () => (root.dataset.asked = loop.again()), save: (state, name) => rooms.save(state, name) });
-  const loop = createLoop((message) => server.live({ ...message, pinned: history.pinned() }), { onAnswer, onBusy, onLost, onSlow });
+  const loop = createLoop((message) => server.live({ ...message, pinned: history.pinned(), ghosts: ghosts.wanted() }), { onAnswer, onBusy, onLost, onSlow });
   const share = createShare(server, store, notice);
   const test = createTestScore((message) => server.score_on_test(message), { theme, store, notice, taken: hello.test_scores });
   const { edit, formerly } = createEdits((message) => server.edit(message), store, notice, { onRefused: () => rail.set(store.get()), onWorking: onEdits });
@@ -96,6 +98,7 @@ export async function mount(root, functions, names, base) {
       if (numbers) history.show(answer.history, answer.hash);
       if (answer.notices) notice.show(answer.notices);
       if (answer.query && newest) remember(answer.query);
+      if (numbers && newest) ghosts.settled(store.get());
     }
     if (!performance.getEntriesByName("basin-first-numbers").length) performance.mark("basin-first-numbers");
     rooms.answer(kind, answer, newest);

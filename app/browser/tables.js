@@ -11,7 +11,7 @@ export function accuracyTable(numbers) {
   const rows = [...numbers.tasks, { ...numbers.average, task: "average", title: "mean over tasks" }].flatMap((row) => {
     const about = [row.n ?? numbers.n, numbers.split, numbers.subset];
     const ratio = row.task === "average" ? [normalised?.value, ...ends(normalised)] : [null, null, null];
-    const others = [...MODELS.map(([key, title]) => [title, row.references?.[key]]), ["pinned merge", row.pinned]];
+    const others = [...MODELS.map(([key, title]) => [title, row.references?.[key]]), ["pinned merge", row.pinned], ["tangent prediction", row.foretold]];
     return [
       [row.task, row.title, "merge", row.accuracy, ...ends(row), row.loss, ...ratio, ...about, numbers.transductive ? "yes" : "no"],
       ...others.filter(([, value]) => known(value)).map(([model, value]) => [row.task, row.title, model, value, ...Array(6).fill(null), ...about, null]),

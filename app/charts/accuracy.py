@@ -12,6 +12,9 @@ __all__ = ["figure_of"]
 _FEW, _WIDE, _NARROW = 7, 18, 11
 """So many bars leave room for names of so many letters, more of them for fewer letters."""
 
+_GHOST = 0.32
+"""How far to the right of its bar a prediction stands."""
+
 _REFERENCES = (
     ("base", "base", "line-ew", 22, 3),
     ("expert", "its expert", "line-ew", 22, 3),
@@ -24,7 +27,7 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
     """Draw accuracy numbers (see docs/architecture.md) as one bar a task and one for the average.
 
     Bars: accuracy of the merge, with a 95 % interval. Ticks: base, the task's expert, the simple average and the output
-    ensemble. A pinned merge is a hollow bar behind.
+    ensemble. A pinned merge is a hollow bar behind; a thin one beside it is what the tangent at the base foretells.
     """
     average = {
         **numbers["average"],
@@ -51,6 +54,8 @@ def figure_of(numbers: dict[str, Any]) -> Figure:
         "<extra></extra>",
     }
     traces = [_pinned(rows, places), bars, *(_ticks(rows, places, *reference) for reference in _REFERENCES)]
+    if any(row.get("foretold") is not None for row in rows):
+        traces.append(_ghosts(rows, places, numbers.get("foretold_on")))
     most = _WIDE if len(rows) <= _FEW else _NARROW
     names = [_name(row, most) for row in rows]
     ticktext = [
@@ -113,6 +118,27 @@ def _pinned(rows: list[dict[str, Any]], places: list[float]) -> dict[str, Any]:
         "visible": any(value is not None for value in values),
         "marker": {"color": colour("paper"), "line": {"color": colour("pinned"), "width": 1.2}},
         "hovertemplate": "pinned merge %{y:.1%}<extra></extra>",
+    }
+
+
+def _ghosts(rows: list[dict[str, Any]], places: list[float], elsewhere: str | None) -> dict[str, Any]:
+    """Thin bars to the right: what the tangent at the base foretells, and how far that is from the merge's bar.
+
+    `elsewhere`: the subset on which it is, where that is not the one of the bars; then the two are not compared.
+    """
+    said = [row.get("foretold") for row in rows]
+    gaps = [None if value is None else value - row["accuracy"] for value, row in zip(said, rows, strict=True)]
+    compared = f", {elsewhere} only" if elsewhere else "<br>%{customdata:+.1%} against the merge"
+    return {
+        "type": "bar",
+        "name": "tangent prediction",
+        "legendrank": 1002,
+        "x": [place + _GHOST for place in places],
+        "y": said,
+        "width": 0.12,
+        "marker": {"color": colour("merge-soft"), "line": {"color": colour("merge"), "width": 1.2}},
+        "customdata": gaps,
+        "hovertemplate": f"tangent prediction %{{y:.1%}}{compared}<extra></extra>",
     }
 
 

@@ -70,7 +70,8 @@ def _accuracy(numbers: dict[str, Any]) -> Table:
         merge = (row["accuracy"], *_ends(row), row.get("loss"), *normalised)
         rows.append((*names, "merge", *merge, *about, "yes" if numbers.get("transductive") else "no"))
         others = [(title, (row.get("references") or {}).get(key)) for key, title in _MODELS]
-        for model, value in (*others, ("pinned merge", row.get("pinned"))):
+        beside = (("pinned merge", row.get("pinned")), ("tangent prediction", row.get("foretold")))
+        for model, value in (*others, *beside):
             if value is not None:
                 rows.append((*names, model, value, *[None] * 6, *about, None))
     return header, rows

@@ -24,6 +24,7 @@ from app.studio.description import (
 )
 from app.studio.families_of_zoo import families_of
 from app.studio.family_tasks import FamilyTasks
+from app.studio.ghosts import Ghosts
 from app.studio.here import check_here, opened_all
 from app.studio.memo import Memo
 from app.studio.numbers import (
@@ -34,7 +35,7 @@ from app.studio.numbers import (
     layer_numbers,
     path_numbers,
 )
-from app.studio.workbench import Cancelled, Correct, FamilyTask, Models, Numbers, Scored
+from app.studio.workbench import Cancelled, Correct, FamilyTask, Foretold, Models, Numbers, Scored
 from app.tasks.shelf import TaskShelf
 from app.zero_gpu import lent_gpu
 from merging_core import __version__
@@ -109,6 +110,7 @@ class ZooBench:
         self._reports: Memo[Report] = Memo(_REPORTS)
         self._references: Memo[References] = Memo(6 * (len(self.families) + _OWN))
         self._paths: Memo[dict[tuple[str, float], Point]] = Memo(_PATHS)
+        self._ghosts = Ghosts(self.models(), lambda family: self._reference_key(family, "validation", ""))
 
     def models(self) -> Models:
         """Return the engine, the evaluator and the tasks, for rooms that look at single pictures."""
@@ -226,6 +228,16 @@ class ZooBench:
         if first is None:
             return self._evaluator.evaluate(config, weights, tasks, split, subset, cancelled)
         return self._evaluator.finish(config, weights, tasks, first, cancelled)
+
+    def foretold(self, state: StudioState, subset: str) -> Foretold | None:
+        """Return what the tangent at the base foretells, where it is known."""
+        return self._ghosts.foretold(state.recipe, self._family(state), "preview" if subset == "preview" else "full")
+
+    def grow_ghosts(self, state: StudioState, cancelled: Cancelled) -> Numbers:
+        """Find more of the tangents of the state's family. Raises: as `path` does."""
+        family = self._family(state)
+        check_here(family.refs, self._engine.opened)
+        return self._ghosts.grow(family, cancelled)
 
     def waiting(self, state: StudioState) -> float:
         """Estimate the seconds until the state can be merged at once; raises as `layers` does."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from merging_core.errors import BasinError, Problem, closest
 
-__all__ = ["WANTS", "LiveMessage", "MessageError", "live_message", "message_of"]
+__all__ = ["WANTS", "LiveMessage", "MessageError", "ghosts_message", "live_message", "message_of"]
 
 WANTS = ("preview", "path", "layers", "settle")
 _LARGEST_SEQUENCE = 2**53
@@ -29,6 +29,7 @@ class LiveMessage:
     want: str
     fine: bool
     pinned: str | None
+    ghosts: bool
 
 
 _Check = tuple[bool, str, Callable[[Any], bool]]
@@ -73,21 +74,7 @@ def live_message(value: object) -> LiveMessage:
 
     Raises: `MessageError`.
     """
-    message = message_of(
-        value,
-        {
-            "seq": (True, "seq is a whole number from 0 to 2⁵³", _is_sequence),
-            "page": (False, "page is text of at most 64 characters", is_text(64)),
-            "state": (True, "state is an object", lambda given: isinstance(given, Mapping)),
-            "want": (
-                True,
-                f"want is one of {', '.join(WANTS)}",
-                lambda given: isinstance(given, str) and given in WANTS,
-            ),
-            "fine": (False, "fine is true or false", lambda given: isinstance(given, bool)),
-            "pinned": (False, "pinned is a hash", is_text(64)),
-        },
-    )
+    message = message_of(value, _LIVE)
     return LiveMessage(
         sequence=int(message["seq"]),
         page=message["page"] or "",
@@ -95,7 +82,18 @@ def live_message(value: object) -> LiveMessage:
         want=message["want"],
         fine=bool(message["fine"]),
         pinned=message["pinned"],
+        ghosts=bool(message["ghosts"]),
     )
+
+
+def ghosts_message(value: object) -> LiveMessage:
+    """Read a request for more of what foretells accuracies.
+
+    Raises: `MessageError`.
+    """
+    keys = ("seq", "page", "state")
+    message = message_of(value, {key: _LIVE[key] for key in keys})
+    return LiveMessage(int(message["seq"]), message["page"] or "", message["state"], "preview", False, None, True)
 
 
 def _is_sequence(value: object) -> bool:
@@ -107,3 +105,18 @@ def _shown(value: object) -> str:
         return "nothing"
     text = repr(value)
     return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+_LIVE: dict[str, _Check] = {
+    "seq": (True, "seq is a whole number from 0 to 2⁵³", _is_sequence),
+    "page": (False, "page is text of at most 64 characters", is_text(64)),
+    "state": (True, "state is an object", lambda given: isinstance(given, Mapping)),
+    "want": (
+        True,
+        f"want is one of {', '.join(WANTS)}",
+        lambda given: isinstance(given, str) and given in WANTS,
+    ),
+    "fine": (False, "fine is true or false", lambda given: isinstance(given, bool)),
+    "pinned": (False, "pinned is a hash", is_text(64)),
+    "ghosts": (False, "ghosts is true or false", lambda given: isinstance(given, bool)),
+}

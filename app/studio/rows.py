@@ -9,13 +9,13 @@ from app.families import Family
 from app.ledger import Merge
 from app.own_family import family_named
 from app.state import StudioState
-from app.studio.workbench import Numbers
+from app.studio.workbench import Foretold, Numbers
 from merging_core.errors import RecipeError
 from merging_core.methods.registry import method as method_info
 from merging_core.methods.varying import Varying
 from merging_core.scaling.registry import scaling as scaling_info
 
-__all__ = ["history_of", "history_row", "label_of", "with_pinned", "words_of"]
+__all__ = ["history_of", "history_row", "label_of", "with_foretold", "with_pinned", "words_of"]
 
 _NAMED = 3
 
@@ -81,6 +81,21 @@ def with_pinned(numbers: Numbers, row: Numbers | None) -> Numbers:
     same = all(task["pinned"] is not None for task in tasks)
     average = {**numbers["average"], "pinned": row["average"] if same else None}
     return {**numbers, "tasks": tasks, "average": average}
+
+
+def with_foretold(numbers: Numbers, foretold: Foretold | None) -> Numbers:
+    """Return accuracy numbers with what the tangent foretells beside each task's; as they are where it does not.
+
+    `foretold_on` says on which subset, where that is another one.
+    """
+    if foretold is None:
+        return numbers
+    known = foretold.accuracies
+    tasks = [{**task, "foretold": known.get(task["task"])} for task in numbers["tasks"]]
+    values = [known[task["task"]] for task in tasks if task["foretold"] is not None]
+    mean = sum(values) / len(values) if len(values) == len(tasks) else None
+    found = {**numbers, "tasks": tasks, "average": {**numbers["average"], "foretold": mean}}
+    return found if foretold.subset == numbers["subset"] else {**found, "foretold_on": foretold.subset}
 
 
 def words_of(differences: Numbers) -> str:

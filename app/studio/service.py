@@ -24,8 +24,9 @@ from app.sharing import link
 from app.state import StudioState, default_state, parse_state
 from app.studio import pairs
 from app.studio.edits import edited
-from app.studio.messages import LiveMessage, live_message, message_of
-from app.studio.rows import history_of, history_row, label_of, with_pinned
+from app.studio.ghosts import WHY_NOT, shares_of
+from app.studio.messages import LiveMessage, ghosts_message, live_message, message_of
+from app.studio.rows import history_of, history_row, label_of, with_foretold, with_pinned
 from app.studio.slow_merges import SlowMerges
 from app.studio.workbench import Numbers, Workbench
 from merging_core.errors import BasinError, LinkError, Problem
@@ -69,6 +70,7 @@ class Studio:
             "account": self.account,
             "edit": self.edit,
             "live": self.live,
+            "ghosts": self.ghosts,
             "merge_time": self.merge_time,
             "score_on_test": self.score_on_test,
             "share": self.share,
@@ -137,6 +139,24 @@ class Studio:
         except TimeoutError:
             must = f"an answer comes within {_PATIENCE:.0f} seconds"
             raise BusyError(Problem(must, "none", "", "try again in a moment")) from None
+
+    @answers_in_turn
+    async def ghosts(self, visitor: str, message: object) -> Answer:
+        """Find more of what foretells accuracies beside the bars; asked again until it is complete."""
+        request = ghosts_message(message)
+        state = parse_state(request.state, self._workbench.families)
+        family = family_named(self._workbench.families, state.family)
+
+        if shares_of(state.recipe, family) is None:
+            return {"seq": request.sequence, "known": [], "complete": True, "why": WHY_NOT}
+
+        def work(cancelled: Cancelled) -> Answer:
+            return dict(self._workbench.grow_ghosts(state, cancelled))
+
+        page = f"ghosts {request.page}"
+        future = self._scheduler.submit(visitor, page, "ghosts", request.sequence, work)
+        found: Answer = await asyncio.wrap_future(future)
+        return {"seq": request.sequence, **found, "why": None}
 
     @answers_in_turn
     async def merge_time(self, visitor: str, message: object) -> Answer:
@@ -212,6 +232,8 @@ class Studio:
                 answer["history"] = self._history(visitor)
             pinned = self._ledger.merge(visitor, request.pinned) if request.pinned else None
             numbers = with_pinned(scored.numbers, pinned.row if pinned else None)
+            if request.ghosts:
+                numbers = with_foretold(numbers, self._workbench.foretold(state, subset))
             figures = {"accuracy": accuracy_chart.figure_of(numbers)}
         if notices:
             answer["notices"] = notices

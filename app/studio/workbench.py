@@ -37,6 +37,14 @@ class Scored:
 
 
 @dataclass(frozen=True)
+class Foretold:
+    """Accuracies by task that the tangent at the base foretells, on a subset of validation."""
+
+    subset: str
+    accuracies: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Models:
     """The core behind a workbench, for rooms that look at single pictures."""
 
@@ -84,6 +92,12 @@ class Workbench(Protocol):
 
     def accuracy(self, state: StudioState, split: str, subset: str, cancelled: Cancelled) -> Scored:
         """Merge and measure; raises `CancelledError` when it was stopped."""
+
+    def foretold(self, state: StudioState, subset: str) -> Foretold | None:
+        """The accuracy of each task on validation that the tangent at the base foretells; None where it does not."""
+
+    def grow_ghosts(self, state: StudioState, cancelled: Cancelled) -> Numbers:
+        """Find more of what that takes: `{known: subsets, complete}`; raises `CancelledError`."""
 
     def waiting(self, state: StudioState) -> float:
         """The seconds, about, until the state can be merged at once; 0 where it can."""

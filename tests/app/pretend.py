@@ -24,7 +24,7 @@ from app.own_family import family_named
 from app.settings import Settings
 from app.state import StudioState
 from app.studio.description import describe_family, registry
-from app.studio.workbench import Cancelled, Correct, Numbers, Scored
+from app.studio.workbench import Cancelled, Correct, Foretold, Numbers, Scored
 from merging_core.errors import CancelledError, Problem
 from merging_core.methods.varying import Number, numbers_of
 from merging_core.recipes import recipe_hash
@@ -64,6 +64,8 @@ class PretendBench:
         self.slow: dict[str, float] = {}
         """Seconds that merges by a method are said to take; while they stand here, preparing one does not end."""
         self.prepared: list[str] = []
+        self.tangents = False
+        """Whether accuracies are foretold."""
 
     def models(self) -> None:
         return None
@@ -147,6 +149,13 @@ class PretendBench:
             "transductive": False,
         }
         return Scored(numbers, correct)
+
+    def foretold(self, state: StudioState, subset: str) -> Foretold | None:
+        return Foretold(subset, dict.fromkeys(self._family(state).tasks, 0.5)) if self.tangents else None
+
+    def grow_ghosts(self, state: StudioState, cancelled: Cancelled) -> Numbers:
+        self.tangents = True
+        return {"known": ["preview", "full"], "complete": True}
 
     def waiting(self, state: StudioState) -> float:
         return self.slow.get(state.recipe.method.name, 0.0)

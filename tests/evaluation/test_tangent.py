@@ -24,8 +24,19 @@ SMALL = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 2, "in
 VIT_CONFIG = {"model_type": "vit", **SMALL, "num_channels": 1, "image_size": 8, "patch_size": 4}
 BERT_CONFIG = {"model_type": "bert", **SMALL, "vocab_size": 16, "max_position_embeddings": 16, "pad_token_id": 0}
 TEXTS = packed([[1, 2, 3, 4], [1, 5, 6]], [[0, 0, 0, 0], [0, 0, 0]])
+ROBERTA_CONFIG = {**BERT_CONFIG, "model_type": "roberta", "pad_token_id": 0}
+DISTILBERT_CONFIG = {
+    "model_type": "distilbert", "dim": 8, "n_heads": 2, "n_layers": 2, "hidden_dim": 12, "vocab_size": 16,
+    "max_position_embeddings": 16, "pad_token_id": 0,
+}  # fmt: skip
+PROJECTED = {"architectures": ["CLIPVisionModelWithProjection"], "projection_dim": 5}
 MODELS: dict[str, tuple[dict[str, Any], str]] = {
     "clip": (CLIP_CONFIG, "pictures"),
+    "clip with a projection": ({**CLIP_CONFIG, **PROJECTED}, "pictures"),
+    "whole clip": ({"model_type": "clip", "vision_config": CLIP_CONFIG, "projection_dim": 5}, "pictures"),
+    "vit with classes": (VIT_CONFIG, "picture classes"),
+    "roberta": (ROBERTA_CONFIG, "text classes"),
+    "distilbert": (DISTILBERT_CONFIG, "text classes"),
     "vit": (VIT_CONFIG, "pictures"),
     "perceptron": (MLP_CONFIG, "pictures"),
     "bert": (BERT_CONFIG, "text classes"),

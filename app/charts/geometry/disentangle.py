@@ -12,6 +12,9 @@ __all__ = ["DRAWING"]
 
 _GAP, _END = 0.05, 0.94
 """Between two maps, and where the last one ends: the scale stands behind it."""
+_NARROW, _SPENT = 840, 82
+"""Pixels of the figure on a narrow screen, where the maps stand one above the other, and of its margins."""
+_HEAD, _FOOT = 38 / (_NARROW - _SPENT), 46 / (_NARROW - _SPENT)
 _MIDDLE: dict[str, Any] = {"xanchor": "center", "yshift": 4}
 Cells = Sequence[Sequence[Any]]
 
@@ -63,7 +66,7 @@ def _draw(numbers: Mapping[str, Any], _: About) -> dict[str, Figure]:
         )
         narrow |= {
             f"xaxis{tail}.domain": [0.0, 1.0],
-            f"yaxis{tail}.domain": [low + 0.12 * height, 1 - place * height - 0.08 * height],
+            f"yaxis{tail}.domain": [low + _FOOT, low + height - _HEAD],
             f"yaxis{tail}.title.text": f"α₂, {names[1]}",
         }
     layout |= {
@@ -74,7 +77,7 @@ def _draw(numbers: Mapping[str, Any], _: About) -> dict[str, Figure]:
         "margin": {"l": 58, "r": 62, "t": 40, "b": 42},
     }
     narrow["annotations"] = [
-        caption(_head(found), 0.5, 1 - place * height - 0.08 * height, **_MIDDLE) for place, found in enumerate(maps)
+        caption(_head(found), 0.5, 1 - place * height - _HEAD, **_MIDDLE) for place, found in enumerate(maps)
     ]
     return {"disentanglement": figure(traces, layout, narrow)}
 
@@ -135,6 +138,7 @@ DRAWING = Drawing(
             sentence="How often θ₀ + α₁τ₁ + α₂τ₂ answers a task's examples otherwise than the task's own vector alone, "
             "summed over both tasks: near 0 is disentangled; the frame holds 0 ≤ α ≤ 1.",
             height=380,
+            narrow=_NARROW,
             table="cells",
         ),
     ),

@@ -159,9 +159,9 @@ def grown(
     ]
 
 
-def runs_of(parts: Sequence[Part]) -> list[tuple[Part, ...]]:
-    """Cut parts into runs of a few examples more each, the last of which is all."""
-    longest, step = max(part.stop for part in parts), max(8, _RUN // len(parts))
+def runs_of(parts: Sequence[Part], examples: int = _RUN) -> list[tuple[Part, ...]]:
+    """Cut parts into runs of so many more examples each, about, the last of which is all."""
+    longest, step = max(part.stop for part in parts), max(4, examples // len(parts))
     stops = [*range(step, longest, step), longest]
     return [tuple(replace(part, stop=min(stop, part.stop)) for part in parts) for stop in stops]
 
