@@ -25,9 +25,9 @@ from tests.analysis.studies.small import REFS, small_bench, small_spec
 EVERY = pytest.mark.parametrize("info", studies(), ids=lambda info: info.name)
 Wholes = dict[str, tuple[list[Finding], Memory]]
 MOST = 400
+"""Findings that a small study has at most."""
 BREAKS = 6
 """How often a study is interrupted, ever further on."""
-"""Findings that a small study has at most."""
 
 
 class Idle(Evaluator):
