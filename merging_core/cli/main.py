@@ -9,9 +9,10 @@ from functools import cache
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
+from merging_core.cli.study_names import STUDY_NAMES
 from merging_core.errors import BasinError, legible
 
 __all__ = ["INTERRUPTED", "PROGRAM", "build", "main"]
@@ -23,13 +24,21 @@ PROGRAM = "python -m merging_core"
 
 
 class _Commands(TyperGroup):
-    """The commands, and one for every study; studies are loaded where one is asked for, or all are listed."""
+    """The commands, and one for every study, which is loaded when it is asked for."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
-        return [*super().list_commands(ctx), *_studies()]
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands = {**self.commands, **{name: _StudyCommand(name) for name in STUDY_NAMES}}
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        return super().get_command(ctx, cmd_name) or _studies().get(cmd_name)
+
+class _StudyCommand(TyperCommand):
+    """Stands in a list of commands for a study; what it is asked, the study itself answers."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, help=STUDY_NAMES[name])
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        return _studies()[str(self.name)].make_context(*args, **kwargs)
 
 
 @cache

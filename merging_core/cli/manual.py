@@ -66,7 +66,7 @@ def _help(name: str) -> str:
         for word in name.split():
             command = command.get_command(context, word)  # type: ignore[attr-defined]
             context = contexts.enter_context(command.make_context(word, [], parent=context, resilient_parsing=True))
-        return str(command.get_help(context)).rstrip()
+        return str(context.command.get_help(context)).rstrip()
 
 
 if __name__ == "__main__":

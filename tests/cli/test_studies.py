@@ -15,6 +15,7 @@ import pytest
 from merging_core.analysis.studies.files import MEMORY, NUMBERS
 from merging_core.analysis.studies.registry import studies
 from merging_core.cli.main import INTERRUPTED
+from merging_core.cli.study_names import STUDY_NAMES
 from merging_core.evaluation.evaluator import Evaluator
 from tests.cli.conftest import Run, Write
 
@@ -52,6 +53,11 @@ def test_every_study_has_a_command_with_an_option_for_each_parameter(run: Run, i
     assert set(own) & {"base", "family", "task", "split", "preview", "seed", "table", "out", "json", "help"} == set()
 
 
+def test_the_list_of_commands_names_every_study_with_few_words() -> None:
+    assert list(STUDY_NAMES) == [info.name for info in studies()]
+    assert all(words.endswith(".") and len(words) <= 56 for words in STUDY_NAMES.values())
+
+
 def test_an_answer_has_its_tables_and_says_what_was_measured(run: Run) -> None:
     document = run(*LINE, "--split", "validation", "--json").document
     assert (document["complete"], document["partial"], document["n"]) == (True, False, {"validation": 200})
@@ -82,6 +88,7 @@ def test_a_recipe_can_be_one_of_the_models(run: Run, write: Write) -> None:
         (("interpolate", *ENDS, "--task", "digts"), "did you mean “digits”?"),
         (("interpolate", ENDS[0], "zoo:basins/lift"), "did you mean “basins/left”?"),
         ((*LINE, "--preview", "--table", "pth"), "did you mean “path”?"),
+        (("interpolat", *ENDS), "Did you mean 'interpolate'?"),
     ],
 )
 def test_what_cannot_be_asked_is_said_in_one_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
