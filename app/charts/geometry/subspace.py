@@ -260,7 +260,7 @@ def _shade(loss: float | None, ends: tuple[float, float]) -> str:
 
 def _words(numbers: Mapping[str, Any], ends: tuple[float, float]) -> str:
     held = numbers["best"]["held_out"][0]
-    return f"the stronger, the lower the loss: {ends[1]:.2f} to {ends[0]:.2f} nats; {held['split']}, n {held['n']:,}"
+    return f"stronger: lower loss ({ends[1]:.2f} to {ends[0]:.2f}), {held['split']} n {held['n']:,}"
 
 
 def _said(place: Place, about: About) -> list[str]:
