@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from merging_core.analysis.planes.grid import depths
 
-__all__ = ["Levels", "Rows", "even_levels", "filled", "rising_levels"]
+__all__ = ["Levels", "Rows", "even_levels", "filled", "rising_levels", "whole_lines"]
 
 Rows = Sequence[Sequence[float | None]]
 _LEVELS = 12
@@ -93,7 +93,7 @@ def filled(rows: Rows) -> list[list[float]] | None:
     True
     """
     last = len(rows) - 1
-    at = _whole(rows)
+    at = whole_lines(rows)
     if last < 1 or len(at) < 2:
         return None
     found = []
@@ -111,8 +111,13 @@ def filled(rows: Rows) -> list[list[float]] | None:
     return found
 
 
-def _whole(rows: Rows) -> list[int]:
-    """Return the indices of the finest square grid of which every cell was measured, ends included."""
+def whole_lines(rows: Rows) -> list[int]:
+    """Return the lines and columns of the finest grid of which every cell was measured, ends included; none yet: [].
+
+    >>> rows = [[None if row % 2 or column % 2 else 1.0 for column in range(5)] for row in range(5)]
+    >>> whole_lines(rows)
+    [0, 2, 4]
+    """
     depth = depths(len(rows))
     for deepest in range(max(depth), -1, -1):
         at = [index for index, own in enumerate(depth) if own <= deepest]

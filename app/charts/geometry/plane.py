@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
-from app.charts.geometry.landscape import Levels, even_levels, filled, rising_levels
+from app.charts.geometry.landscape import Levels, even_levels, filled, rising_levels, whole_lines
 from app.charts.geometry.plane_marks import labels_of, lines_of, lowest_of, marks_of, places_of
 from app.charts.geometry.relief import relief
 from app.charts.roles import Figure, axis, colour, figure, inert, scale, scale_bar
@@ -31,16 +31,24 @@ def _draw(numbers: Numbers, about: About) -> dict[str, Figure]:
         made = _map(numbers, layers[0], what, places)
         if made is not None:
             found[what] = made
-    heights = _heights(layers[0], "loss")
-    levels = _levels(heights, "loss", _between_models(numbers, heights))
-    full = None if levels is None else filled(heights)
-    if full is not None and levels is not None:
-        found["surface"] = relief(numbers, full, levels, places)
+    body = _body(numbers, layers[0], places)
+    if body is not None:
+        found["surface"] = body
     others = [layer for layer in numbers["layers"] if layer["split"] != split and layer["task"] == layers[0]["task"]]
     small = _small(numbers, [*layers[1:], *others], about, places)
     if small is not None:
         found["tasks"] = small
     return found
+
+
+def _body(numbers: Numbers, layer: Numbers, places: Sequence[Numbers]) -> Figure | None:
+    """Draw the finest grid of which every cell was measured: a page takes long over a body, so it is seldom another."""
+    heights = _heights(layer, "loss")
+    at = whole_lines(heights)
+    rows = [[value for column in at if (value := heights[row][column]) is not None] for row in at]
+    whole = {**numbers, **{axis_: [numbers[axis_][line] for line in at] for axis_ in ("x", "y")}}
+    levels = _levels(rows, "loss", _between_models(whole, rows) if at else ())
+    return None if levels is None else relief(whole, rows, levels, places)
 
 
 def _map(numbers: Numbers, layer: Numbers, what: str, places: Sequence[Numbers]) -> Figure | None:
@@ -257,7 +265,8 @@ DRAWING = Drawing(
             title="Accuracy of each task, and on other splits",
             sentence="Accuracy of each task on the plane, all in the same colours: where the full places overlap, one "
             "model does them all. Other splits are means over tasks.",
-            height=280,
+            height=230,
+            narrow=300,
             table="plane",
         ),
     ),

@@ -112,6 +112,18 @@ def test_before_three_by_three_cells_nothing_is_drawn() -> None:
     assert drawn(given) == {}
 
 
+def test_a_landscape_is_of_whole_grids_only() -> None:
+    given = numbers()
+    given["layers"][0]["loss"][1][2] = given["layers"][0]["accuracy"][1][2] = None
+    body = drawn(given)["surface"]
+    given["layers"][0]["loss"][3][3] = 99.0
+    assert drawn(given)["surface"] == body
+    surface = trace(body, "loss")
+    assert surface["x"] == surface["y"] == [0.0, 2.0, 4.0]
+    rows = given["layers"][0]["loss"]
+    assert surface["text"] == [[f"{rows[row][column]:.3f}" for column in (0, 2, 4)] for row in (0, 2, 4)]
+
+
 def test_each_task_has_its_map_where_there_are_several() -> None:
     figure = drawn(numbers(tasks=6), about(tasks=6))["tasks"]
     contours = [one for one in figure["data"] if one["type"] == "contour"]
