@@ -6,10 +6,10 @@ import { fill, freshId, h } from "./dom.js";
 import { signed } from "./format.js";
 import { csv } from "./tables.js";
 
-// name: stem of the files; title, sentence: for people; height: pixels of a picture without its title; table(numbers): { header, rows }.
+// name: stem of the files; title, sentence: for people; width, height: pixels of a picture without its title; table(numbers): { header, rows }.
 // show({ figure, numbers, words, hash }): what is on the screen, in `words` the split and n, and its recipe's hash; a chart
 // that is not of one recipe has none.
-export function createChartTools({ name, title, sentence, height, table }, theme) {
+export function createChartTools({ name, title, sentence, width, height, table }, theme) {
   let shown = null;
   const measured = h("p", { class: "source" });
   const failed = h("p", { class: "source", role: "status" });
@@ -38,7 +38,7 @@ export function createChartTools({ name, title, sentence, height, table }, theme
   async function take(format) {
     const { figure, words, hash } = shown;
     try {
-      hand(await picture({ figure, theme, title, height, words: hash ? `${words} · recipe ${short(hash)}` : words, format }), `${stem(hash)}.${format}`);
+      hand(await picture({ figure, theme, title, width, height, words: hash ? `${words} · recipe ${short(hash)}` : words, format }), `${stem(hash)}.${format}`);
       failed.textContent = "";
       save.panel.hidePopover();
     } catch (error) {

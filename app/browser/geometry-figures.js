@@ -8,6 +8,10 @@ import { legendOf } from "./geometry-legend.js";
 import { createGeometryTables } from "./geometry-tables.js";
 import { hasBodies } from "./geometry-solid.js";
 
+// Pixels of a picture of a figure, one that stands beside another or alone.
+const NARROW = 620;
+const WIDE = 900;
+
 // `link` stands beside the title, `next` between the sentence and the figures.
 export function createGeometryFigures(theme, link, next) {
   const title = h("h2", {});
@@ -76,11 +80,11 @@ export function createGeometryFigures(theme, link, next) {
 }
 
 function panel(stem, info, theme, first) {
-  const plot = h("div", { class: "plot", "aria-hidden": "true", style: { "--height": `${info.height}px`, "--narrow": `${info.narrow || info.height}px` } });
-  const tools = createChartTools({ name: stem, title: info.title, sentence: info.sentence, height: info.height, table: (table) => table ?? { header: [], rows: [] } }, theme);
+  const flat = info.solid && !hasBodies();
+  const plot = h("div", { class: "plot", "aria-hidden": flat ? null : "true", style: flat ? { "--height": "auto", "--narrow": "auto" } : { "--height": `${info.height}px`, "--narrow": `${info.narrow || info.height}px` } });
+  const tools = createChartTools({ name: stem, title: info.title, sentence: info.sentence, width: info.wide ? WIDE : NARROW, height: info.height, table: (table) => table ?? { header: [], rows: [] } }, theme);
   const legend = h("div", { class: "legend", "aria-hidden": "true" });
   const element = h("section", { class: "panel geometry-figure", "aria-label": info.title, hidden: !first }, h("header", {}, h("h3", {}, info.title), h("span", { class: "spacer" }), tools.element), legend, plot);
-  const flat = info.solid && !hasBodies();
   const chart = flat ? null : createChart(plot, theme);
   if (flat) fill(plot, h("p", { class: "hint" }, "This browser draws no bodies in three dimensions (WebGL is off): the contour shows the same numbers."));
   const drawn = info.solid ? turned() : (figure) => figure;
