@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from merging_core.cli.manual import markdown
+from merging_core.cli.study_names import STUDY_NAMES
 from tests.examples import PAGES, ROOT, Example, examples
 
 ALL_PAGES = [*PAGES, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "assets" / "README.md"]
@@ -34,6 +35,13 @@ def test_another_word_or_another_number_is_not_the_same_example() -> None:
 
 def test_the_page_of_the_command_line_is_fresh() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == markdown(), "run `make docs`"
+
+
+def test_every_study_has_its_section() -> None:
+    page = (ROOT / "docs" / "geometry.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"^## .*\(`([a-z]+)`\)$", page, re.MULTILINE))
+    assert named == set(STUDY_NAMES)
+    assert [name for name, words in STUDY_NAMES.items() if f"| `{name}` | {words} |" not in page] == []
 
 
 @pytest.mark.parametrize("page", ALL_PAGES, ids=lambda page: page.name)
