@@ -4,6 +4,8 @@ import { createChoice } from "./controls.js";
 import { fill, h } from "./dom.js";
 import { count, number, percent } from "./format.js";
 
+const WHOLE = 2;
+
 export function createGeometryLeaves({ setParam }) {
   const chooser = h("span", {});
   const acts = h("span", { class: "acts" });
@@ -14,14 +16,15 @@ export function createGeometryLeaves({ setParam }) {
   let layers = "";
   let drawn = "";
   let numbers = null;
-  let wanted = false;
+  let wanted = null;
+  let choice = null;
   let acted = "";
 
-  // The figures stand above: what was asked for is brought into view, and the way back has the focus.
-  function look(leaf) {
+  // The figures stand above: what was asked for is brought into view. What was pressed keeps the focus, or the way back has it.
+  function look(leaf, place = WHOLE) {
     setParam("leaf", leaf);
     element.parentElement?.parentElement?.scrollIntoView({ block: "start" });
-    wanted = true;
+    wanted = place;
   }
 
   function show(answer) {
@@ -36,15 +39,15 @@ export function createGeometryLeaves({ setParam }) {
   function all() {
     fill(acts, []);
     acted = "";
-    wanted = false;
+    wanted = null;
     const names = [...new Set(numbers.leaves.map((leaf) => leaf.depth))];
     if (!names.includes(layer)) layer = names[0];
     if (layers !== names.join("\n")) {
       layers = names.join("\n");
-      const choice = createChoice({ title: "layer", choices: names.map((value) => ({ value, title: value })), onInput: (value) => { layer = value; all(); } });
-      choice.set(layer);
+      choice = createChoice({ title: "layer", choices: names.map((value) => ({ value, title: value })), onInput: (value) => { layer = value; all(); } });
       fill(chooser, names.length > 1 ? choice.row : []);
     }
+    choice.set(layer);
     chooser.hidden = false;
     const rows = numbers.leaves.filter((leaf) => leaf.depth === layer);
     const ranks = new Map(numbers.ranks.map((row) => [row.index, row]));
@@ -72,10 +75,11 @@ export function createGeometryLeaves({ setParam }) {
     fill(grid, []);
     if (acted === `${chosen} of ${total}`) return;
     acted = `${chosen} of ${total}`;
-    const act = (text, to, off) => h("button", { type: "button", class: "quiet", disabled: off, onclick: () => look(to) }, text);
-    fill(acts, act("previous", chosen - 1, chosen <= 1), act("next", chosen + 1, chosen >= total), act("whole model", 0, false));
-    if (wanted) acts.lastElementChild.focus({ preventScroll: true });
-    wanted = false;
+    const act = (text, to, off, place) => h("button", { type: "button", class: "quiet", disabled: off, onclick: () => look(to, place) }, text);
+    const three = [act("previous", chosen - 1, chosen <= 1, 0), act("next", chosen + 1, chosen >= total, 1), act("whole model", 0, false, WHOLE)];
+    fill(acts, three);
+    if (wanted !== null) (three[wanted].disabled ? three[WHOLE] : three[wanted]).focus({ preventScroll: true });
+    wanted = null;
   }
 
   return { element, show };

@@ -16,7 +16,7 @@ from merging_core.space.parameter_space import ParameterSpace, SpaceLeaf
 
 __all__ = ["matrix_numbers", "numbers_so_far", "rank_numbers", "tables"]
 
-_MOST_ROWS = 20_000
+_MOST_ROWS = 5_000
 """Numbers of pairs in leaves that are listed; with more, only depths are."""
 
 

@@ -132,7 +132,7 @@ def test_what_is_read_from_files_piece_by_piece_has_the_same_bits(
 def test_an_interrupted_answer_goes_on_to_the_same_numbers(
     refs: dict[str, str], monkeypatch: pytest.MonkeyPatch, params: dict[str, object]
 ) -> None:
-    monkeypatch.setattr(task_vectors, "_AT_ONCE", 20_000)
+    monkeypatch.setattr(task_vectors, "_AT_ONCE", 60_000)
     monkeypatch.setattr(task_vectors, "_AT_LEAST_SAMPLED", 1)
     spec, on, memory = asked(refs, "a b", **params), bench(), Memory()
     whole = findings(spec, on)
