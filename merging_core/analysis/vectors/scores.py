@@ -135,7 +135,7 @@ def scores_of(sums: PairSums) -> dict[str, float | None]:
     lengths = numpy.sqrt(own[2:]) * sums.length
     along = sums.products[2:, :2].sum(axis=1)
     return {
-        "cancelled": 1.0 - float(sums.magnitudes[2]) / magnitude if magnitude else None,
+        "cancelled": max(0.0, 1.0 - float(sums.magnitudes[2]) / magnitude) if magnitude else None,
         "lost": -2.0 * float(sums.products[0, 1]) / energy if energy else None,
         "clash": int(sums.counts[3]) / shared if shared else None,
         "direction": float((along / lengths).mean()) if lengths.all() else None,
