@@ -48,7 +48,7 @@ def pair_matrix(  # noqa: PLR0913
         "ygap": 2,
         "showscale": False,
     }
-    texts = [["" if value is None else digits(value).replace("-", "−") for value in row] for row in pairs]
+    texts = [["" if value is None else _signed(digits(value)) for value in row] for row in pairs]
     sign = -1.0 if turned else 1.0
     full = [[value is not None and _is_full(sign * (value - middle) / farthest) for value in row] for row in pairs]
     letters = written(texts, full, 12)
@@ -68,6 +68,15 @@ def pair_matrix(  # noqa: PLR0913
         "margin": {"l": 120, "r": 16, "t": 8, "b": 30},
     }
     return figure([cells, *letters], layout, narrow={"xaxis.tickangle": -38, "margin.b": 70})
+
+
+def _signed(text: str) -> str:
+    """Write the sign of a number as a minus, and none before zero.
+
+    >>> _signed("-0.10"), _signed("-0.00")
+    ('−0.10', '0.00')
+    """
+    return text.replace("-", "−" if text.strip("-0.") else "")
 
 
 def _is_full(share: float) -> bool:
