@@ -123,7 +123,7 @@ def _map(  # noqa: PLR0913
         ),
         "margin": {"l": 140, "r": 12, "t": 26, "b": 8},
     }
-    narrow = {"margin.l": 118, "margin.t": 52, "xaxis.tickangle": -38, "yaxis.tickfont.size": 10}
+    narrow = {"margin.l": 118, "margin.r": 46, "margin.t": 52, "xaxis.tickangle": -38, "yaxis.tickfont.size": 10}
     return figure([cells, *written(texts, full, 11)], layout, narrow)
 
 

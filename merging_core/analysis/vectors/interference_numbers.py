@@ -41,7 +41,7 @@ def numbers_of(
             changes += _changes(found, known, split)
     return {
         "sentence": _sentence(len(pairs), scores.ground.elements, sizes, whole=scores.ground.whole),
-        "n": sizes,
+        "n": {split: n for split, (n, _) in sizes.items()},
         "partial": share < 1.0 or any(bool(entry["partial"]) for entry in entries),
         "models": list(labels),
         "pairs": [list(pair) for pair in pairs],
@@ -59,7 +59,7 @@ def numbers_of(
     }
 
 
-def _sentence(pairs: int, elements: int, sizes: Mapping[str, int], *, whole: bool) -> str:
+def _sentence(pairs: int, elements: int, sizes: Mapping[str, tuple[int, int]], *, whole: bool) -> str:
     many = "One pair" if pairs == 1 else f"{pairs} pairs"
     what = f"{many} of task vectors, as they are and as {len(EFFECTS) - 1} methods leave them"
     counted = f"{elements:,}".replace(",", " ")
@@ -67,7 +67,7 @@ def _sentence(pairs: int, elements: int, sizes: Mapping[str, int], *, whole: boo
         return f"{what}; a sample of {counted} numbers of each, too large to be merged and measured here."
     if not sizes:
         return f"{what}; all {counted} numbers of each."
-    where = ", ".join(f"{split} n {n}" for split, n in sizes.items())
+    where = ", ".join(f"{split} n {n}" + (f" of {of}" if n < of else "") for split, (n, of) in sizes.items())
     return f"{what}; what their merges keep of the experts' accuracy on their own tasks, {where}."
 
 

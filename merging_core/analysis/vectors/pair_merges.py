@@ -108,13 +108,14 @@ class PairMerges:
             self._drawn[key] = drawn_merges(self._pairs, self.own, known, experts, self._spec.seed)
         return self._drawn[key]
 
-    def sizes(self) -> dict[str, int]:
-        """Return how many examples of the own tasks the experts were measured on, by split."""
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """Return on how many examples of the own tasks the experts were measured, and of how many, by split."""
         found = {}
         for split in self._spec.splits if self.own is not None else ():
             experts = self._experts(tuple(self._models), split)
             if experts is not None:
-                found[split] = sum({score.task: score.n for score in experts}.values())
+                tasks = {score.task: score for score in experts}.values()
+                found[split] = sum(score.n for score in tasks), sum(score.of for score in tasks)
         return found
 
     def _measure(self, effect: Effect | None, models: tuple[int, ...], parts: tuple[Part, ...]) -> bool:
