@@ -12,7 +12,7 @@ import numpy
 from numpy.typing import NDArray
 
 from merging_core.analysis.studies.contract import Finding, Study, StudyBench, Table
-from merging_core.analysis.studies.measuring import parts_in, scores_at, stands
+from merging_core.analysis.studies.measuring import parts_in, scores_at
 from merging_core.analysis.studies.memory import Memory
 from merging_core.analysis.studies.spec import StudySpec
 from merging_core.analysis.subspaces.places import Place, directions, drawn, inside, named, rounded
@@ -87,11 +87,6 @@ class _Found:
     parts: tuple[Part, ...]
     value: float
 
-    @property
-    def n(self) -> int:
-        """Examples of all tasks and splits."""
-        return sum(score.n for score in self.scores)
-
     def held_out(self, split: str) -> tuple[TaskScore, ...]:
         """Return the scores on the half that no place is chosen by."""
         return held_out(self.scores, self.parts, split)
@@ -121,29 +116,33 @@ class _Work:
         self._spec, self._bench, self._memory, self._around = spec, bench, memory, around
         models = (spec.base, *spec.models) if around and spec.base is not None else spec.models
         self._points: Points = points_of(bench.engine, models, spec.base)
-        self._whole = parts_in(bench, spec.splits, spec.subset)
-        self.found: dict[tuple[float, ...], _Found] = {}
+        self._named = sum(1 for _ in named(len(spec.models), around))
+        self._found: dict[Subset, dict[tuple[float, ...], _Found]] = {"preview": {}, "full": {}}
+
+    @property
+    def found(self) -> dict[tuple[float, ...], _Found]:
+        """The places that are measured on the same examples: whole splits, once enough places have them."""
+        fine, coarse = self._found["full"], self._found["preview"]
+        return fine if len(fine) >= min(len(coarse), self._named) else coarse
 
     def look(self, place: Place, subset: Subset) -> None:
         """Measure a place, or take what is known of it."""
         self._bench.heed()
         name = f"at {' '.join(map(repr, place.weights))}"
-        parts = self._whole
-        if not stands(self._memory, name, parts):
-            parts = parts_in(self._bench, self._spec.splits, subset)
+        parts = parts_in(self._bench, self._spec.splits, subset)
         weights = partial(self._weights, place.weights)
         scores = scores_at(self._bench, self._memory, self._points.config, name, weights, parts)
-        self.found[place.weights] = _Found(place, scores, parts, chosen_by(scores, parts, self._spec.splits[0]))
+        value = chosen_by(scores, parts, self._spec.splits[0])
+        self._found[subset][place.weights] = _Found(place, scores, parts, value)
 
     def best(self) -> _Found:
-        """Return the place that is lowest on the examples that it is chosen by, among those measured on most."""
-        most = max(one.n for one in self.found.values())
-        return min((one for one in self.found.values() if one.n == most), key=lambda one: _lowest(one.value))
+        """Return the place that is lowest on the examples that it is chosen by."""
+        return min(self.found.values(), key=lambda one: _lowest(one.value))
 
     def numbers(self, *, done: bool = False) -> dict[str, object]:
         """Return what is known: every place, how the best one does beside named ones, and the recipe that makes it."""
         spec, best = self._spec, self.best()
-        alike = [one for one in self.found.values() if one.n == best.n]
+        alike = list(self.found.values())
         models = [one for one in alike if one.place.kind == "model"]
         others = [*models, *(one for one in alike if one.place.kind in ("base", "centroid", "sum"))]
         n = {split: sum(part.stop for part in best.parts if part.split == split) for split in spec.splits}
@@ -158,7 +157,7 @@ class _Work:
             "models": spec.labels,
             "within": spec.params["within"],
             "judged": judged,
-            "places": [one.as_json(spec.splits) for one in self.found.values()],
+            "places": [one.as_json(spec.splits) for one in alike],
             "best": {**best.as_json(spec.splits), "tasks": best.tasks()},
             "others": [{**one.as_json(spec.splits), "tasks": one.tasks()} for one in others if one is not best],
             "gains": [
