@@ -90,9 +90,11 @@ def _bars(rows: Rows, value: str, interval: str, tint: str, largest: float) -> d
 def _kernels(rows: Rows, about: About) -> Figure:
     """One bar a model, with the interval by the jackknife."""
     tints = [expert(about["models"][row["place"]]["colour"]) for row in rows]
-    names = [inert(about["models"][row["place"]]["title"], 14) for row in rows]
+    titles = [inert(model["title"], 14) for model in about["models"]]
+    names = [titles[row["place"]] for row in rows]
     ends = [row["interval"] for row in rows]
-    places = list(range(len(rows)))
+    places = [row["place"] for row in rows]
+    count = len(about["models"])
     bars = {
         "type": "bar",
         "name": "distance",
@@ -119,7 +121,7 @@ def _kernels(rows: Rows, about: About) -> Figure:
     }
     layout = {
         "xaxis": axis(
-            "", tickvals=places, ticktext=names, showgrid=False, range=[-0.6, len(rows) - 0.4], fixedrange=True
+            "", tickvals=list(range(count)), ticktext=titles, showgrid=False, range=[-0.6, count - 0.4], fixedrange=True
         ),
         "yaxis": axis("distance of the kernel from the base's", rangemode="tozero", fixedrange=True),
         "margin": {"l": 56, "r": 14, "t": 12, "b": 34},
