@@ -21,7 +21,7 @@ _VARIANTS = (
 _LEFT, _RIGHT = [0.0, 0.47], [0.53, 1.0]
 _APART = {"train": -0.16, "validation": 0.16}
 _MARKS = {"train": "circle", "validation": "diamond-open"}
-_DASHES = {"train": "solid", "validation": "dash"}
+_DASHES = ("solid", "dash")
 
 Row = tuple[str, str, Callable[[str, str], Mapping[str, Any] | None]]
 """Name, colour, and the estimate of a split and a metric."""
@@ -34,9 +34,11 @@ def barriers_figure(barriers: Sequence[Mapping[str, Any]], about: About) -> Figu
     errors = any(row["metric"] == "error" for row in barriers)
     traces = []
     for split in splits:
-        traces.append(_points(rows, split, "loss", {}, " nats"))
+        apart = _APART[split] if len(splits) > 1 else 0.0
+        traces.append(_points(rows, split, apart, "loss", {}))
         if errors:
-            traces.append(_points(rows, split, "error", {"xaxis": "x2", "yaxis": "y2", "showlegend": False}, ""))
+            second = {"xaxis": "x2", "yaxis": "y2", "showlegend": False}
+            traces.append(_points(rows, split, apart, "error", second))
     names = {"tickvals": list(range(len(rows))), "ticktext": [name for name, _, _ in rows]}
     span = {"range": [len(rows) - 0.5, -0.5], "fixedrange": True, "showgrid": False}
     zero = {
@@ -75,7 +77,7 @@ def makers_figure(examples: Sequence[Mapping[str, Any]]) -> Figure:
         }
     ]
     notes = [caption("part of the barrier", 0.0)]
-    for place, found in enumerate(sorted(examples, key=lambda found: list(_DASHES).index(found["split"]))):
+    for place, found in enumerate(sorted(examples, key=lambda found: list(_MARKS).index(found["split"]))):
         split = found["split"]
         tint = colour("merge") if place == 0 else colour("muted")
         traces.append(
@@ -86,7 +88,7 @@ def makers_figure(examples: Sequence[Mapping[str, Any]]) -> Figure:
                 "legendrank": place,
                 "x": [x for x, _ in found["curve"]],
                 "y": [y for _, y in found["curve"]],
-                "line": {"color": tint, "width": 2.2, "dash": _DASHES[split]},
+                "line": {"color": tint, "width": 2.2, "dash": _DASHES[place]},
                 "hovertemplate": f"{split}: the leading %{{x:.0%}} make %{{y:.0%}}<extra></extra>",
             }
         )
@@ -149,18 +151,18 @@ def _of(own: Mapping[tuple[str, str], Mapping[str, Any]], split: str, metric: st
     return own.get((split, metric))
 
 
-def _points(rows: Sequence[Row], split: str, metric: str, second: dict[str, Any], unit: str) -> dict[str, Any]:
+def _points(rows: Sequence[Row], split: str, apart: float, metric: str, second: dict[str, Any]) -> dict[str, Any]:
     found = [(place, name, tint, given(split, metric)) for place, (name, tint, given) in enumerate(rows)]
     kept = [(place, name, tint, one) for place, name, tint, one in found if one and one["value"] is not None]
     values = [one["value"] for *_, one in kept]
     bounds = [one["interval"] or [one["value"]] * 2 for *_, one in kept]
-    shape = ".1%" if metric == "error" else ".3f"
+    shape, unit = (".1%", "") if metric == "error" else (".3f", " nats")
     return {
         "type": "scatter",
         "mode": "markers",
         "name": split if metric == "loss" else f"{split}, error",
         "x": values,
-        "y": [place + _APART[split] for place, *_ in kept],
+        "y": [place + apart for place, *_ in kept],
         "error_x": {
             "type": "data",
             "symmetric": False,

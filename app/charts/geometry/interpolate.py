@@ -11,7 +11,8 @@ from app.charts.roles import Figure, axis, caption, colour, expert, figure, frac
 
 __all__ = ["DRAWING"]
 
-_DASHES = {"train": "solid", "validation": "dash"}
+_SPLITS = ("train", "validation")
+_DASHES = ("solid", "dash")
 _LEFT, _RIGHT = [0.0, 0.465], [0.535, 1.0]
 _TOP, _BOTTOM = [0.6, 1.0], [0.0, 0.4]
 _SECOND = {"xaxis": "x2", "yaxis": "y2"}
@@ -31,19 +32,22 @@ def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
 
 
 def _path(numbers: Mapping[str, Any], about: About) -> Figure:
-    """Draw the points: loss on the left, accuracy on the right, train solid and validation dashed."""
+    """Draw the points: loss on the left, accuracy on the right, train solid and validation dashed, or what there is solid."""
     points = numbers["points"]
     tasks = about["tasks"]
-    splits = [split for split in _DASHES if any(score["split"] == split for score in points[0]["scores"])]
+    splits = [split for split in _SPLITS if any(score["split"] == split for score in points[0]["scores"])]
     several = len(tasks) > 1
     lead = splits[0]
     traces = [*_bands(numbers["means"], lead), *_barrier(_means(points, lead, "loss"), lead)]
+    dashes = dict(zip(splits, _DASHES, strict=False))
     for split in reversed(splits):
         for task in tasks if several else ():
-            own = _pair(points, split, task["title"], expert(task["colour"]), 1.2, task["task"])
+            style = {"color": expert(task["colour"]), "width": 1.2, "dash": dashes[split]}
+            own = _pair(points, split, task["title"], style, task["task"])
             traces += own if split == lead else [{**trace, "opacity": 0.35, "showlegend": False} for trace in own]
     for split in reversed(splits):
-        traces += _pair(points, split, "mean" if several else tasks[0]["title"], colour("merge"), 2.4, None)
+        style = {"color": colour("merge"), "width": 2.4, "dash": dashes[split]}
+        traces += _pair(points, split, "mean" if several else tasks[0]["title"], style, None)
     names = [inert(model["title"], 18) for model in about["models"]]
     ends = {"tickvals": list(range(len(names))), "ticktext": names, "fixedrange": True}
     low, high = numbers["range"]
@@ -69,19 +73,18 @@ def _path(numbers: Mapping[str, Any], about: About) -> Figure:
 
 
 def _pair(
-    points: Sequence[Mapping[str, Any]], split: str, title: str, tint: str, width: float, task: str | None
+    points: Sequence[Mapping[str, Any]], split: str, title: str, line: dict[str, Any], task: str | None
 ) -> list[dict[str, Any]]:
     """The loss and the accuracy of one task, or of the mean over tasks, on one split."""
     name = inert(title)
-    dash = _DASHES[split]
     common = {
         "type": "scatter",
         "mode": "lines+markers" if task is None else "lines",
         "x": [point["t"] for point in points],
-        "line": {"color": tint, "width": width, "dash": dash},
-        "marker": {"size": 4, "color": tint},
+        "line": line,
+        "marker": {"size": 4, "color": line["color"]},
         "opacity": 1.0 if task is None else 0.75,
-        "legendrank": (1 if task is None else 10) + list(_DASHES).index(split),
+        "legendrank": (1 if task is None else 10) + _SPLITS.index(split),
     }
     shown = {"name": f"{name}, {split}" if task is None else name}
     return [

@@ -103,7 +103,7 @@ def _examples(makers: Makers, tasks: Sequence[AnyTask], memory: Memory) -> list[
 
 
 def _sentence(barriers: Sequence[Mapping[str, Any]], splits: Sequence[str], models: int, *, partial: bool) -> str:
-    """Say the highest loss barrier between neighbours on each split."""
+    """Say the highest loss barrier between neighbours on each split, of those that are more than noise if any is."""
     said_ = []
     for split in splits:
         rows = [
@@ -114,23 +114,37 @@ def _sentence(barriers: Sequence[Mapping[str, Any]], splits: Sequence[str], mode
         if not rows:  # no two neighbours among the models are measured yet
             said_.append(f"no barrier is known yet on {split}")
             continue
-        row = max(rows, key=lambda row: math.inf if row["barrier"]["value"] is None else row["barrier"]["value"])
+        row = max(rows, key=_rank)
         said_.append(f"{_height(row, models)} on {split} (n {row['n']:,})")
     words = f"{'; '.join(said_)}{'; not everything is measured yet' if partial else ''}."
     return words[0].upper() + words[1:]
 
 
 def _height(row: Mapping[str, Any], models: int) -> str:
-    value, interval, held_out = row["barrier"]["value"], row["barrier"]["interval"], row["held_out"]
-    between = "" if models == 2 else f"from model {row['from'] + 1} to {row['to'] + 1}, "
+    value, interval = row["barrier"]["value"], row["barrier"]["interval"]
+    where = "" if models == 2 else f" from model {row['from'] + 1} to {row['to'] + 1}"
+    between = f"{where[1:]}, " if where else ""
     if value is None:
         return f"{between}loss that is not finite at t {row['at']:.2f}"
     if row["points"] < 3:
         return f"{between}loss at both ends"
     bounds = "" if interval is None else f" ({interval[0]:.3f} to {interval[1]:.3f})"
-    if held_out is not None and held_out["interval"] is not None and held_out["interval"][0] <= 0.0:
-        return f"{between}no loss barrier beyond noise, {value:.3f} nats{bounds}{_below(row)},"
+    if _is_noise(row):
+        if where:
+            return f"no step has a loss barrier beyond noise, the highest {value:.3f} nats{bounds}{where},"
+        return f"no loss barrier beyond noise, {value:.3f} nats{bounds}{_below(row)},"
     return f"{between}loss barrier {value:.3f} nats{bounds} at t {row['at']:.2f}"
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[bool, float]:
+    value = row["barrier"]["value"]
+    return not _is_noise(row), math.inf if value is None else value
+
+
+def _is_noise(row: Mapping[str, Any]) -> bool:
+    """Say whether nothing of a barrier is left for certain where it is held out."""
+    held_out = row["held_out"]
+    return held_out is not None and held_out["interval"] is not None and held_out["interval"][0] <= 0.0
 
 
 def _below(row: Mapping[str, Any]) -> str:

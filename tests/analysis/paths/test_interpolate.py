@@ -91,12 +91,17 @@ def test_what_is_said_of_an_example_is_what_its_loss_says(bench: StudyBench) -> 
 def test_a_line_through_several_models_says_which_step_is_the_highest(bench: StudyBench) -> None:
     splits = {"splits": ["validation", "train"], "subset": "preview"}
     findings = findings_of(bench, "left", "right", "stranger-1", params={"points": 3}, **splits)
-    assert all("From model " in cast("dict[str, Any]", finding.numbers)["sentence"] for finding in findings)
+    assert all("rom model " in cast("dict[str, Any]", finding.numbers)["sentence"] for finding in findings)
     numbers = numbers_of(bench, "left", "right", "stranger-1", params={"points": 5})
     assert {(row["from"], row["to"]) for row in numbers["barriers"]} == {(0, 1), (1, 2), (0, 2)}
     assert numbers["sentence"].startswith("From model 2 to 3, loss barrier 1.")
     assert loss_of(numbers, to=1)["barrier"]["value"] < 0.01 < 1.0 < loss_of(numbers, **{"from": 1})["barrier"]["value"]
     assert [found["from"] for found in numbers["examples"]] == [1]
+
+
+def test_of_several_kin_no_step_has_a_barrier(bench: StudyBench) -> None:
+    numbers = numbers_of(bench, "start", "left", "right", params={"points": 3})
+    assert numbers["sentence"].startswith("No step has a loss barrier beyond noise, the highest 0.0")
 
 
 def test_a_line_that_goes_on_has_the_barrier_of_what_lies_between(bench: StudyBench) -> None:

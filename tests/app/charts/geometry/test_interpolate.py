@@ -68,6 +68,8 @@ def test_train_is_solid_validation_dashed_and_the_mean_is_of_the_tasks() -> None
         "validation": "dash",
     }
     assert traces["mean, train"]["y"] == [2.0, 3.0, 2.0]
+    alone = {trace["name"]: trace for trace in drawn(numbers([1.0, 2.0], ("validation",)), about())["data"]}
+    assert alone["Left, validation"]["line"]["dash"] == "solid"
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
