@@ -32,7 +32,7 @@ def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
 
 
 def _path(numbers: Mapping[str, Any], about: About) -> Figure:
-    """Draw the points: loss on the left, accuracy on the right, train solid and validation dashed, or what there is solid."""
+    """Draw loss on the left and accuracy on the right; train is solid, or what there is, and validation dashed."""
     points = numbers["points"]
     tasks = about["tasks"]
     splits = [split for split in _SPLITS if any(score["split"] == split for score in points[0]["scores"])]
