@@ -23,8 +23,8 @@ FINDING = "finding.json"
 """The file in the job's folder with the newest finding."""
 _SPARE = 20.0
 """Seconds before the end of a job's time at which it stops by itself."""
-_KEPT_EVERY, _SHOWN_EVERY = 5.0, 0.3
-"""Seconds between two times that what was measured, and what was found, is put on the disk."""
+_SHOWN_EVERY = 0.3
+"""Seconds between two times that what was found is put on the disk."""
 
 
 def study(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def study(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str
     from app.hub.held_catalog import held_catalog
     from app.tasks.named import tasks_named
     from merging_core.analysis.studies.contract import StudyBench
-    from merging_core.analysis.studies.files import NUMBERS, document_of, write_tables, write_whole
+    from merging_core.analysis.studies.files import NUMBERS, Keeping, document_of, write_tables, write_whole
     from merging_core.analysis.studies.memory import Memory
     from merging_core.analysis.studies.spec import parse_study
     from merging_core.engines import LiveEngine
@@ -57,7 +57,7 @@ def study(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str
 
     bench = StudyBench(engine, Evaluator(engine.device, workers=1), tasks, cancelled)
     memory = Memory.load(path, identity) if path.is_file() else Memory()
-    shown = kept = time.monotonic()
+    shown, keeping = time.monotonic(), Keeping()
     count, found = 0, None
     try:
         for found in spec.info.answer(spec, bench, memory):
@@ -66,9 +66,9 @@ def study(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str
             if found.complete or now - shown > _SHOWN_EVERY:
                 _show(folder, found, count)
                 shown = now
-            if found.complete or now - kept > _KEPT_EVERY:
-                memory.save(path, identity)
-                kept = time.monotonic()
+            if found.complete or keeping.due():
+                with keeping.writing():
+                    memory.save(path, identity)
     except CancelledError:
         memory.save(path, identity)
         if found is None or reporter.cancelled():

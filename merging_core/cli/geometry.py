@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ask"]
 
-_KEPT_EVERY = 5.0
-"""Seconds between two times that what was measured is written down."""
 _ROWS = 24
 """Rows of a table that a terminal is given."""
 
@@ -104,15 +101,17 @@ def _followed(spec: StudySpec, bench: StudyBench, memory: Memory, out: Path | No
     """Go through the findings of a study to the last, writing down what it has measured now and then."""
     from dataclasses import replace
 
+    from merging_core.analysis.studies.files import Keeping
+
     found: Finding | None = None
-    kept = time.monotonic()
+    keeping = Keeping()
     with interrupts() as interrupted, ProgressLine() as line:
         try:
             for found in spec.info.answer(spec, replace(bench, cancelled=interrupted.is_set), memory):
                 line(found.share, str(found.numbers["sentence"]))
-                if out is not None and (found.complete or time.monotonic() - kept > _KEPT_EVERY):
-                    _keep(out, identity, spec, memory, found)
-                    kept = time.monotonic()
+                if out is not None and (found.complete or keeping.due()):
+                    with keeping.writing():
+                        _keep(out, identity, spec, memory, found)
                 if interrupted.is_set() and not found.complete:
                     raise KeyboardInterrupt
         except (CancelledError, KeyboardInterrupt):

@@ -3,16 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from merging_core.analysis.studies.contract import Finding, Table
 from merging_core.analysis.studies.spec import StudySpec
 from merging_core.spreadsheets import csv_of
 
-__all__ = ["MEMORY", "NUMBERS", "document_of", "write_tables", "write_whole"]
+__all__ = ["MEMORY", "NUMBERS", "Keeping", "document_of", "write_tables", "write_whole"]
 
 NUMBERS, MEMORY = "numbers.json", "memory.npz"
+_EVERY, _SHARE = 5.0, 20.0
+"""Seconds between two times that what was measured is written, and how many times as long as writing took, at least."""
+
+
+class Keeping:
+    """When what was measured is written down: every five seconds, and less often where writing takes long.
+
+    >>> now = [0.0]
+    >>> keeping = Keeping(lambda: now[0])
+    >>> now[0] = 6.0
+    >>> with keeping.writing():
+    ...     now[0] = 8.0
+    >>> now[0] = 47.0
+    >>> keeping.due()
+    False
+    >>> now[0] = 49.0
+    >>> keeping.due()
+    True
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next = clock() + _EVERY
+
+    def due(self) -> bool:
+        """Say whether it is time again."""
+        return self._clock() > self._next
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Measure how long writing takes."""
+        begun = self._clock()
+        yield
+        ended = self._clock()
+        self._next = ended + max(_EVERY, _SHARE * (ended - begun))
 
 
 def document_of(spec: StudySpec, found: Finding) -> dict[str, object]:

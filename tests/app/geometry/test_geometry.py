@@ -108,7 +108,7 @@ def test_a_study_refines_from_request_to_request_until_it_is_complete(room: Room
     assert (last["spec"]["base"], last["spec"]["tasks"]) == ("zoo:basins/start", ["basins/digits"])
     assert all(len(row) == len(table["header"]) for table in last["tables"].values() for row in table["rows"])
     for figure in last["figures"].values():
-        assert render(figure, form="png").startswith(b"\x89PNG")
+        assert render(figure, form="png", width=480, height=300, scale=0.5).startswith(b"\x89PNG")
     assert room.look(SPEC)["numbers"] == last["numbers"]
 
 
