@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from merging_core.errors import Problem, SpaceError
 from merging_core.space.reductions import BLOCK, block_gram_partials
 
-__all__ = ["Frame", "Spot", "along", "arrow_gram", "principal", "through_three"]
+__all__ = ["Frame", "Matrix", "Spot", "along", "arrow_gram", "principal", "through_three"]
 
 Matrix = NDArray[numpy.float64]
 _BLOCKS_AT_ONCE = 4

@@ -27,7 +27,7 @@ Cells = tuple[tuple[int, int], ...]
 
 def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Finding]:
     """Measure 3 × 3 cells, the models themselves, then ever finer cells; then all of them on more examples."""
-    setting = setting_of(spec, bench)
+    setting = setting_of(spec, bench, memory)
     coarsest, *finer = steps(len(setting.grid.x))
     cells: Cells = (*coarsest, *(cell for step in finer for cell in step))
     models, at_once = len(setting.spots), len(coarsest)

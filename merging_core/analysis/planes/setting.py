@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
+import numpy
+import torch
+
 from merging_core.analysis.planes.directions import Normalisation, random_direction
-from merging_core.analysis.planes.frame import Frame, Spot, along, arrow_gram, principal, through_three
+from merging_core.analysis.planes.frame import Frame, Matrix, Spot, along, arrow_gram, principal, through_three
 from merging_core.analysis.planes.grid import Grid, around
 from merging_core.analysis.studies.contract import StudyBench
+from merging_core.analysis.studies.memory import Memory
 from merging_core.analysis.studies.spec import StudySpec
 from merging_core.engines.points import Points, points_of
 from merging_core.errors import Problem, SpaceError
@@ -96,8 +100,8 @@ class Setting:
         return self.points.weights(self.points.flats[self._order[index]])
 
 
-def setting_of(spec: StudySpec, bench: StudyBench) -> Setting:
-    """Lay out the plane of a specification.
+def setting_of(spec: StudySpec, bench: StudyBench, memory: Memory) -> Setting:
+    """Lay out the plane of a specification; inner products are worked out once for each memory.
 
     Raises SpaceError where models or a base are missing or span no plane, and as opening models does.
     """
@@ -111,7 +115,7 @@ def setting_of(spec: StudySpec, bench: StudyBench) -> Setting:
     if kind == "random":
         normalisation = cast("Normalisation", spec.params["normalisation"])
         free = [random_direction(points.space, points.flats[0], spec.seed, one, normalisation) for one in (0, 1)]
-    gram = arrow_gram(points.flats, free)
+    gram = _gram(points, free, memory)
     axes = ("distance along the line from the first model to the second", "distance from that line")
     corners: Sequence[int] = (0, 1, 2)
     if kind == "models":
@@ -136,6 +140,15 @@ def setting_of(spec: StudySpec, bench: StudyBench) -> Setting:
         order,
         affine,
     )
+
+
+def _gram(points: Points, free: Sequence[torch.Tensor], memory: Memory) -> Matrix:
+    known = memory.get("arrows")
+    if known is not None:
+        return known["gram"].astype(numpy.float64)
+    gram = arrow_gram(points.flats, free)
+    memory.put("arrows", gram=gram)
+    return gram
 
 
 def _check(spec: StudySpec, kind: str) -> None:

@@ -85,7 +85,7 @@ def test_random_directions_start_at_the_model(bench: StudyBench) -> None:
     assert numbers["x"] == [-0.5, 0.0, 0.5]
     loss, accuracy = measured(bench, given, flats(bench, REFS[0])[0])
     assert numbers["layers"][0]["loss"][1][1] == pytest.approx(loss, rel=1e-5)
-    setting = setting_of(given, bench)
+    setting = setting_of(given, bench, Memory())
     moved = cast("Any", setting.weights(0.5, 0.0))
     still = cast("Any", setting.weights(0.0, 0.0))
     assert torch.equal(moved["layers.0.bias"], still["layers.0.bias"])
@@ -102,7 +102,7 @@ def test_four_models_have_a_principal_plane_around_their_mean(bench: StudyBench)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_weights_under_a_model_are_as_far_from_it_as_is_said(kind: str, bench: StudyBench) -> None:
     given = spec(kind, REFS)
-    setting = setting_of(given, bench)
+    setting = setting_of(given, bench, Memory())
     own = flats(bench, *REFS, BASE)
     for index, spot in enumerate(setting.spots):
         below = torch.cat([leaf.double().flatten() for leaf in setting.weights(spot.x, spot.y).values()]).numpy()
@@ -139,6 +139,13 @@ def test_the_table_has_every_cell_with_its_interval(bench: StudyBench) -> None:
     for row in table.rows:
         accuracy, low, high, n = cast("tuple[float, float, float, int]", row[-4:])
         assert (low, high) == wilson(round(accuracy * 28), 28) and n == 28
+
+
+def test_a_plane_is_laid_out_once(bench: StudyBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Memory()
+    first = setting_of(spec("models"), bench, memory)
+    monkeypatch.setattr("merging_core.analysis.planes.setting.arrow_gram", None)
+    assert setting_of(spec("models"), bench, memory).spots == first.spots
 
 
 def test_all_cells_of_a_picture_are_on_the_same_examples(bench: StudyBench) -> None:
