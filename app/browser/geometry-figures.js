@@ -16,9 +16,10 @@ const WIDE = 900;
 export function createGeometryFigures(theme, link, next) {
   const title = h("h2", {});
   const state = h("span", { class: "stage" });
-  const sentence = h("p", { class: "geometry-sentence", role: "status" });
+  const sentence = h("p", { class: "geometry-sentence" });
+  const aloud = h("p", { class: "sr-only", role: "status" });
   const bar = h("progress", { max: "1", value: "0", "aria-label": "share of the study that is done" });
-  const head = h("section", { class: "panel geometry-head", "aria-label": "What is shown" }, bar, h("header", {}, title, state, h("span", { class: "spacer" }), link), sentence);
+  const head = h("section", { class: "panel geometry-head", "aria-label": "What is shown" }, bar, h("header", {}, title, state, h("span", { class: "spacer" }), link), sentence, aloud);
   const grid = h("div", { class: "geometry-figures" });
   const tables = createGeometryTables();
   const element = h("div", {}, head, next, grid, tables.element);
@@ -63,6 +64,8 @@ export function createGeometryFigures(theme, link, next) {
   async function show({ numbers, figures, tables: found, share, complete, long }) {
     const words = String(numbers.sentence ?? "");
     if (sentence.textContent !== words) sentence.textContent = words;
+    // Read aloud once it stands, not at each of its steps.
+    if ((complete || long) && aloud.textContent !== words) aloud.textContent = words;
     bar.value = share;
     head.classList.toggle("complete", complete);
     state.textContent = complete ? "" : `${Math.floor(100 * share)} % measured${left(share)}`;

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import pytest
 
 from app.charts.drawing.colours import dressed, palette
-from app.charts.geometry.registry import drawing, drawings
+from app.charts.geometry.registry import drawing
 from app.charts.pictures import render
 from app.charts.roles import Figure
 from tests.app.charts.test_charts import HOSTILE
@@ -85,64 +85,3 @@ def test_one_point_draws_nothing_yet() -> None:
     found = drawing("interpolate")
     assert found is not None
     assert found.draw({**numbers([1.0, 2.0]), "points": numbers([1.0, 2.0])["points"][:1]}, about()) == {}
-
-
-def test_every_drawing_names_its_figures_once() -> None:
-    for found in drawings().values():
-        names = [info.name for info in found.figures]
-        assert names and len(names) == len(set(names))
-
-
-def estimate(value: float, low: float, high: float) -> dict[str, Any]:
-    return {"value": value, "interval": [low, high]}
-
-
-def barrier(low: int = 0, high: int = 1, task: str | None = None, metric: str = "loss", **more: Any) -> dict[str, Any]:
-    names = ("barrier", "held_out", "above_mean", "above_worse", "midpoint_gap")
-    estimates = {name: estimate(1.0 + place, 0.5 + place, 1.25 + place) for place, name in enumerate(names)}
-    where = {"from": low, "to": high, "split": "train", "task": task, "metric": metric, "at": 0.5, "points": 5}
-    return {**where, "n": 9, **estimates, **more}
-
-
-def test_every_variant_stands_at_its_value_with_its_interval() -> None:
-    given = {**numbers([1.0, 2.0, 1.0]), "barriers": [barrier(), barrier(metric="error"), barrier(task="a")]}
-    found = drawing("interpolate")
-    assert found is not None
-    loss, error = dict(found.draw(given, about(tasks=("a", "b"))))["barriers"]["data"]
-    names = ["barrier", "held out", "above mean of ends", "above worse end", "midpoint gap"]
-    assert [name for name, *_ in loss["customdata"]] == [*names, "Left"] and len(error["x"]) == len(names)
-    assert loss["x"] == [1.0, 2.0, 3.0, 4.0, 5.0, 1.0]
-    assert loss["error_x"]["array"] == [0.25] * 6 and loss["error_x"]["arrayminus"] == [0.5] * 6
-    assert loss["marker"]["color"][-1] == "role:expert-3"
-
-
-def test_of_more_models_each_step_and_the_whole_have_a_row() -> None:
-    models = [{"ref": f"zoo:{name}", "title": name, "colour": 0} for name in "ABC"]
-    steps = [(0, 1), (1, 2), (0, 2)]
-    given = {
-        **numbers([1.0, 2.0, 1.0]),
-        "barriers": [barrier(*step, barrier=estimate(sum(step), 0, 9)) for step in steps],
-    }
-    found = drawing("interpolate")
-    assert found is not None
-    figure = dict(found.draw(given, {**about(), "models": models}))["barriers"]
-    assert figure["layout"]["yaxis"]["ticktext"] == ["A → B", "B → C", "first to last"]
-    assert figure["data"][0]["x"] == [1, 3, 2]
-
-
-def test_a_barrier_is_named_at_its_top_unless_it_may_be_noise() -> None:
-    for held_out, named in ((estimate(0.4, 0.1, 0.5), True), (estimate(0.1, -0.1, 0.5), False), (None, False)):
-        given = {**numbers([1.0, 2.0, 1.0]), "barriers": [barrier(held_out=held_out)]}
-        notes = [note for note in drawn(given, about())["layout"]["annotations"] if note["text"] == "B = 1.00"]
-        assert [(note["x"], note["y"]) for note in notes] == ([(0.5, 2.0)] if named else [])
-
-
-def test_the_place_at_which_half_of_the_barrier_is_made_is_marked() -> None:
-    made = {"split": "train", "curve": [[0.0, 0.0], [0.5, 0.8], [1.0, 1.0]], "half": 0.25, "n": 40}
-    found = drawing("interpolate")
-    assert found is not None
-    figure = dict(found.draw({**numbers([1.0, 2.0, 1.0]), "examples": [made]}, about()))["makers"]
-    *_, curve, mark = figure["data"]
-    assert (curve["x"], curve["y"]) == ([0.0, 0.5, 1.0], [0.0, 0.8, 1.0])
-    assert (mark["x"], mark["y"]) == ([0.25], [pytest.approx(0.4)])
-    assert any("25 % of the examples make half" in note["text"] for note in figure["layout"]["annotations"])
