@@ -21,7 +21,7 @@ export function createGeometry({ server, store, notice, theme, geometry, open })
   const main = h("div", { class: "geometry-main" }, figures.element, extra);
   const element = h("div", { class: "geometry", hidden: true }, form.element, main);
   createGeometryPrint(element, theme);
-  const asking = createAsking(server.geometry_look, { heard, refused, lost, wanted: () => shown() });
+  const asking = createAsking(server.geometry_look, { heard, refused, lost, wanted: () => shown() && document.visibilityState === "visible" });
   let offer = null;
   let asked = "";
   let part = null;
@@ -99,6 +99,11 @@ export function createGeometry({ server, store, notice, theme, geometry, open })
     element.dataset.share = String(answer.share);
     element.dataset.state = answer.complete ? "complete" : answer.long ? "long" : "refining";
   }
+
+  // Nobody is asked while the browser shows another tab.
+  document.addEventListener("visibilitychange", () => {
+    if (document.visibilityState === "visible" && shown() && ["asked", "refining"].includes(element.dataset.state)) look();
+  });
 
   // The studio's merge may be among the models.
   function state() {
