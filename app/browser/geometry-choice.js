@@ -49,10 +49,9 @@ export function createGeometryChoice() {
   }
 
   // A specification as the server writes one becomes the choice.
-  function open(spec, recipe) {
+  function open(spec) {
     const names = spec.models.map((model) => (typeof model === "string" ? model : MERGE));
     change({ study: spec.study.name, subset: spec.subset, seed: spec.seed, own: { ...chosen.own, [spec.study.name]: { params: spec.study.params ?? {}, splits: spec.splits, models: names } } });
-    return recipe;
   }
 
   function spec(offer, state) {
