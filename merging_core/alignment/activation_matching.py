@@ -14,7 +14,7 @@ from merging_core.alignment.observing import Forward, Weights, layers_in, observ
 from merging_core.alignment.symmetry import Indices, Symmetry
 from merging_core.alignment.weight_matching import best_member
 
-__all__ = ["Cost", "Moments", "match_activations", "moments_of"]
+__all__ = ["Cost", "Moments", "match_activations", "match_gains", "moments_of"]
 
 Cost = Literal["correlation", "l2"]
 
@@ -82,12 +82,18 @@ def match_activations(
     Source: Li et al. 2015, arXiv:1511.07543, and Ainsworth et al. 2023, arXiv:2209.04836, section 3.1 (there without
     centring); Jordan et al. 2023, arXiv:2211.08403 (correlation).
     """
-    member = symmetry.identity()
-    for group in symmetry.groups:
-        names = [units.name for units in group.classes]
-        if all(name in moments for name in names):
-            member |= best_member(group, {name: moments[name].gains(cost) for name in names})
+    member = match_gains(symmetry, {name: one.gains(cost) for name, one in moments.items()})
     alike = {
         name: one.gains("correlation")[numpy.arange(len(member[name])), member[name]] for name, one in moments.items()
     }
     return member, alike
+
+
+def match_gains(symmetry: Symmetry, gains: Mapping[str, NDArray[numpy.float64]]) -> dict[str, Indices]:
+    """Return the permutations that gain most, where gains [size, size] are known for every class of a group."""
+    member = symmetry.identity()
+    for group in symmetry.groups:
+        names = [units.name for units in group.classes]
+        if all(name in gains for name in names):
+            member |= best_member(group, {name: gains[name] for name in names})
+    return member

@@ -8,13 +8,13 @@ from typing import Any
 import numpy
 import torch
 
-from merging_core.alignment.activation_matching import Cost, Moments, match_activations, moments_of
-from merging_core.alignment.certificate import Certificate
+from merging_core.alignment.activation_matching import Moments, moments_of
 from merging_core.alignment.observing import Weights
 from merging_core.alignment.permuting import permuted
 from merging_core.alignment.repair import repaired
 from merging_core.alignment.symmetry import Indices, Symmetry
-from merging_core.alignment.weight_matching import at_home, match_weights
+from merging_core.alignment.weight_matching import at_home
+from merging_core.analysis.aligning.matching import MATCHED, members
 from merging_core.analysis.aligning.subject import Subject
 from merging_core.analysis.aligning.telling import Told, align_tables, numbers_of
 from merging_core.analysis.aligning.ways import Way
@@ -30,7 +30,6 @@ __all__ = ["ALIGN"]
 
 _HOME = 0.9
 """The share of units whose best partner is their namesake from which on models count as aligned."""
-_MEMBER, _GAIN = "member", "matching"
 
 
 def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Finding]:
@@ -50,7 +49,7 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
     moments = moments_of(certificate.symmetry, subject.found.forward, *subject.models, subject.batches())
     told.home = at_home(certificate.symmetry, *subject.models)
     told.aligned = bool(certificate.symmetry.groups) and told.home >= _HOME
-    for member, share in _member(spec, bench, memory, subject, certificate, moments, told):
+    for member, share in members(spec, bench, memory, subject, certificate.symmetry, moments, told):
         told.member, told.alike = member, _alike(certificate.symmetry, moments, member)
         told.share = 0.08 + 0.2 * share
         yield Finding(numbers_of(told, (naive,)), told.share)
@@ -102,40 +101,6 @@ def _measured(  # noqa: PLR0913
             yield Finding(numbers_of(told, tuple(ways)), told.share)
 
 
-def _member(
-    spec: StudySpec,
-    bench: StudyBench,
-    memory: Memory,
-    subject: Subject,
-    certificate: Certificate,
-    moments: Mapping[str, Moments],
-    told: Told,
-) -> Iterator[tuple[dict[str, Indices], float]]:
-    """Yield ever better permutations of the second model; models that are aligned keep their order."""
-    symmetry = certificate.symmetry
-    known = memory.get(_MEMBER)
-    if known is not None:
-        told.gains = [float(gain) for gain in (memory.get(_GAIN) or {"gains": numpy.zeros(0)})["gains"]]
-        yield {name: known[name].astype(numpy.int64) for name in symmetry.identity()}, 1.0
-        return
-    member = symmetry.identity()
-    if told.aligned:
-        pass
-    elif spec.params["match"] == "weights":
-        restarts = int(spec.params.number("restarts"))
-        for step in match_weights(symmetry, *subject.models, seed=spec.seed, restarts=restarts, heed=bench.heed):
-            member = dict(step.member)
-            told.gains.append(step.gain)
-            if not step.complete:
-                yield member, 0.9
-    else:
-        cost: Cost = "l2" if spec.params["match"] == "l2" else "correlation"
-        member, _ = match_activations(symmetry, moments, cost)
-    memory.put(_MEMBER, **{name: indices.astype(numpy.int32) for name, indices in member.items()})
-    memory.put(_GAIN, gains=numpy.array(told.gains, dtype=numpy.float64))
-    yield member, 1.0
-
-
 def _alike(symmetry: Symmetry, moments: Mapping[str, Moments], member: Mapping[str, Indices]) -> dict[str, Any]:
     """Return the correlation of each unit with its partner, before and after, for each class that layers show."""
     found = {}
@@ -174,14 +139,7 @@ ALIGN = Study(
         "REPAIR: Jordan et al. 2023, arXiv:2211.08403.",
     ),
     parameters=(
-        ParameterInfo(
-            "match", "Match by", "choice", "correlation", "What makes two units the same: their weights, or how their "
-            "activations on calibration inputs correlate or differ.", choices=("correlation", "l2", "weights"),
-        ),
-        ParameterInfo(
-            "restarts", "Restarts", "integer", 3, "How often the search begins, the first time where the models stand.",
-            1, 100, slider=(1, 10), only_when=("match", "weights"),
-        ),
+        *MATCHED,
         ParameterInfo(
             "repair", "Afterwards", "choice", "repair", "Whether the lost variance of each layer is repaired.",
             choices=("repair", "nothing"),

@@ -31,7 +31,7 @@ def middle(numbers: dict[str, Any], what: str) -> float:
     return next(point["loss"] for point in path["splits"]["train"]["points"] if point["t"] == 0.5)
 
 
-@pytest.mark.parametrize("match", ["correlation", "l2"])
+@pytest.mark.parametrize("match", ["correlation", "l2", "information"])
 def test_strangers_come_closer_by_matching_and_closer_still_by_repair(match: str) -> None:
     numbers, memory = asked("zoo:basins/stranger-1", "zoo:basins/stranger-2", match=match)
     assert numbers["certificate"]["certified"] == numbers["certificate"]["of"] == 4
