@@ -43,7 +43,9 @@ class StudyJobs:
         self._learned = learned
         self._hub = hub
 
-    def begin(self, visitor: str, question: Question, state: dict[str, Any], identity: str) -> Job:
+    def begin(
+        self, visitor: str, question: Question, state: dict[str, Any], identity: str, *, transductive: bool = False
+    ) -> Job:
         """Begin a study, or return the job that is at it already; raises BusyError where too many wait.
 
         Everything that the visitor may read was checked before.
@@ -61,7 +63,7 @@ class StudyJobs:
             visitor,
             title=question.title,
             work=work.NAME,
-            payload=self._payload(question, identity),
+            payload={**self._payload(question, identity), "transductive": transductive},
             key=key,
             kind=KIND,
             uses=references_in(spec),

@@ -18,7 +18,7 @@ from merging_core.evaluation.tokenizing import TextTokenizer, read_tokenizer
 from merging_core.recipes.recipe import Recipe
 from merging_core.recipes.resolving import references
 
-__all__ = ["Question", "about", "bench_for", "question_of", "references_in", "tokenizer_for"]
+__all__ = ["Question", "about", "bench_for", "labelled", "question_of", "references_in", "tokenizer_for"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,18 @@ def about(question: Question) -> dict[str, Any]:
         {"task": name, "title": _title(family, name), "colour": family.colour_of_task(name)} for name in spec.tasks
     ]
     return {"models": models, "tasks": tasks}
+
+
+def labelled(numbers: Mapping[str, Any], *, transductive: bool) -> dict[str, Any]:
+    """Return numbers that say so where a merge among the models was adapted to inputs of the test split.
+
+    >>> labelled({"sentence": "Loss on validation."}, transductive=True)["sentence"]
+    'Loss on validation. Transductive: a merge was adapted to inputs of the test split.'
+    """
+    if not transductive or numbers.get("transductive"):
+        return dict(numbers)
+    words = f"{numbers['sentence']} Transductive: a merge was adapted to inputs of the test split."
+    return {**numbers, "sentence": words, "transductive": True}
 
 
 def _tasks(question: Question, models: Models) -> tuple[Any, ...]:

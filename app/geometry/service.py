@@ -16,7 +16,7 @@ from app.geometry.looking import Looks
 from app.geometry.memories import Memories
 from app.geometry.messages import look_message, pictures_message, state_and_spec, state_of, watch_message
 from app.geometry.pictures import beginnings_of, changed_of, sprites_of
-from app.geometry.question import Question, about, bench_for, question_of, tokenizer_for
+from app.geometry.question import Question, about, bench_for, labelled, question_of, tokenizer_for
 from app.job_desk import shown
 from app.jobs import Job, JobError, Jobs
 from app.learned import LearnedShelf, learned_of
@@ -30,7 +30,7 @@ from app.studio.workbench import Workbench
 from merging_core.analysis.mechanisms.mechanisms import MECHANISMS, changes_of
 from merging_core.analysis.studies.contract import Study
 from merging_core.analysis.studies.registry import studies
-from merging_core.analysis.studies.spec import SUBSET
+from merging_core.analysis.studies.spec import SUBSET, StudySpec
 from merging_core.errors import Problem
 from merging_core.recipes.recipe import SEED, Recipe
 
@@ -120,7 +120,8 @@ class Geometry:
 
         def begin(cancelled: Cancelled) -> Job:
             identity = question.spec.identity(bench_for(question, self._models))
-            return self._study_jobs.begin(visitor, question, state.as_json(), identity)
+            adapted = self._is_transductive(question.spec)
+            return self._study_jobs.begin(visitor, question, state.as_json(), identity, transductive=adapted)
 
         job = await asyncio.wrap_future(self._errands.submit(visitor, KIND, KIND, 0, begin))
         return {"job": shown(self._jobs, job)}
@@ -152,7 +153,8 @@ class Geometry:
         given = state_and_spec(message)
         state = parse_state(given["state"], self._families)
         question = question_of(given["spec"], state, self._families)
-        self._workbench.named(state)
+        for recipe in (state.recipe, *(model for model in question.spec.models if isinstance(model, Recipe))):
+            self._workbench.named(replace(state, recipe=recipe))
         return {"query": query_of(state, question.spec)}
 
     @answers
@@ -190,17 +192,19 @@ class Geometry:
             if isinstance(model, Recipe):
                 await self._slow.ready(visitor, page, KIND, sequence, replace(state, recipe=model))
 
+    def _is_transductive(self, spec: StudySpec) -> bool:
+        """Say whether a merge among the models was learned from inputs of a test split."""
+        merges = [model for model in spec.models if isinstance(model, Recipe)]
+        learned = [ref for recipe in merges for ref in learned_of(recipe)]
+        return self._learned is not None and self._learned.is_transductive(*learned)
+
     def _told(self, question: Question, numbers: Mapping[str, Any], share: float) -> Answer:
         """Return what the page shows of a finding."""
         drawn, spec = drawing(question.spec.study), question.spec
-        merges = [model for model in spec.models if isinstance(model, Recipe)]
-        adapted = self._learned is not None and any(
-            self._learned.is_transductive(*learned_of(recipe)) for recipe in merges
-        )
         return {
             "spec": spec.as_json(),
             "about": about(question),
-            "numbers": {**numbers, "transductive": adapted} if adapted else dict(numbers),
+            "numbers": labelled(numbers, transductive=self._is_transductive(spec)),
             "figures": dict(drawn.draw(numbers, about(question))) if drawn is not None else {},
             "tables": {
                 name: {"title": table.title, "header": list(table.header), "rows": [list(row) for row in table.rows]}

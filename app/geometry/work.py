@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ def study(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str
     import torch
 
     torch.set_num_threads(1)
+    from app.geometry.question import labelled
     from app.hub.held_catalog import held_catalog
     from app.tasks.named import tasks_named
     from merging_core.analysis.studies.contract import StudyBench
@@ -55,6 +57,9 @@ def study(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str
     def cancelled() -> bool:
         return reporter.cancelled() or time.monotonic() > until
 
+    def told(found: Finding) -> Finding:
+        return replace(found, numbers=labelled(found.numbers, transductive=payload.get("transductive", False)))
+
     bench = StudyBench(engine, Evaluator(engine.device, workers=1), tasks, cancelled)
     memory = Memory.load(path, identity) if path.is_file() else Memory()
     shown, keeping = time.monotonic(), Keeping()
@@ -64,7 +69,7 @@ def study(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str
             now, count = time.monotonic(), count + 1
             reporter.progress(found.share, str(found.numbers["sentence"]))
             if found.complete or now - shown > _SHOWN_EVERY:
-                _show(folder, found, count)
+                _show(folder, told(found), count)
                 shown = now
             if found.complete or keeping.due():
                 with keeping.writing():
@@ -75,6 +80,7 @@ def study(payload: dict[str, Any], folder: Path, reporter: Reporter) -> dict[str
             raise
     if found is None:
         raise RuntimeError("a study has a finding")
+    found = told(found)
     _show(folder, found, count + 1)
     result = folder / RESULT
     result.mkdir()

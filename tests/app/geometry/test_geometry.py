@@ -18,6 +18,7 @@ from app.geometry.jobs import StudyJobs
 from app.geometry.memories import Memories
 from app.geometry.service import Geometry
 from app.jobs import Jobs
+from app.learned import LearnedShelf
 from app.ledger import Ledger
 from app.live import Scheduler
 from app.settings import Settings
@@ -126,6 +127,18 @@ def test_the_studios_merge_may_be_one_of_the_models(room: Room) -> None:
     assert answer["numbers"]["models"] == [LEFT, "merge"]
     titles = [(model["title"], model["kind"]) for model in answer["about"]["models"]]
     assert titles == [("Left", "expert"), ("merge", "merge")]
+
+
+def test_a_merge_that_was_adapted_to_test_inputs_is_named_beside_its_numbers(
+    room: Room, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = LearnedShelf(tmp_path)
+    monkeypatch.setattr(room.geometry, "_learned", shelf)
+    merge = {**SPEC, "models": [LEFT, {"recipe": room.state()["recipe"]}]}
+    assert "ransductive" not in room.look(merge)["numbers"]["sentence"]
+    monkeypatch.setattr(shelf, "is_transductive", lambda *_: True)
+    numbers = room.look(merge)["numbers"]
+    assert numbers["transductive"] is True and "Transductive: a merge was adapted" in numbers["sentence"]
 
 
 @pytest.mark.parametrize(

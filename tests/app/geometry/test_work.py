@@ -73,10 +73,12 @@ def test_a_study_that_was_stopped_goes_on_from_what_it_had_measured(
     with pytest.raises(CancelledError):
         work.study(payload, folders[0], Listener(stops_after=4))  # type: ignore[arg-type]
     begun = sum(measured)
-    result = work.study(payload, folders[1], Listener())  # type: ignore[arg-type]
+    labelled = {**payload, "transductive": True}
+    result = work.study(labelled, folders[1], Listener())  # type: ignore[arg-type]
     found = work.finding_in(folders[1])
     assert found is not None
     assert (result["complete"], found["complete"], found["numbers"]["partial"]) == (True, True, False)
+    assert found["numbers"]["transductive"] and found["numbers"]["sentence"].endswith("inputs of the test split.")
     whole = sum(measured)
     assert 0 < begun < whole == 5 * (200 + 897)
     assert sorted(path.name for path in (folders[1] / "result").iterdir())[0].endswith(".csv")
