@@ -29,8 +29,10 @@ Map = dict[Cell, list[Classes]]
 """The classes that one kind of model gives the examples of both tasks, cell by cell."""
 
 _NON_LINEAR, _POST_HOC, _TUNED = "non-linear", "post-hoc linearised", "linearly fine-tuned"
+_CROSS = 5
+"""The centre and the ends of both axes: so many cells are measured before anything is said."""
 _FIRST = 9
-"""The corners, the middles of the sides and the centre: so many cells are measured before anything is said."""
+"""With the corners; then the linearised models are asked, which give all their cells at once."""
 _OFTEN = 8
 """After so many cells of the preview it is said what is known."""
 
@@ -60,8 +62,8 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
                         done += 1
                         found = _linearised(ground, kind, first, alphas, run)
                         maps[kind] = found if len(found[0, 0][0]) >= _shortest(maps[kind]) else maps[kind]
-            often = _OFTEN if subset == "preview" else 1
-            if done == steps or (len(maps[_NON_LINEAR]) >= _FIRST and not known and number % often == 0):
+            often = number == _CROSS or number % _OFTEN == 0 or subset == "full"
+            if done == steps or (len(maps[_NON_LINEAR]) >= _CROSS and not known and often):
                 yield Finding(_numbers(ground, tasks, alphas, maps), done / steps)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -229,7 +230,7 @@ def _moved(base: Kernel, there: Kernel) -> dict[str, Any]:
     return {
         "distance": None if found is None else found.value,
         "interval": None if found is None else list(found.interval),
-        "growth": end / start if start else None,
+        "growth": end / start if start and math.isfinite(end / start) else None,
     }
 
 

@@ -18,6 +18,7 @@ from app.studio.ghosts import Ghosts, shares_of
 from app.studio.rows import with_foretold
 from app.studio.workbench import Foretold
 from merging_core.errors import CancelledError
+from tests.app.wire import Browser
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +103,20 @@ def test_it_stands_beside_the_bars_and_in_the_table() -> None:
     assert with_foretold(numbers, None) == numbers and "foretold_on" not in given
     other = with_foretold({**numbers, "subset": "full"}, Foretold("preview", {"a": 0.25, "b": 0.75}))
     assert "preview only" in figure_of(other)["data"][-1]["hovertemplate"]
+
+
+def test_the_page_asks_for_ghosts_and_live_answers_carry_them_only_when_wanted(ann: Browser) -> None:
+    state = ann.call("hello", {"link": None})["state"]
+    message = {"page": "p", "seq": 1, "state": state, "want": "preview"}
+    assert "foretold" not in ann.call("live", {**message, "ghosts": True})["numbers"]["average"]
+    found = ann.call("ghosts", {"page": "p", "seq": 1, "state": state})
+    assert (found["known"], found["complete"], found["why"]) == (["preview", "full"], True, None)
+    told = ann.call("live", {**message, "seq": 2, "ghosts": True})
+    assert {task["foretold"] for task in told["numbers"]["tasks"]} == {0.5} and "foretold_on" not in told["numbers"]
+    assert told["figures"]["accuracy"]["data"][-1]["name"] == "tangent prediction"
+    plain = ann.call("live", {**message, "seq": 3})
+    assert "foretold" not in plain["numbers"]["average"] and len(plain["figures"]["accuracy"]["data"]) == 6
+    ties = ann.call("edit", {"state": state, "change": {"kind": "method", "name": "ties"}})["state"]
+    other = ann.call("ghosts", {"page": "p", "seq": 4, "state": ties})
+    assert other["complete"] is True and other["known"] == [] and "task arithmetic" in other["why"]
+    assert ann.call("ghosts", {"page": "p", "seq": 5})["ok"] is False
