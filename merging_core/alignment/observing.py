@@ -1,11 +1,13 @@
-"""What the units of a model do on examples: their activations, class by class, and what each linear layer writes."""
+"""What the units of a model do on examples: their activations, class by class, and what each layer writes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch.nn.functional import conv2d
 
 from merging_core.alignment.symmetry import AxisClass, Symmetry
 from merging_core.learning.measuring.watching import Watching
@@ -18,41 +20,56 @@ Forward = Callable[[Weights, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A linear layer that was run: its leaf, its bias or "", whether the leaf is [in, out], what it read, […, in]."""
+    """A layer that was run: its leaf, its bias or "", whether the leaf is [in, out], what it read, […, in].
+
+    `convolved`: how a convolution was run (stride, padding, …), None of a linear layer. Its positions are observations.
+    """
 
     leaf: str
     bias: str
     turned: bool
     inputs: torch.Tensor
+    convolved: Mapping[str, Any] | None = None
 
     def output(self, weights: Weights) -> torch.Tensor:
         """Return what it writes, [observations, out] float64."""
         weight = weights[self.leaf].double()
+        if self.convolved is not None:
+            bias = weights[self.bias].double() if self.bias else None
+            written = conv2d(self.inputs.movedim(-1, 1).double(), weight, bias, **self.convolved)
+            return written.movedim(1, -1).flatten(0, -2)
         found = self.inputs.flatten(0, -2).double() @ (weight if self.turned else weight.T)
         return found + weights[self.bias].double() if self.bias else found
 
 
 def layers_in(forward: Forward, weights: Weights, rows: torch.Tensor) -> tuple[Layer, ...]:
-    """Run a model on rows and return its linear layers in their order, each as it was run first."""
+    """Run a model on rows and return its linear layers and convolutions in their order, each as it was run first."""
     found: dict[str, Layer] = {}
 
     def told(name: str, inputs: torch.Tensor, turned: bool) -> None:
         if weights[name].dim() == 2:  # noqa: PLR2004
-            bias = f"{name.removesuffix('weight')}bias"
-            known = bias if name.endswith("weight") and bias in weights else ""
-            found.setdefault(name, Layer(name, known, turned, inputs))
+            found.setdefault(name, Layer(name, _bias(name, weights), turned, inputs))
+
+    def convolved(name: str, inputs: torch.Tensor, how: Mapping[str, Any]) -> None:
+        if how.get("groups", 1) == 1:
+            found.setdefault(name, Layer(name, _bias(name, weights), False, inputs.movedim(1, -1), how))
 
     # Where gradients may be taken, layers are torch's own; none is, since no leaf asks for one.
-    with torch.enable_grad(), Watching(weights, told):
+    with torch.enable_grad(), Watching(weights, told, convolved):
         forward(weights, rows)
     return tuple(found.values())
+
+
+def _bias(name: str, weights: Weights) -> str:
+    bias = f"{name.removesuffix('weight')}bias"
+    return bias if name.endswith("weight") and bias in weights else ""
 
 
 def observed(symmetry: Symmetry, weights: Weights, layers: tuple[Layer, ...]) -> dict[str, torch.Tensor]:
     """Return the activations of each class, [observations, size] float64, as what layers read of it, or write of it.
 
     Several layers that read the same class give one set of observations each, one below the other. Classes that no
-    linear layer reads or writes are absent.
+    layer reads or writes are absent.
     """
     run = {layer.leaf: layer for layer in layers}
     found: dict[str, torch.Tensor] = {}

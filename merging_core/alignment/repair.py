@@ -62,7 +62,7 @@ def repaired(
         mean, spread = _statistics(layer.output(weights))
         scale = goal[1] / (spread**2 + _EPSILON).sqrt()
         weight = weights[leaf]
-        along = scale if layer.turned else scale[:, None]
+        along = scale if layer.turned else scale.reshape(-1, *[1] * (weight.dim() - 1))
         weights[leaf] = (weight.double() * along).to(weight.dtype)
         if layer.bias:
             bias = weights[layer.bias]

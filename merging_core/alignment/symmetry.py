@@ -26,13 +26,15 @@ Indices = NDArray[numpy.int64]
 class Site:
     """A part of an axis of a leaf. Unit i lies at offset + i·repeat to offset + (i + 1)·repeat − 1.
 
-    `repeat`: how many neighbours belong to one unit, as the pixels of a channel that was flattened.
+    `repeat`: how many neighbours belong to one unit, as the pixels of a channel that was flattened. `compared`: whether
+    its values tell which units are alike; running statistics are permuted, but were not learned.
     """
 
     leaf: str
     axis: int
     offset: int = 0
     repeat: int = 1
+    compared: bool = True
 
 
 @dataclass(frozen=True)

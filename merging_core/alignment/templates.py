@@ -50,9 +50,11 @@ def by_name(config: Mapping[str, Any], shapes: Shapes) -> Symmetry:
     kind = config.get("model_type")
     if kind == "basin_mlp":
         return _perceptron(shapes)
+    if kind == "basin_cnn":
+        return _convolutional(shapes)
     template = _templates().get(str(kind))
     if template is None:
-        must, fix = "there is a template for the architecture", f"known are: basin_mlp, {', '.join(_templates())}"
+        must, fix = "there is a template for the architecture", f"known are: basin_mlp, basin_cnn, {', '.join(_templates())}"
         raise SpaceError(Problem(must, str(kind)[:60], "config.json: model_type", fix))
     classes = _classes(template, shapes)
     if not any(_matches(leaf, name) is not None for leaf in template.takes for name in shapes):
@@ -67,6 +69,20 @@ def _perceptron(shapes: Shapes) -> Symmetry:
         sites = (Site(f"layers.{index}.weight", 0), Site(f"layers.{index}.bias", 0),
                  Site(f"layers.{index + 1}.weight", 1))  # fmt: skip
         groups.append(Free(AxisClass(f"hidden {index}", shapes[f"layers.{index}.weight"][0], sites)))
+    return Symmetry(tuple(groups))
+
+
+def _convolutional(shapes: Shapes) -> Symmetry:
+    """The channels of each block: what its convolution writes, its normalisation, and what is read next."""
+    count = sum(name.endswith(".conv.weight") for name in shapes)
+    groups = []
+    for index in range(count):
+        norm = f"blocks.{index}.norm"
+        after = "head.weight" if index == count - 1 else f"blocks.{index + 1}.conv.weight"
+        sites = (Site(f"blocks.{index}.conv.weight", 0), Site(f"{norm}.weight", 0), Site(f"{norm}.bias", 0),
+                 Site(f"{norm}.running_mean", 0, compared=False), Site(f"{norm}.running_var", 0, compared=False),
+                 Site(after, 1))  # fmt: skip
+        groups.append(Free(AxisClass(f"channels {index}", shapes[f"{norm}.weight"][0], sites)))
     return Symmetry(tuple(groups))
 
 

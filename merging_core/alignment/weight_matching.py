@@ -172,7 +172,7 @@ def _gains(
 ) -> NDArray[numpy.float64]:
     """Return Σ over the places of a class of A·π(B)ᵀ, [size, size], π permuting every other axis of the leaf."""
     total = torch.zeros(units.size, units.size, dtype=torch.float64)
-    for site in units.sites:
+    for site in (site for site in units.sites if site.compared):
         ours, theirs = target[site.leaf], weights[site.leaf]
         for other in symmetry.classes:
             for place in other.sites:
@@ -202,6 +202,6 @@ def _pairs(gains: NDArray[numpy.float64], indices: Indices) -> float:
 
 
 def _doubles(symmetry: Symmetry, weights: Weights) -> dict[str, torch.Tensor]:
-    """Return the leaves that have places, in float64."""
-    names = dict.fromkeys(site.leaf for units in symmetry.classes for site in units.sites)
+    """Return the leaves that have places to compare, in float64."""
+    names = dict.fromkeys(site.leaf for units in symmetry.classes for site in units.sites if site.compared)
     return {name: weights[name].double() for name in names}

@@ -8,7 +8,7 @@ zero_shot, prompt_templates         heads out of class names and a text tower
 text_tasks, language_model,         texts: classified, or predicted token by token
   tokenizing, token_rows
 architectures, vision_transformer,  who answers: a configuration becomes a pure function of weights and inputs
-  multilayer_perceptron
+  multilayer_perceptron, convolutional
 allowed_models, config_reader,      … and which models of transformers may be built from which keys
   transformers_models
 evaluator, batches, metrics         the answers, in batches, cancellable; preview first, then the split

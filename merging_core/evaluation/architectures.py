@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
 import torch
 
 from merging_core.errors import EvaluationError, Problem, closest
-from merging_core.evaluation import multilayer_perceptron, vision_transformer
+from merging_core.evaluation import convolutional, multilayer_perceptron, vision_transformer
 from merging_core.evaluation.allowed_models import allowed_model, allowed_tower
 from merging_core.evaluation.config_reader import ConfigReader, is_whole
+from merging_core.evaluation.convolutional import ConvolutionalShape
 from merging_core.evaluation.multilayer_perceptron import PerceptronShape
 from merging_core.evaluation.transformers_models import TransformersModel
 from merging_core.evaluation.vision_transformer import CLIP, VIT, Layout, TransformerShape
@@ -46,6 +47,7 @@ class Architecture:
     `projected`: features have passed CLIP's projection. `vocabulary`, `longest`: of a model that reads text.
     `head`: those of its leaves that a model of the same body without a task would lack.
     `together(stacked leaves [k, …], inputs [n, …]) -> [n, k, …]`: of k weights at once, where that is faster on a CPU.
+    `statistics`: for each layer that batch normalisation follows, the leaves with mean and variance of what it writes.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Architecture:
     spelling: Callable[[Shapes], Mapping[str, str]] | None = None
     head: tuple[str, ...] = ()
     together: Callable[[Weights, torch.Tensor], torch.Tensor] | None = None
+    statistics: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
 
 def architecture(config: Mapping[str, Any], asked: Asked = "pictures", classes: int | None = None) -> Architecture:
@@ -68,12 +71,12 @@ def architecture(config: Mapping[str, Any], asked: Asked = "pictures", classes: 
 
     For pictures: `clip_vision_model` (CLIPVisionModel, or …WithProjection if `architectures` says so), `clip` (the
     vision tower and projection of CLIPModel), `vit` (ViTModel with its pooler; ViTForImageClassification for its own
-    classes), `basin_mlp`. For text: see `transformers_models`. `classes`: how many a head of its own has. Absent keys
+    classes), `basin_mlp`, `basin_cnn`. For text: see `transformers_models`. `classes`: how many a head of its own has. Absent keys
     have the defaults of transformers. Raises EvaluationError with every key that is out of range.
 
     >>> architecture({"model_type": "llama"})
     Traceback (most recent call last):
-    merging_core.errors.EvaluationError: config.json: model_type: the architecture is one that can be evaluated, but 'llama' came; known are: clip_vision_model, clip, vit, basin_mlp.
+    merging_core.errors.EvaluationError: config.json: model_type: the architecture is one that can be evaluated, but 'llama' came; known are: clip_vision_model, clip, vit, basin_mlp, basin_cnn.
     """  # noqa: E501
     kind = config.get("model_type")
     if asked in ("text classes", "next tokens") or (asked == "picture classes" and kind == "vit"):
@@ -83,6 +86,7 @@ def architecture(config: Mapping[str, Any], asked: Asked = "pictures", classes: 
         "clip": _whole_clip,
         "vit": partial(_transformer, VIT),
         "basin_mlp": _mlp,
+        "basin_cnn": _convolutional,
     }
     if not isinstance(kind, str) or kind not in builders:
         must = "the architecture is one that can be evaluated"
@@ -262,4 +266,29 @@ def _mlp(config: Mapping[str, Any]) -> Architecture:
         width=outputs,
         forward=partial(multilayer_perceptron.logits, shape),
         together=partial(multilayer_perceptron.logits_of_many, shape),
+    )
+
+
+def _convolutional(config: Mapping[str, Any]) -> Architecture:
+    read = ConfigReader(config)
+    channels = read.whole("num_channels", 1, 1, 64)
+    side = read.whole("image_size", None, 1, 4_096)
+    outputs = read.whole("num_labels", None, 2, 100_000)
+    epsilon = read.number("batch_norm_eps", 1e-5, 1e-12, 1.0)
+    read.choice("activation", "relu", ("relu",))
+    blocks = config.get("block_channels")
+    if not isinstance(blocks, list) or not 0 < len(blocks) <= 32 or not all(is_whole(one, 1, 4_096) for one in blocks):  # noqa: PLR2004
+        must = "block_channels are 1 to 32 whole numbers from 1 to 4096"
+        read.refuse("block_channels", must, repr(blocks)[:60])
+        blocks = [1]
+    read.done()
+    shape = ConvolutionalShape((channels, *blocks), side, outputs, epsilon)
+    return Architecture(
+        name="BasinCNN",
+        leaves=convolutional.leaves(shape),
+        input_shape=(channels, side, side),
+        gives="logits",
+        width=outputs,
+        forward=partial(convolutional.logits, shape),
+        statistics=convolutional.statistics(shape),
     )

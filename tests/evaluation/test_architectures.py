@@ -80,7 +80,7 @@ def test_what_a_stranger_adds_to_a_configuration_has_no_effect() -> None:
         ({"patch_size": 3}, "patches divide the image, but 8 and 3 came"),
         ({"image_size": [8, 8]}, "image_size is from 1 to 4096"),
         ({"model_type": "clip_vision"}, "did you mean “clip_vision_model”?"),
-        ({"model_type": None}, "known are: clip_vision_model, clip, vit, basin_mlp"),
+        ({"model_type": None}, "known are: clip_vision_model, clip, vit, basin_mlp, basin_cnn"),
         ({"model_type": ["vit"]}, "the architecture is one that can be evaluated"),
     ],
 )

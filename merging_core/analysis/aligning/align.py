@@ -12,6 +12,7 @@ from merging_core.alignment.activation_matching import Moments, moments_of
 from merging_core.alignment.observing import Weights
 from merging_core.alignment.permuting import permuted
 from merging_core.alignment.repair import repaired
+from merging_core.alignment.statistics import re_estimated
 from merging_core.alignment.symmetry import Indices, Symmetry
 from merging_core.alignment.weight_matching import at_home
 from merging_core.analysis.aligning.matching import MATCHED, members
@@ -57,6 +58,7 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
     ways: dict[Way, Weights | None] = {naive: None, matched: other}
     if spec.params["repair"] == "repair":
         leaves = subject.layers(certificate.symmetry)
+        told.re_estimated = bool(subject.found.statistics)
         told.layers = _repair(subject, other, 0.5, leaves)[1]
         ways[mended] = other
     yield from _measured(told, spec, bench, memory, subject, ways, grid[:3], "preview", 0.35)
@@ -118,8 +120,13 @@ def _mixed(first: Weights, other: Weights, t: float) -> dict[str, torch.Tensor]:
 
 
 def _repair(subject: Subject, other: Weights, t: float, leaves: tuple[str, ...]) -> tuple[Weights, Any]:
-    first = subject.models[0]
-    found = repaired(subject.found.forward, _mixed(first, other, t), (first, other), (1.0 - t, t), subject.rows, leaves)
+    """Mend the merge at t, at the ends the parents themselves; with batch normalisation by its running statistics."""
+    first, forward, statistics = subject.models[0], subject.found.forward, subject.found.statistics
+    merged, parents = _mixed(first, other, t), (first, other)
+    if statistics:
+        found = re_estimated(forward, merged, parents, subject.rows, statistics)
+    else:
+        found = repaired(forward, merged, parents, (1.0 - t, t), subject.rows, leaves)
     return found.weights, found.layers
 
 
@@ -136,7 +143,7 @@ ALIGN = Study(
         "https://arxiv.org/abs/2209.04836",
         "algorithm 1",
         deviation="Heads of an attention are matched as a whole; every symmetry is certified before it is used. "
-        "REPAIR: Jordan et al. 2023, arXiv:2211.08403.",
+        "REPAIR: Jordan et al. 2023, arXiv:2211.08403; batch normalisation gets running statistics of the merge instead.",
     ),
     parameters=(
         *MATCHED,

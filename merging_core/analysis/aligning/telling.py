@@ -39,6 +39,7 @@ class Told:
     gains: list[float] = field(default_factory=list)
     alike: Mapping[str, Any] = field(default_factory=dict)
     layers: Sequence[LayerSpread] = ()
+    re_estimated: bool = False
 
     @property
     def symmetry(self) -> Symmetry:
@@ -65,6 +66,8 @@ def numbers_of(told: Told, ways: Sequence[Way]) -> dict[str, object]:
         "match": told.spec.params["match"],
         "gains": told.gains,
         "classes": [] if told.member is None else _classes(told),
+        "mended": "" if not told.layers else "statistics" if told.re_estimated else "repair",
+        "control": _control(paths),
         "layers": [{"leaf": one.leaf, "before": one.before, "after": one.after} for one in told.layers],
     }
 
@@ -151,6 +154,20 @@ def _classes(told: Told) -> list[dict[str, object]]:
     return rows
 
 
+def _control(paths: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Return the accuracy of both models as they are and mended alone, which no merge made."""
+    known = {path["what"]: path["splits"] for path in paths}
+    rows: list[dict[str, object]] = []
+    for split, part in known.get("repaired", {}).items():
+        ends = [[point for point in of["points"] if point["t"] in (0.0, 1.0)] for of in (known["naive"][split], part)]
+        for before, after in zip(*ends, strict=False):
+            rows.append(
+                {"split": split, "model": int(after["t"]), "n": part["n"], "before": before["accuracy"],
+                 "after": after["accuracy"], "interval": after["interval"]}
+            )  # fmt: skip
+    return rows
+
+
 def _sentence(told: Told, paths: Sequence[Mapping[str, Any]], n: Mapping[str, int]) -> str:
     split = next(iter(n), told.spec.splits[0])
     middles = []
@@ -161,5 +178,8 @@ def _sentence(told: Told, paths: Sequence[Mapping[str, Any]], n: Mapping[str, in
             middles.append(f"{path['what']} {middle['accuracy']:.1%}")
     where = ", ".join(f"{name} n {count:,}" for name, count in n.items())
     held = "" if told.certificate is None else f"; {told.certificate.sentence}"
+    kind = "running statistics re-estimated" if told.re_estimated else "repaired"
+    control = [f"{row['after']:.1%}" for row in _control(paths) if row["split"] == split]
+    alone = f"; the models themselves {kind}: {' and '.join(control)}" if control else ""
     kept = "; the models are aligned already, so nothing is permuted" if told.aligned else ""
-    return f"Accuracy in the middle on {split}: {', '.join(middles) or 'not yet'} ({where}){held}{kept}."
+    return f"Accuracy in the middle on {split}: {', '.join(middles) or 'not yet'} ({where}){alone}{held}{kept}."
