@@ -54,7 +54,10 @@ def by_name(config: Mapping[str, Any], shapes: Shapes) -> Symmetry:
         return _convolutional(shapes)
     template = _templates().get(str(kind))
     if template is None:
-        must, fix = "there is a template for the architecture", f"known are: basin_mlp, basin_cnn, {', '.join(_templates())}"
+        must, fix = (
+            "there is a template for the architecture",
+            f"known are: basin_mlp, basin_cnn, {', '.join(_templates())}",
+        )
         raise SpaceError(Problem(must, str(kind)[:60], "config.json: model_type", fix))
     classes = _classes(template, shapes)
     if not any(_matches(leaf, name) is not None for leaf in template.takes for name in shapes):

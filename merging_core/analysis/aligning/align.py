@@ -143,7 +143,8 @@ ALIGN = Study(
         "https://arxiv.org/abs/2209.04836",
         "algorithm 1",
         deviation="Heads of an attention are matched as a whole; every symmetry is certified before it is used. "
-        "REPAIR: Jordan et al. 2023, arXiv:2211.08403; batch normalisation gets running statistics of the merge instead.",
+        "REPAIR: Jordan et al. 2023, arXiv:2211.08403; batch normalisation gets running statistics of the "
+        "merge instead.",
     ),
     parameters=(
         *MATCHED,
