@@ -178,8 +178,8 @@ def _sentence(told: Told, paths: Sequence[Mapping[str, Any]], n: Mapping[str, in
             middles.append(f"{path['what']} {middle['accuracy']:.1%}")
     where = ", ".join(f"{name} n {count:,}" for name, count in n.items())
     held = "" if told.certificate is None else f"; {told.certificate.sentence}"
-    kind = "running statistics re-estimated" if told.re_estimated else "repaired"
+    kind = ", running statistics re-estimated" if told.re_estimated else ", repaired"
     control = [f"{row['after']:.1%}" for row in _control(paths) if row["split"] == split]
-    alone = f"; the models themselves {kind}: {' and '.join(control)}" if control else ""
+    alone = f"; both models alone{kind}: {' and '.join(control)}" if control else ""
     kept = "; the models are aligned already, so nothing is permuted" if told.aligned else ""
     return f"Accuracy in the middle on {split}: {', '.join(middles) or 'not yet'} ({where}){alone}{held}{kept}."
