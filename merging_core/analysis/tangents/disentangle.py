@@ -185,14 +185,15 @@ def _less(maps: Mapping[str, Map], alphas: Sequence[float]) -> list[dict[str, ob
 
 
 def _box(alphas: Sequence[float]) -> list[Cell]:
+    """Return the cells with 0 ≤ α ≤ 1; none where the grid is so wide that 0 alone is among them."""
     inside = [place for place, alpha in enumerate(alphas) if 0.0 <= alpha <= 1.0]
-    return [(i, j) for i in inside for j in inside]
+    return [(i, j) for i in inside for j in inside] if len(inside) > 1 else []
 
 
 def _box_means(found: Map, alphas: Sequence[float]) -> list[NDArray[numpy.float64]] | None:
     """Return for each example of both tasks how often, over the box, its answer differs; None where cells lack."""
     cells = _box(alphas)
-    if any(cell not in found for cell in cells):
+    if not cells or any(cell not in found for cell in cells):
         return None
     terms = [_differs(found, cell, len(alphas) // 2) for cell in cells]
     stops = [min(len(term[place]) for term in terms) for place in (0, 1)]

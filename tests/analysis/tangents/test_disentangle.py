@@ -107,6 +107,13 @@ def test_one_vector_alone_disturbs_only_the_other_ones_task(bench: StudyBench) -
         assert [row[middle] for row in found["second"]] == [0.0] * len(found["values"])
 
 
+def test_a_grid_too_wide_for_useful_coefficients_says_nothing_of_them(bench: StudyBench) -> None:
+    wide = {**asked(MODELS[:2]).as_json(), "study": {"name": "disentangle", "params": {"range": 3.0, "steps": 2}}}
+    *_, last = DISENTANGLE.answer(parse_study({**wide, "subset": "preview"}), bench, Memory())
+    numbers = cast("dict[str, Any]", last.numbers)
+    assert [found["box"] for found in numbers["maps"]] == [None, None] and numbers["less"] == []
+
+
 def test_three_models_are_refused(bench: StudyBench) -> None:
     with pytest.raises(RecipeError, match="given for both tasks or for none"):
         next(DISENTANGLE.answer(asked(MODELS[:3]), bench, Memory()))
