@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch.nn.functional import conv2d, linear
+from torch.overrides import TorchFunctionMode
 
 from merging_core.alignment.observing import Forward, Weights, layers_in
 
-__all__ = ["LayerSpread", "Repaired", "repaired"]
+__all__ = ["LayerSpread", "Repaired", "Spread", "repaired", "spreads"]
 
 _EPSILON = 1e-5
-Statistics = tuple[torch.Tensor, torch.Tensor]
+_LAYERS = {linear: (1, "weight", -1), torch.addmm: (2, "mat2", -1), conv2d: (1, "weight", 1)}
+"""Where each kind of layer takes its weight, and along which axis it writes its outputs."""
+Spread = tuple[torch.Tensor, torch.Tensor]
 """Mean and standard deviation of each output of a layer, [out] float64."""
 
 
@@ -33,47 +38,88 @@ class Repaired:
     layers: tuple[LayerSpread, ...]
 
 
+def spreads(forward: Forward, weights: Weights, rows: torch.Tensor) -> dict[str, Spread]:
+    """Return mean and standard deviation of what each linear layer writes on some rows, by the layer's leaf."""
+    return {layer.leaf: _spread(layer.output(weights)) for layer in layers_in(forward, weights, rows)}
+
+
 def repaired(
     forward: Forward,
     merged: Weights,
-    parents: Sequence[Weights],
+    parents: Sequence[Mapping[str, Spread]],
     shares: Sequence[float],
     rows: torch.Tensor,
     leaves: Sequence[str],
 ) -> Repaired:
     """Return the merge with each of the named layers rescaled and shifted, from the first to the last.
 
-    σ* = Σ shareᵢ·σᵢ and μ* = Σ shareᵢ·μᵢ of the parents, each in its own network; W ← (σ*/σ)·W, and
-    b ← (σ*/σ)·(b − μ) + μ*, where μ and σ are those of the merge after all layers before were repaired. Standard
-    deviations are interpolated, not variances. A layer without a bias is only rescaled. σ is taken as √(σ² + 1e-5).
+    σ* = Σ shareᵢ·σᵢ and μ* = Σ shareᵢ·μᵢ of the parents, each in its own network (`spreads`); W ← (σ*/σ)·W, and
+    b ← (σ*/σ)·(b − μ) + μ*, where μ and σ are those of the merge after all layers before were repaired: one pass finds
+    them. Standard deviations are interpolated, not variances. A layer without a bias is only rescaled. σ is taken as
+    √(σ² + 1e-5).
 
-    Source: Jordan et al. 2023, arXiv:2211.08403, section 4, and its code. Deviation: one pass over the rows for each
-    layer instead of running averages, so the numbers are those of these rows.
+    Source: Jordan et al. 2023, arXiv:2211.08403, section 4, and its code. Deviation: the numbers are those of these
+    rows, not running averages over batches.
     """
-    known = [{layer.leaf: _statistics(layer.output(one)) for layer in layers_in(forward, one, rows)} for one in parents]
-    before = {layer.leaf: _statistics(layer.output(merged)) for layer in layers_in(forward, merged, rows)}
-    weights, told = dict(merged), []
+    before = spreads(forward, merged, rows)
+    goals = {
+        leaf: (_mixed([one[leaf][0] for one in parents], shares), _mixed([one[leaf][1] for one in parents], shares))
+        for leaf in leaves
+    }
+    mending = _Mending(merged, goals)
+    with torch.enable_grad(), mending:  # where gradients may be taken, layers are torch's own
+        forward(merged, rows)
+    told = []
     for leaf in leaves:
-        goal = tuple(
-            torch.stack([share * one[leaf][part] for share, one in zip(shares, known, strict=True)]).sum(0)
-            for part in (0, 1)
-        )
-        layer = next(one for one in layers_in(forward, weights, rows) if one.leaf == leaf)
-        mean, spread = _statistics(layer.output(weights))
+        vary = torch.stack([one[leaf][1] ** 2 for one in parents]).mean()
+        told.append(LayerSpread(leaf, float((before[leaf][1] ** 2).mean() / vary), float(mending.after[leaf] / vary)))
+    return Repaired({**merged, **mending.weights}, tuple(told))
+
+
+class _Mending(TorchFunctionMode):
+    """Rescales and shifts what layers write while a model runs, and keeps the weights that do the same."""
+
+    def __init__(self, merged: Weights, goals: Mapping[str, Spread]) -> None:
+        super().__init__()
+        self.weights: dict[str, torch.Tensor] = {}
+        self.after: dict[str, torch.Tensor] = {}
+        self._merged, self._goals = merged, goals
+        self._names = {id(merged[leaf]): leaf for leaf in goals}
+        self._moves: dict[str, Spread] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        known = _LAYERS.get(func)
+        if known is None:
+            return found
+        place, name, axis = known
+        leaf = self._names.get(id(args[place] if len(args) > place else (kwargs or {}).get(name)))
+        if leaf is None:
+            return found
+        outputs = found.movedim(axis, -1)
+        if leaf not in self._moves:
+            self._moves[leaf] = self._move(leaf, outputs, turned=func is torch.addmm)
+        scale, shift = self._moves[leaf]
+        return (outputs.double() * scale + shift).to(found.dtype).movedim(-1, axis)
+
+    def _move(self, leaf: str, outputs: torch.Tensor, *, turned: bool) -> Spread:
+        """Return what outputs are multiplied by and what is added, and write both into the weights."""
+        goal, (mean, spread) = self._goals[leaf], _spread(outputs.detach().flatten(0, -2).double())
         scale = goal[1] / (spread**2 + _EPSILON).sqrt()
-        weight = weights[leaf]
-        along = scale if layer.turned else scale.reshape(-1, *[1] * (weight.dim() - 1))
-        weights[leaf] = (weight.double() * along).to(weight.dtype)
-        if layer.bias:
-            bias = weights[layer.bias]
-            weights[layer.bias] = ((bias.double() - mean) * scale + goal[0]).to(bias.dtype)
-        parents_vary = torch.stack([one[leaf][1] ** 2 for one in known]).mean()
-        now = (spread * scale) ** 2
-        told.append(
-            LayerSpread(leaf, float((before[leaf][1] ** 2).mean() / parents_vary), float(now.mean() / parents_vary))
-        )
-    return Repaired(weights, tuple(told))
+        weight, bias = self._merged[leaf], f"{leaf.removesuffix('weight')}bias"
+        along = scale if turned else scale.reshape(-1, *[1] * (weight.dim() - 1))
+        self.weights[leaf] = (weight.double() * along).to(weight.dtype)
+        self.after[leaf] = ((spread * scale) ** 2).mean()
+        if not leaf.endswith("weight") or bias not in self._merged:
+            return scale, torch.zeros_like(scale)
+        shift = goal[0] - scale * mean
+        self.weights[bias] = (self._merged[bias].double() * scale + shift).to(weight.dtype)
+        return scale, shift
 
 
-def _statistics(outputs: torch.Tensor) -> Statistics:
+def _mixed(parts: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Tensor:
+    return torch.stack([share * part for share, part in zip(shares, parts, strict=True)]).sum(0)
+
+
+def _spread(outputs: torch.Tensor) -> Spread:
     return outputs.mean(0), outputs.var(0, unbiased=False).sqrt()

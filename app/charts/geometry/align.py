@@ -18,8 +18,10 @@ _WAYS: dict[str, dict[str, Any]] = {
     "repaired": {"tint": "merge", "symbol": "circle", "title": "matched and repaired"},
 }
 _DASHES = ("solid", "dash")
-_MOST = 6
-"""Classes whose permutations are drawn side by side."""
+_MOST = 4
+"""Classes whose permutations are drawn side by side, those with the most units moved."""
+_NAMED = 8
+"""Classes that have room for their names under bars."""
 
 
 def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
@@ -27,9 +29,10 @@ def _draw(numbers: Mapping[str, Any], about: About) -> dict[str, Figure]:
     classes = [row for row in numbers["classes"] if row["after"] is not None]
     if classes:
         found["alike"] = _alike(classes)
-    drawn = [row for row in numbers["classes"] if row["permutation"] is not None][:_MOST]
+    drawn = [row for row in numbers["classes"] if row["permutation"] is not None]
     if drawn:
-        found["order"] = _order(drawn)
+        most = sorted(drawn, key=lambda row: -row["moved"])[:_MOST]
+        found["order"] = _order([row for row in drawn if row in most])
     if numbers["layers"]:
         found["spread"] = _spread(numbers["layers"])
     return found
@@ -91,23 +94,24 @@ def _pair(look: Mapping[str, Any], split: str, points: Sequence[Mapping[str, Any
 
 def _alike(classes: Sequence[Mapping[str, Any]]) -> Figure:
     """The mean correlation of partners in each class, before and after."""
-    names = [inert(row["name"], 22) for row in classes]
-    traces = [
-        {
-            "type": "bar",
-            "name": name,
-            "x": names,
-            "y": [row[what] for row in classes],
-            "marker": {"color": colour(tint)},
-            "hovertemplate": f"%{{x}}, {name}: %{{y:.3f}}<extra></extra>",
-        }
-        for what, name, tint in (("before", "as they are", "base"), ("after", "matched", "merge"))
-    ]
+    names = [inert(row["name"], 40) for row in classes]
+    many = len(classes) > _NAMED
+    traces = []
+    for what, name, tint in (("before", "as they are", "base"), ("after", "matched", "merge")):
+        hover = f"%{{text}}, {name}: %{{y:.3f}}<extra></extra>"
+        common = {"name": name, "y": [row[what] for row in classes], "text": names, "hovertemplate": hover}
+        if many:
+            own = {"type": "scatter", "mode": "lines+markers", "x": list(range(1, len(classes) + 1))}
+            look = {"line": {"color": colour(tint), "width": 1.6}, "marker": {"size": 5, "color": colour(tint)}}
+        else:
+            own = {"type": "bar", "x": names, "textposition": "none"}
+            look = {"marker": {"color": colour(tint)}}
+        traces.append({**own, **common, **look})
     low = min(0.0, *(row[what] for row in classes for what in ("before", "after")))
     layout = {
         "barmode": "group",
-        "xaxis": axis("", fixedrange=True, showgrid=False),
-        "yaxis": axis("", fixedrange=True, range=[1.1 * low, 1.0]),
+        "xaxis": axis("class, in the order of the model" if many else "", fixedrange=True, showgrid=False),
+        "yaxis": axis("", fixedrange=True, range=[1.1 * low, 1.02]),
         "annotations": [caption("mean correlation of partners", 0.0)],
         "margin": {"l": 46, "r": 12, "t": 26, "b": 44},
     }
@@ -126,7 +130,7 @@ def _order(classes: Sequence[Mapping[str, Any]]) -> Figure:
         span = {"range": [-0.5, row["size"] - 0.5], "fixedrange": True, "nticks": 4, "showgrid": False}
         layout[f"xaxis{number}"] = axis("", domain=[start, start + 0.86 * width], anchor=f"y{number}", **span)
         layout[f"yaxis{number}"] = axis("", anchor=f"x{number}", **span)
-        captions.append(caption(inert(row["name"], 14), start))
+        captions.append(caption(inert(row["name"], 20), start))
         traces.append(
             {
                 "type": "scatter",

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import numpy
-import torch
 
 from merging_core.alignment.activation_matching import Moments, moments_of
 from merging_core.alignment.observing import Weights
 from merging_core.alignment.permuting import permuted
-from merging_core.alignment.repair import repaired
+from merging_core.alignment.repair import Repaired, Spread, repaired, spreads
 from merging_core.alignment.statistics import re_estimated
 from merging_core.alignment.symmetry import Indices, Symmetry
 from merging_core.alignment.weight_matching import at_home
@@ -29,6 +30,7 @@ from merging_core.methods.info import ParameterInfo, Source
 
 __all__ = ["ALIGN"]
 
+WeightsAt = Callable[[float], Weights]
 _HOME = 0.9
 """The share of units whose best partner is their namesake from which on models count as aligned."""
 
@@ -37,13 +39,14 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
     """Measure the naive middle, certify, match, measure the other ways, then everything finer."""
     subject = Subject(bench.points(spec), bench)
     told = Told(spec, bench.tasks)
-    naive, matched, mended = (Way(what) for what in ("naive", "matched", "repaired"))
+    naive = Way("naive")
     grid = [
         index / (int(spec.params.number("points")) - 1) for index in coarse_to_fine(int(spec.params.number("points")))
     ]
     grid[1] = 1.0
     told.points = len(grid)
-    yield from _measured(told, spec, bench, memory, subject, {naive: None}, grid[:3], "preview", 0.05)
+    ways: dict[Way, WeightsAt] = {naive: subject.between}
+    yield from _measured(told, spec, bench, memory, subject, ways, grid[:3], "preview", 0.05)
     certificate = subject.certify(spec.seed)
     told.certificate, told.share = certificate, 0.08
     yield Finding(numbers_of(told, (naive,)), told.share)
@@ -55,12 +58,13 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
         told.share = 0.08 + 0.2 * share
         yield Finding(numbers_of(told, (naive,)), told.share)
     other = permuted(certificate.symmetry, subject.models[1], told.member or {})
-    ways: dict[Way, Weights | None] = {naive: None, matched: other}
+    matched = Way("matched", measured_as="naive" if told.aligned else "matched")
+    ways[matched] = partial(subject.towards, other)
     if spec.params["repair"] == "repair":
-        leaves = subject.layers(certificate.symmetry)
+        care = _Care(subject, other, subject.layers(certificate.symmetry))
         told.re_estimated = bool(subject.found.statistics)
-        told.layers = _repair(subject, other, 0.5, leaves)[1]
-        ways[mended] = other
+        told.layers = care.at(0.5).layers
+        ways[Way("repaired")] = care.weights
     yield from _measured(told, spec, bench, memory, subject, ways, grid[:3], "preview", 0.35)
     yield from _measured(
         told, spec, bench, memory, subject, ways, grid, "preview", 0.6 if spec.subset == "full" else 1.0
@@ -75,26 +79,17 @@ def _measured(  # noqa: PLR0913
     bench: StudyBench,
     memory: Memory,
     subject: Subject,
-    ways: Mapping[Way, Weights | None],
+    ways: Mapping[Way, WeightsAt],
     grid: list[float],
     subset: Subset,
     until: float,
 ) -> Iterator[Finding]:
     """Measure every way at the points of a grid, one point after the other; the last finding has this share."""
     parts, begun, count = parts_in(bench, spec.splits, subset), told.share, len(grid) * len(ways)
-    for place, (t, (way, other)) in enumerate((t, pair) for t in grid for pair in ways.items()):
+    for place, (t, (way, at)) in enumerate((t, pair) for t in grid for pair in ways.items()):
         bench.heed()
-
-        def weights(t: float = t, way: Way = way, other: Weights | None = other) -> Weights:
-            flat = subject.points.mixed((1.0 - t, t)) if other is None else subject.points.flats[0]
-            named = subject.points.weights(flat)
-            if other is None:
-                return named
-            if way.what == "repaired":
-                return subject.unbound(_repair(subject, other, t, subject.layers(told.symmetry))[0], named)
-            return subject.unbound(_mixed(subject.models[0], other, t), named)
-
-        way.put(subset, t, scores_at(bench, memory, subject.points.config, f"{way.what} {t!r}", weights, parts))
+        name, weights = f"{way.measured_as} {t!r}", partial(at, t)
+        way.put(subset, t, scores_at(bench, memory, subject.points.config, name, weights, parts))
         told.share = begun + (until - begun) * (place + 1) / count
         if place + 1 == count:
             told.share = until
@@ -113,21 +108,34 @@ def _alike(symmetry: Symmetry, moments: Mapping[str, Moments], member: Mapping[s
     return found
 
 
-def _mixed(first: Weights, other: Weights, t: float) -> dict[str, torch.Tensor]:
-    if t in (0.0, 1.0):
-        return dict(other if t else first)
-    return {name: torch.mul(leaf, 1.0 - t).add_(torch.mul(other[name], t)) for name, leaf in first.items()}
+@dataclass(frozen=True, eq=False)
+class _Care:
+    """REPAIR at any point of the way to `other`: what the parents' layers write is found once."""
 
+    subject: Subject
+    other: Weights
+    leaves: tuple[str, ...]
 
-def _repair(subject: Subject, other: Weights, t: float, leaves: tuple[str, ...]) -> tuple[Weights, Any]:
-    """Mend the merge at t, at the ends the parents themselves; with batch normalisation by its running statistics."""
-    first, forward, statistics = subject.models[0], subject.found.forward, subject.found.statistics
-    merged, parents = _mixed(first, other, t), (first, other)
-    if statistics:
-        found = re_estimated(forward, merged, parents, subject.rows, statistics)
-    else:
-        found = repaired(forward, merged, parents, (1.0 - t, t), subject.rows, leaves)
-    return found.weights, found.layers
+    @cached_property
+    def parents(self) -> tuple[dict[str, Spread], dict[str, Spread]]:
+        """What the layers of both write."""
+        first, second = (
+            spreads(self.subject.found.forward, one, self.subject.rows) for one in (self.subject.models[0], self.other)
+        )
+        return first, second
+
+    def at(self, t: float) -> Repaired:
+        """Return the model at t, mended: with batch normalisation by its running statistics; the ends are parents."""
+        subject = self.subject
+        mixed, statistics = subject.mixed(self.other, t), subject.found.statistics
+        if statistics:
+            parents = subject.models[0], self.other
+            return re_estimated(subject.found.forward, mixed, parents, subject.rows, statistics)
+        return repaired(subject.found.forward, mixed, self.parents, (1.0 - t, t), subject.rows, self.leaves)
+
+    def weights(self, t: float) -> Weights:
+        """Return its weights by the names of the file."""
+        return self.subject.unbound(self.at(t).weights)
 
 
 ALIGN = Study(

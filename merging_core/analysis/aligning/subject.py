@@ -56,10 +56,26 @@ class Subject:
         own = self.task.head.leaves if isinstance(self.task.head, OwnHead) else {}
         return fitting(self.found, {**weights, **own}, self.bench.evaluator.device)
 
-    def unbound(self, leaves: Weights, weights: Weights) -> dict[str, torch.Tensor]:
-        """Return a model's weights with these leaves in their places, by the names of its file."""
+    def unbound(self, leaves: Weights) -> dict[str, torch.Tensor]:
+        """Return the first model's weights with these leaves in their places, by the names of its file."""
+        weights = self.points.weights(self.points.flats[0])
         spelled = names_in(self.found, weights)
         return {**weights, **{spelled[name]: leaf for name, leaf in leaves.items() if spelled[name] in weights}}
+
+    def between(self, t: float) -> dict[str, torch.Tensor]:
+        """Return the weights at t of the line between both as they are."""
+        return self.points.weights(self.points.mixed((1.0 - t, t)))
+
+    def towards(self, other: Weights, t: float) -> dict[str, torch.Tensor]:
+        """Return the weights at t of the line from the first to `other`, which has the names of the evaluation."""
+        return self.unbound(self.mixed(other, t))
+
+    def mixed(self, other: Weights, t: float) -> dict[str, torch.Tensor]:
+        """Return (1 − t)·first + t·other by the names of the evaluation; the ends are exact."""
+        first = self.models[0]
+        if t in (0.0, 1.0):
+            return dict(other if t else first)
+        return {name: torch.mul(leaf, 1.0 - t).add_(torch.mul(other[name], t)) for name, leaf in first.items()}
 
     @cached_property
     def rows(self) -> torch.Tensor:

@@ -17,12 +17,19 @@ _STEADY = 5
 
 @dataclass(eq=False)
 class Way:
-    """Scores at points of one way, by subset. `what`: naive, matched or repaired."""
+    """Scores at points of one way, by subset. `what`: naive, matched or repaired.
+
+    `measured_as`: what the memory calls its points: those of another way where both are the same weights.
+    """
 
     what: str
+    measured_as: str = ""
     _scores: dict[Subset, dict[float, tuple[TaskScore, ...]]] = field(
         default_factory=lambda: {"preview": {}, "full": {}}
     )
+
+    def __post_init__(self) -> None:
+        self.measured_as = self.measured_as or self.what
 
     def put(self, subset: Subset, t: float, scores: tuple[TaskScore, ...]) -> None:
         """Take the scores at t."""
