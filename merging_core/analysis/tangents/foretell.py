@@ -24,6 +24,8 @@ __all__ = ["TANGENT"]
 
 _FIRST = 3
 """After the base, the end and the middle the whole line is foretold."""
+_ENOUGH = 9
+"""Points from which on the line is shown at those alone that are measured on more examples."""
 Told = dict[int, list[Classes]]
 """The classes that each task's examples are given, by place on the line."""
 
@@ -72,15 +74,16 @@ def _foretold(ground: Ground, line: Sequence[float], parts: Sequence[Part]) -> l
 def _numbers(ground: Ground, line: Sequence[float], true: Told, foretold: Sequence[Classes]) -> dict[str, object]:
     tasks = ground.bench.tasks
     labels = ground.truths(ground.parts(tasks, "full"))
+    alike = _alike(true)
     points = [
         _point(
             line[place],
             [
-                _row(task, labels[i], true[place][i], foretold[i][:, place] if foretold else None)
+                _row(task, labels[i], alike[place][i], foretold[i][:, place] if foretold else None)
                 for i, task in enumerate(tasks)
             ],
         )
-        for place in sorted(true)
+        for place in sorted(alike)
     ]
     n = min(sum(row["n"] for row in point["tasks"]) for point in points)
     sizes = sum(len(each) for each in labels)
@@ -95,6 +98,16 @@ def _numbers(ground: Ground, line: Sequence[float], true: Told, foretold: Sequen
         "tasks": [{"task": task.name, "title": task.title} for task in tasks],
         "points": points,
     }
+
+
+def _alike(true: Told) -> Told:
+    """Return the places that are measured on most examples where they show the line already, else all on the fewest."""
+    sizes = {place: tuple(map(len, classes)) for place, classes in true.items()}
+    finest = {place: true[place] for place, size in sizes.items() if size == max(sizes.values())}
+    if {min(true), max(true)} <= finest.keys() and len(finest) >= min(_ENOUGH, len(true)):
+        return finest
+    least = min(sizes.values())
+    return {place: [each[:n] for each, n in zip(classes, least, strict=True)] for place, classes in true.items()}
 
 
 def _row(task: AnyTask, labels: NDArray[numpy.int64], true: Classes, foretold: Classes | None) -> dict[str, Any]:
