@@ -79,7 +79,7 @@ export function createGeometry({ server, store, notice, theme, geometry, open })
     notice.settle();
     if (element.dataset.state === "asked") link.follow(shown);
     await draw(answer);
-    if (!answer.complete && choice.study(offer).trains) job.offer(answer);
+    if (!answer.complete && answer.trains) job.offer(answer);
     if (answer.complete) job.hide();
     return !answer.complete && !answer.long;
   }

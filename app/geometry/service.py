@@ -203,6 +203,7 @@ class Geometry:
         drawn, spec = drawing(question.spec.study), question.spec
         return {
             "spec": spec.as_json(),
+            "trains": spec.info.learns(spec.params),
             "about": about(question),
             "numbers": labelled(numbers, transductive=self._is_transductive(spec)),
             "figures": dict(drawn.draw(numbers, about(question))) if drawn is not None else {},

@@ -39,13 +39,14 @@ def match_weights(
     *,
     seed: int = 0,
     restarts: int = 1,
+    start: Mapping[str, Indices] | None = None,
     heed: Callable[[], None] = lambda: None,
 ) -> Iterator[Matching]:
     """Yield ever better permutations π of `weights` that maximise ⟨A, π(B)⟩, A being `target`; the last is complete.
 
     Coordinate descent: groups in a random order, each assigned optimally while the others stand still, until a sweep
-    changes nothing. `restarts` times, from the identity and then from random members; the best is kept. Products are
-    sums in float64. Deterministic by the seed.
+    changes nothing. `restarts` times, from `start` or the identity and then from random members; the best is kept.
+    Products are sums in float64. Deterministic by the seed.
 
     Source: Ainsworth, Hayase and Srinivasa 2023, arXiv:2209.04836, algorithm 1. Deviation: heads of an attention are
     assigned as a whole by the value of their best inner assignments.
@@ -54,7 +55,7 @@ def match_weights(
     best: Matching | None = None
     for attempt in range(max(1, restarts)):
         chance = numpy.random.default_rng((seed, attempt))
-        member = symmetry.identity() if attempt == 0 else symmetry.drawn(int(chance.integers(1 << 31)))
+        member = dict(start or symmetry.identity()) if attempt == 0 else symmetry.drawn(int(chance.integers(1 << 31)))
         sweep = 0
         while sweep < _SWEEPS:
             sweep, progress = sweep + 1, False

@@ -16,7 +16,7 @@ from merging_core.alignment.repair import Repaired, Spread, repaired, spreads
 from merging_core.alignment.statistics import re_estimated
 from merging_core.alignment.symmetry import Indices, Symmetry
 from merging_core.alignment.weight_matching import at_home
-from merging_core.analysis.aligning.matching import MATCHED, members
+from merging_core.analysis.aligning.matching import MATCHED, TRAINED, members
 from merging_core.analysis.aligning.subject import Subject
 from merging_core.analysis.aligning.telling import Told, align_tables, numbers_of
 from merging_core.analysis.aligning.ways import Way
@@ -53,10 +53,10 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
     moments = moments_of(certificate.symmetry, subject.found.forward, *subject.models, subject.batches())
     told.home = at_home(certificate.symmetry, *subject.models)
     told.aligned = bool(certificate.symmetry.groups) and told.home >= _HOME
-    for member, share in members(spec, bench, memory, subject, certificate.symmetry, moments, told):
-        told.member, told.alike = member, _alike(certificate.symmetry, moments, member)
-        told.share = 0.08 + 0.2 * share
-        yield Finding(numbers_of(told, (naive,)), told.share)
+    for step in members(spec, bench, memory, subject, certificate.symmetry, moments, told):
+        told.member, told.alike = step.member, _alike(certificate.symmetry, moments, step.member)
+        told.share = 0.08 + 0.2 * step.share
+        yield Finding(numbers_of(told, (naive,)), told.share, step.long)
     other = permuted(certificate.symmetry, subject.models[1], told.member or {})
     matched = Way("matched", measured_as="naive" if told.aligned else "matched")
     ways[matched] = partial(subject.towards, other)
@@ -165,6 +165,7 @@ ALIGN = Study(
     group="paths",
     models=(2, 2),
     splits=("validation", "train"),
+    trains=TRAINED,
     answer=_answer,
     tables=align_tables,
 )  # fmt: skip

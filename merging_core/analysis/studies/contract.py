@@ -17,7 +17,7 @@ from merging_core.engines.points import Points, points_of
 from merging_core.errors import CancelledError, Problem
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.tasks import AnyTask
-from merging_core.methods.info import Description
+from merging_core.methods.info import Description, Parameters, ParameterValue
 
 if TYPE_CHECKING:
     from merging_core.analysis.studies.memory import Memory
@@ -86,11 +86,18 @@ class Study(Description):
     """Whether it runs models on the examples of tasks, and so has tasks and splits."""
     splits: tuple[str, ...] = ("validation",)
     """Which splits it measures on unless told otherwise, among validation and train."""
-    trains: bool = False
-    """Whether it learns from examples on its way: then it takes minutes."""
+    trains: bool | tuple[str, *tuple[ParameterValue, ...]] = False
+    """Whether it learns from examples: then it takes minutes. A parameter and its values: only with those."""
     answer: Answer = field(repr=False)
     tables: Callable[[Mapping[str, object]], Mapping[str, Table]] = field(repr=False)
     """The numbers of a finding as tables, by name: what the command line prints and what downloads as CSV."""
+
+    def learns(self, params: Parameters) -> bool:
+        """Say whether it learns from examples with these parameters."""
+        if isinstance(self.trains, bool):
+            return self.trains
+        name, *values = self.trains
+        return params.get(name) in values
 
     def as_json(self) -> dict[str, object]:
         """Return what a page needs to offer it."""
@@ -101,5 +108,5 @@ class Study(Description):
             "needs_base": self.needs_base,
             "measures": self.measures,
             "splits": list(self.splits),
-            "trains": self.trains,
+            "trains": self.trains is not False,
         }

@@ -59,6 +59,24 @@ def test_models_of_one_start_are_left_as_they_are() -> None:
     assert middle(numbers, "naive") == middle(numbers, "matched")
 
 
+def test_matching_by_the_middle_trains_after_it_said_so_and_goes_on_where_it_was_stopped() -> None:
+    memory = Memory()
+    given = {"name": "align", "params": {"points": 3, "match": "midpoint", "steps": 12, "batch": 16}}
+    spec = small_spec(ALIGN, study=given)
+    assert ALIGN.learns(spec.params) and not ALIGN.learns(small_spec(ALIGN).params)
+    whole = list(ALIGN.answer(spec, small_bench(), Memory()))
+    assert [finding.long for finding in whole].count(True) == 1 and not whole[-1].long
+    for finding in ALIGN.answer(spec, small_bench(), memory):
+        if len(cast("dict[str, Any]", finding.numbers)["gains"]) == 5:
+            break
+    kept = memory.get("search")
+    assert kept is not None and kept["numbers"][0] == 5
+    *_, last = ALIGN.answer(spec, small_bench(), memory)
+    ends = [cast("dict[str, Any]", one.numbers) for one in (whole[-1], last)]
+    assert ends[0]["classes"] == ends[1]["classes"] and any(row["moved"] for row in ends[0]["classes"])
+    assert ends[0]["gains"] == ends[1]["gains"] == sorted(ends[0]["gains"]) and len(ends[0]["gains"]) == 12
+
+
 def test_an_architecture_without_a_template_is_refused_by_name() -> None:
     from merging_core.alignment.templates import by_name
 

@@ -84,7 +84,7 @@ def test_it_comes_to_an_end_and_says_how_far_it_is(info: Study, wholes: Wholes) 
     shares = [finding.share for finding in findings]
     assert shares == sorted(shares) and shares[0] > 0.0 and shares[-1] == 1.0
     assert [finding.complete for finding in findings].count(True) == 1
-    assert any(finding.long for finding in findings) == info.trains
+    assert any(finding.long for finding in findings) == info.learns(small_spec(info).params)
     assert not findings[-1].long
 
 
