@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 import numpy
+import torch
 
 from merging_core.alignment.activation_matching import Moments, moments_of
 from merging_core.alignment.observing import Weights
@@ -50,7 +51,9 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
     certificate = subject.certify(spec.seed)
     told.certificate, told.share = certificate, 0.08
     yield Finding(numbers_of(told, (naive,)), told.share)
-    moments = moments_of(certificate.symmetry, subject.found.forward, *subject.models, subject.batches())
+    moments = moments_of(
+        certificate.symmetry, subject.found.forward, *subject.models, _heeded(bench, subject.batches())
+    )
     told.home = at_home(certificate.symmetry, *subject.models)
     told.aligned = bool(certificate.symmetry.groups) and told.home >= _HOME
     for step in members(spec, bench, memory, subject, certificate.symmetry, moments, told):
@@ -96,6 +99,13 @@ def _measured(  # noqa: PLR0913
         told.partial = told.share < 1.0 or spec.subset == "preview"
         if len(way.shown(told.points)) >= min(3, len(grid)) or place + 1 == count:
             yield Finding(numbers_of(told, tuple(ways)), told.share)
+
+
+def _heeded(bench: StudyBench, batches: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
+    """Give batches for as long as somebody waits."""
+    for batch in batches:
+        bench.heed()
+        yield batch
 
 
 def _alike(symmetry: Symmetry, moments: Mapping[str, Moments], member: Mapping[str, Indices]) -> dict[str, Any]:

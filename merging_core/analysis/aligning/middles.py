@@ -58,7 +58,7 @@ class Middles:
         weights, spelled = self._ready(weights), names_in(self._subject.found, self._named)
         own = {name: spelt for name, spelt in spelled.items() if spelt in self._named}
         found: Gradient | None = None
-        for gradient in self._batches.gradient(self._subject.unbound(weights, self._named), step, set(own.values())):
+        for gradient in self._batches.gradient(self._subject.unbound(weights), step, set(own.values())):
             self._bench.heed()
             found = gradient
         if found is None:
@@ -73,7 +73,7 @@ class Middles:
         """Return the mean loss over tasks on the whole train splits."""
         bench, subject = self._bench, self._subject
         parts = parts_of(bench.tasks, "train", "full")
-        leaves = subject.unbound(self._ready(weights), self._named)
+        leaves = subject.unbound(self._ready(weights))
         scores = bench.evaluator.scores(subject.points.config, leaves, parts, bench.cancelled)
         return float(numpy.mean([score.losses.mean(dtype=numpy.float64) for score in scores]))
 
