@@ -6,12 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 from app.charts.cells import written
+from app.charts.panels import LEFT, RIGHT, stacked
 from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
 
 __all__ = ["accuracy_of", "coefficients_of", "density_of", "figures_of", "loss_of"]
 
-_LEFT, _RIGHT = [0.0, 0.465], [0.535, 1.0]
-_TOP, _BOTTOM = [0.58, 1.0], [0.0, 0.42]
 _PALE = 0.5
 """What a coefficient is at least beside which all others are pale."""
 _FEW = 8
@@ -174,13 +173,13 @@ def density_of(numbers: dict[str, Any]) -> Figure:
     span = [0, max(1, numbers["steps"])]
     captions = ("kept at each depth", "kept in all, over steps")
     layout = {
-        "xaxis": axis("depth", domain=_LEFT, range=[-0.6, len(depths) - 0.4], **ticks),
-        "xaxis2": axis("step", domain=_RIGHT, anchor="y2", range=span, fixedrange=True),
+        "xaxis": axis("depth", domain=LEFT, range=[-0.6, len(depths) - 0.4], **ticks),
+        "xaxis2": axis("step", domain=RIGHT, anchor="y2", range=span, fixedrange=True),
         "yaxis": fraction_axis("", fixedrange=True),
         "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
         **_frame(captions),
     }
-    return figure(traces, layout, _narrow(captions))
+    return figure(traces, layout, stacked(*captions))
 
 
 _SECOND = {"xaxis": "x2", "yaxis": "y2"}
@@ -272,27 +271,17 @@ def _two(
     """Put two charts over the same steps side by side, on a narrow screen one below the other."""
     span = {"range": [0, max(1, numbers["steps"])], "fixedrange": True}
     layout = {
-        "xaxis": axis("step", domain=_LEFT, **span),
-        "xaxis2": axis("step", domain=_RIGHT, anchor="y2", **span),
+        "xaxis": axis("step", domain=LEFT, **span),
+        "xaxis2": axis("step", domain=RIGHT, anchor="y2", **span),
         "yaxis": first,
         "yaxis2": second,
         **_frame(captions),
     }
-    return figure(traces, layout, _narrow(captions))
+    return figure(traces, layout, stacked(*captions))
 
 
 def _frame(captions: tuple[str, str]) -> dict[str, Any]:
     return {
-        "annotations": [caption(captions[0], 0.0), caption(captions[1], _RIGHT[0])],
+        "annotations": [caption(captions[0], 0.0), caption(captions[1], RIGHT[0])],
         "margin": {"l": 46, "r": 12, "t": 24, "b": 34},
-    }
-
-
-def _narrow(captions: tuple[str, str]) -> dict[str, Any]:
-    return {
-        "xaxis.domain": [0.0, 1.0],
-        "xaxis2.domain": [0.0, 1.0],
-        "yaxis.domain": _TOP,
-        "yaxis2.domain": _BOTTOM,
-        "annotations": [caption(captions[0], 0.0), caption(captions[1], 0.0, _BOTTOM[1])],
     }

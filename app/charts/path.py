@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.charts.panels import LEFT, RIGHT, stacked
 from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
 
 __all__ = ["figure_of"]
@@ -27,21 +28,15 @@ def figure_of(numbers: dict[str, Any], *, handle: bool = False) -> Figure:
     name = "λ" if numbers["kind"] == "lambda" else "t"
     span = {"range": [low - 0.02 * (high - low), high + 0.02 * (high - low)], "fixedrange": True}
     layout = {
-        "xaxis": axis(name, domain=[0.0, 0.465], **span),
-        "xaxis2": axis(name, domain=[0.535, 1.0], anchor="y2", matches="x", **span),
+        "xaxis": axis(name, domain=LEFT, **span),
+        "xaxis2": axis(name, domain=RIGHT, anchor="y2", matches="x", **span),
         "yaxis": axis("", rangemode="tozero", fixedrange=True),
         "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
         "shapes": [] if handle else _current(numbers["current"]),
-        "annotations": [caption("loss, mean over tasks", 0.0), caption("accuracy", 0.535)],
+        "annotations": [caption("loss, mean over tasks", 0.0), caption("accuracy", RIGHT[0])],
         "margin": {"l": 46, "r": 12, "t": 24, "b": 34},
     }
-    narrow = {
-        "xaxis.domain": [0.0, 1.0],
-        "xaxis2.domain": [0.0, 1.0],
-        "yaxis.domain": [0.58, 1.0],
-        "yaxis2.domain": [0.0, 0.42],
-        "annotations": [caption("loss, mean over tasks", 0.0), caption("accuracy", 0.0, 0.42)],
-    }
+    narrow = stacked("loss, mean over tasks", "accuracy")
     return figure(traces, layout, narrow)
 
 

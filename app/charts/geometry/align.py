@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
+from app.charts.panels import LEFT, RIGHT, stacked
 from app.charts.roles import Figure, axis, caption, colour, figure, fraction_axis, inert
 
 __all__ = ["DRAWING"]
 
-_LEFT, _RIGHT = [0.0, 0.465], [0.535, 1.0]
-_TOP, _BOTTOM = [0.6, 1.0], [0.0, 0.4]
 _WAYS: dict[str, dict[str, Any]] = {
     "naive": {"tint": "base", "symbol": "circle-open", "title": "as they are"},
     "matched": {"tint": "expert-1", "symbol": "diamond", "title": "matched"},
@@ -48,20 +47,14 @@ def _ways(numbers: Mapping[str, Any], about: About) -> Figure:
     names = [inert(model["title"], 18) for model in about["models"]]
     ends = {"tickvals": [0, 1], "ticktext": names, "range": [-0.04, 1.04], "fixedrange": True}
     layout = {
-        "xaxis": axis("", domain=_LEFT, **ends),
-        "xaxis2": axis("", domain=_RIGHT, anchor="y2", matches="x", **ends),
+        "xaxis": axis("", domain=LEFT, **ends),
+        "xaxis2": axis("", domain=RIGHT, anchor="y2", matches="x", **ends),
         "yaxis": axis("", rangemode="tozero", fixedrange=True),
         "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
-        "annotations": [caption("loss (nats)", _LEFT[0]), caption("accuracy", _RIGHT[0])],
+        "annotations": [caption("loss (nats)", LEFT[0]), caption("accuracy", RIGHT[0])],
         "margin": {"l": 46, "r": 22, "t": 26, "b": 30},
     }
-    narrow = {
-        "xaxis.domain": [0.0, 1.0],
-        "xaxis2.domain": [0.0, 1.0],
-        "yaxis.domain": _TOP,
-        "yaxis2.domain": _BOTTOM,
-        "annotations": [caption("loss (nats)", 0.0), caption("accuracy", 0.0, _BOTTOM[1])],
-    }
+    narrow = stacked("loss (nats)", "accuracy")
     return figure(traces, layout, narrow)
 
 

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
+from app.charts.panels import LEFT, RIGHT, stacked
 from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
 
 __all__ = ["DRAWING"]
 
-_LEFT, _RIGHT = [0.0, 0.465], [0.535, 1.0]
-_TOP, _BOTTOM = [0.6, 1.0], [0.0, 0.4]
 _SECOND = {"xaxis": "x2", "yaxis": "y2"}
 _LOOKS = {
     "ends": (colour("base"), "dot", "diamond"),
@@ -121,7 +120,7 @@ def _side_by_side(
         scale = axis("", type="log", tickvals=list(_TICKS), ticktext=list(_TICKS.values()), fixedrange=True)
     captions = [f"{what}, {path['path']}, {path['split']}" for path in paths]
     layout: dict[str, Any] = {
-        "xaxis": axis("", domain=_LEFT if two else [0.0, 1.0], **span),
+        "xaxis": axis("", domain=LEFT if two else [0.0, 1.0], **span),
         "yaxis": scale,
         "annotations": [caption(captions[0], 0.0)],
         "margin": {"l": 58, "r": 28, "t": 26, "b": 30},
@@ -129,17 +128,11 @@ def _side_by_side(
     if not two:
         return figure(traces, layout)
     layout |= {
-        "xaxis2": axis("", domain=_RIGHT, anchor="y2", **span),
+        "xaxis2": axis("", domain=RIGHT, anchor="y2", **span),
         "yaxis2": {**scale, "anchor": "x2"},
-        "annotations": [caption(captions[0], 0.0), caption(captions[1], _RIGHT[0])],
+        "annotations": [caption(captions[0], 0.0), caption(captions[1], RIGHT[0])],
     }
-    narrow = {
-        "xaxis.domain": [0.0, 1.0],
-        "xaxis2.domain": [0.0, 1.0],
-        "yaxis.domain": _TOP,
-        "yaxis2.domain": _BOTTOM,
-        "annotations": [caption(captions[0], 0.0), caption(captions[1], 0.0, _BOTTOM[1])],
-    }
+    narrow = stacked(captions[0], captions[1])
     return figure(traces, layout, narrow)
 
 

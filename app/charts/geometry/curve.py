@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
+from app.charts.panels import LEFT, RIGHT, stacked
 from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
 
 __all__ = ["DRAWING"]
 
-_LEFT, _RIGHT = [0.0, 0.465], [0.535, 1.0]
-_TOP, _BOTTOM = [0.6, 1.0], [0.0, 0.4]
 _SECOND = {"xaxis": "x2", "yaxis": "y2"}
 _DASHES = {"train": "solid", "validation": "dash"}
 _NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
@@ -59,20 +58,14 @@ def _paths(paths: list[dict[str, Any]], names: Mapping[str, str], about: About, 
     span = {**ticks, "range": [-0.05, 1.05]}
     captions = (f"loss (nats){words}", f"accuracy{words}")
     layout = {
-        "xaxis": axis("", domain=_LEFT, **span),
-        "xaxis2": axis("", domain=_RIGHT, anchor="y2", matches="x", **span),
+        "xaxis": axis("", domain=LEFT, **span),
+        "xaxis2": axis("", domain=RIGHT, anchor="y2", matches="x", **span),
         "yaxis": axis("", rangemode="tozero", fixedrange=True),
         "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
-        "annotations": [caption(captions[0], _LEFT[0]), caption(captions[1], _RIGHT[0])],
+        "annotations": [caption(captions[0], LEFT[0]), caption(captions[1], RIGHT[0])],
         "margin": {"l": 46, "r": 28, "t": 26, "b": 30},
     }
-    narrow = {
-        "xaxis.domain": [0.0, 1.0],
-        "xaxis2.domain": [0.0, 1.0],
-        "yaxis.domain": _TOP,
-        "yaxis2.domain": _BOTTOM,
-        "annotations": [caption(captions[0], 0.0), caption(captions[1], 0.0, _BOTTOM[1])],
-    }
+    narrow = stacked(*captions)
     return figure(traces, layout, narrow)
 
 

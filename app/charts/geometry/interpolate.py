@@ -7,14 +7,13 @@ from typing import Any
 
 from app.charts.geometry.barriers import barriers_figure, makers_figure
 from app.charts.geometry.contract import About, Drawing, FigureInfo
+from app.charts.panels import LEFT, RIGHT, stacked
 from app.charts.roles import Figure, axis, caption, colour, expert, figure, fraction_axis, inert
 
 __all__ = ["DRAWING"]
 
 _SPLITS = ("train", "validation")
 _DASHES = ("solid", "dash")
-_LEFT, _RIGHT = [0.0, 0.465], [0.535, 1.0]
-_TOP, _BOTTOM = [0.6, 1.0], [0.0, 0.4]
 _SECOND = {"xaxis": "x2", "yaxis": "y2"}
 
 
@@ -55,20 +54,14 @@ def _path(numbers: Mapping[str, Any], about: About) -> Figure:
     loss = "loss (nats)" + (", mean over tasks bold" if several else "")
     heights = _heights(numbers, lead)
     layout = {
-        "xaxis": axis("", domain=_LEFT, **span),
-        "xaxis2": axis("", domain=_RIGHT, anchor="y2", matches="x", **span),
+        "xaxis": axis("", domain=LEFT, **span),
+        "xaxis2": axis("", domain=RIGHT, anchor="y2", matches="x", **span),
         "yaxis": axis("", rangemode="tozero", fixedrange=True),
         "yaxis2": fraction_axis("", anchor="x2", fixedrange=True),
-        "annotations": [caption(loss, _LEFT[0]), caption("accuracy", _RIGHT[0]), *heights],
+        "annotations": [caption(loss, LEFT[0]), caption("accuracy", RIGHT[0]), *heights],
         "margin": {"l": 46, "r": 22, "t": 26, "b": 30},
     }
-    narrow = {
-        "xaxis.domain": [0.0, 1.0],
-        "xaxis2.domain": [0.0, 1.0],
-        "yaxis.domain": _TOP,
-        "yaxis2.domain": _BOTTOM,
-        "annotations": [caption(loss, 0.0), caption("accuracy", 0.0, _BOTTOM[1]), *heights],
-    }
+    narrow = stacked(loss, "accuracy", *heights)
     return figure(traces, layout, narrow)
 
 

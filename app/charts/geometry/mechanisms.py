@@ -7,12 +7,11 @@ from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
 from app.charts.geometry.who import model_colour, model_name
+from app.charts.panels import LEFT, RIGHT, stacked
 from app.charts.roles import Figure, axis, caption, colour, figure
 
 __all__ = ["DRAWING"]
 
-_LEFT, _RIGHT = [0.0, 0.47], [0.53, 1.0]
-_TOP, _BOTTOM = [0.56, 1.0], [0.0, 0.42]
 _GROUPS = {"shape": "shape kept, texture changed", "texture": "texture kept, shape destroyed"}
 _APART = 0.52
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross")
@@ -45,27 +44,21 @@ def _effects(numbers: Mapping[str, Any], about: About, split: str) -> Figure:
     n = numbers["effects"][0]["mean"]["n"]
     words = f"accuracy added, mean over tasks, {split}, n {n:,}"
     layout = {
-        "xaxis": axis("", domain=_LEFT, tickformat=".0%", fixedrange=True),
-        "xaxis2": axis("", domain=_RIGHT, anchor="y2", tickformat=".0%", range=[0, 1.02], fixedrange=True),
+        "xaxis": axis("", domain=LEFT, tickformat=".0%", fixedrange=True),
+        "xaxis2": axis("", domain=RIGHT, anchor="y2", tickformat=".0%", range=[0, 1.02], fixedrange=True),
         "yaxis": rows.axis(),
         "yaxis2": rows.axis(anchor="x2", showticklabels=False),
         "shapes": [_zero()],
-        "annotations": [caption(words, 0.0), caption("answers changed", _RIGHT[0]), *rows.captions("x")],
+        "annotations": [caption(words, 0.0), caption("answers changed", RIGHT[0]), *rows.captions("x")],
         "margin": {"l": 118, "r": 12, "t": 26, "b": 28},
     }
-    narrow = {
-        "xaxis.domain": [0.0, 1.0],
-        "xaxis2.domain": [0.0, 1.0],
-        "yaxis.domain": _TOP,
-        "yaxis2.domain": _BOTTOM,
-        "yaxis2.showticklabels": True,
-        "annotations": [
-            caption(f"accuracy added, {split}, n {n:,}", 0.0),
-            caption("answers changed", 0.0, _BOTTOM[1]),
-            *rows.captions("x"),
-            *rows.captions("x2"),
-        ],
-    }
+    narrow = stacked(
+        f"accuracy added, {split}, n {n:,}",
+        "answers changed",
+        *rows.captions("x"),
+        *rows.captions("x2"),
+        yaxis2__showticklabels=True,
+    )
     return figure(traces, layout, narrow)
 
 

@@ -8,12 +8,11 @@ from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
 from app.charts.geometry.who import model_colour, model_name
+from app.charts.panels import LEFT, RIGHT, stacked
 from app.charts.roles import Figure, axis, caption, colour, figure, scale, scale_bar
 
 __all__ = ["DRAWING"]
 
-_LEFT, _RIGHT = [0.0, 0.455], [0.545, 1.0]
-_TOP, _BOTTOM = [0.58, 1.0], [0.0, 0.4]
 _MOST = 8
 """Pairs that one figure shows; the table has all."""
 _TICKS = 10
@@ -63,22 +62,14 @@ def _drift(numbers: Mapping[str, Any], about: About) -> Figure:
         traces.append({**_line(f"{name}, cosine", row["cosine"], style, marker, "cosine"), **second})
     words = f"‖h − h₀‖ / ‖h₀‖, {_where(_lead(numbers['moved'][0]))}"
     layout = {
-        "xaxis": _depth(numbers["layers"], domain=_LEFT),
-        "xaxis2": _depth(numbers["layers"], domain=_RIGHT, anchor="y2", matches="x"),
+        "xaxis": _depth(numbers["layers"], domain=LEFT),
+        "xaxis2": _depth(numbers["layers"], domain=RIGHT, anchor="y2", matches="x"),
         "yaxis": axis("", rangemode="tozero", fixedrange=True),
         "yaxis2": axis("", anchor="x2", range=_below_one(traces[1::2]), fixedrange=True),
-        "annotations": [caption(words, _LEFT[0]), caption("cosine with the base", _RIGHT[0])],
+        "annotations": [caption(words, LEFT[0]), caption("cosine with the base", RIGHT[0])],
         "margin": {"l": 46, "r": 12, "t": 26, "b": 44},
     }
-    narrow = {
-        "xaxis.domain": [0.0, 1.0],
-        "xaxis2.domain": [0.0, 1.0],
-        "yaxis.domain": _TOP,
-        "yaxis2.domain": _BOTTOM,
-        "xaxis.showticklabels": False,
-        "xaxis.title.text": "",
-        "annotations": [caption(words, 0.0), caption("cosine with the base", 0.0, _BOTTOM[1])],
-    }
+    narrow = stacked(words, "cosine with the base", xaxis__showticklabels=False, xaxis__title__text="")
     return figure(traces, layout, narrow)
 
 

@@ -8,13 +8,12 @@ from typing import Any
 
 from app.charts.geometry.contract import About, Drawing, FigureInfo
 from app.charts.geometry.who import model_colour, model_name
+from app.charts.panels import LEFT, RIGHT, stacked
 from app.charts.roles import Figure, axis, caption, colour, figure, fraction_axis
 
 __all__ = ["DRAWING"]
 
 _HIGH = math.sqrt(3.0) / 2.0
-_LEFT, _RIGHT = [0.0, 0.47], [0.53, 1.0]
-_TOP, _BOTTOM = [0.57, 1.0], [0.0, 0.41]
 _STEPS = 8
 _TITLES = {"base": "base", "centroid": "plain mean", "sum": "sum × 0.3"}
 Place = Mapping[str, Any]
@@ -129,24 +128,14 @@ def _best(numbers: Mapping[str, Any], about: About) -> Figure:
     ticks = {"tickvals": places, "ticktext": names, "range": [len(rows) - 0.5, -0.5], "fixedrange": True}
     words = f"loss (nats), {held[0]['split']}, the half that judges, n {held[0]['n']:,}"
     layout = {
-        "xaxis": axis("", domain=_LEFT, fixedrange=True),
-        "xaxis2": fraction_axis("", domain=_RIGHT, anchor="y2", fixedrange=True),
+        "xaxis": axis("", domain=LEFT, fixedrange=True),
+        "xaxis2": fraction_axis("", domain=RIGHT, anchor="y2", fixedrange=True),
         "yaxis": axis("", **ticks),
         "yaxis2": axis("", anchor="x2", showticklabels=False, **ticks),
-        "annotations": [caption(words, 0.0), caption("accuracy", _RIGHT[0])],
+        "annotations": [caption(words, 0.0), caption("accuracy", RIGHT[0])],
         "margin": {"l": 104, "r": 18, "t": 26, "b": 28},
     }
-    narrow = {
-        "xaxis.domain": [0.0, 1.0],
-        "xaxis2.domain": [0.0, 1.0],
-        "yaxis.domain": _TOP,
-        "yaxis2.domain": _BOTTOM,
-        "yaxis2.showticklabels": True,
-        "annotations": [
-            caption(f"loss, {held[0]['split']}, n {held[0]['n']:,}", 0.0),
-            caption("accuracy", 0.0, _BOTTOM[1]),
-        ],
-    }
+    narrow = stacked(f"loss, {held[0]['split']}, n {held[0]['n']:,}", "accuracy", yaxis2__showticklabels=True)
     return figure([loss, {**right, "xaxis": "x2", "yaxis": "y2"}], layout, narrow)
 
 
