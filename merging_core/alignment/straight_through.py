@@ -49,7 +49,7 @@ def begun(symmetry: Symmetry, target: Weights, weights: Weights, judge: Judge, *
 
     The second model as it stands is judged too, so the best is never worse than no permutation.
     """
-    names = dict.fromkeys(site.leaf for units in symmetry.classes for site in units.sites)
+    names = dict.fromkeys(site.leaf for units in symmetry.classes for site in units.sites if site.compared)
     copy = {name: target[name].float().clone() for name in names}
     still = {name: torch.zeros_like(leaf) for name, leaf in copy.items()}
     identity = symmetry.identity()

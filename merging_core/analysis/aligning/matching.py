@@ -11,7 +11,7 @@ from merging_core.alignment.activation_matching import Cost, Moments, match_acti
 from merging_core.alignment.information import joints_of, signed_gains
 from merging_core.alignment.symmetry import Indices, Symmetry
 from merging_core.alignment.weight_matching import match_weights
-from merging_core.analysis.aligning.middles import sought
+from merging_core.analysis.aligning.searching import sought
 from merging_core.analysis.aligning.subject import Subject
 from merging_core.analysis.aligning.telling import Told
 from merging_core.analysis.studies.contract import StudyBench
@@ -22,8 +22,8 @@ from merging_core.methods.info import ParameterInfo
 __all__ = ["MATCHED", "TRAINED", "Sought", "members"]
 
 _MEMBER, _GAIN = "member", "matching"
-TRAINED = ("match", "midpoint")
-"""The choices that learn from examples."""
+TRAINED = ("match", "midpoint", "sinkhorn")
+"""The choices that search with gradient steps."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def members(  # noqa: PLR0913
             told.gains.append(step.gain)
             if not step.complete:
                 yield Sought(member, 0.9)
-    elif match == "midpoint":
+    elif match in TRAINED[1:]:
         yield Sought(member, 0.0, long=True)
         for standing in sought(spec, bench, memory, subject, symmetry):
             member = dict(standing.best)
@@ -86,8 +86,8 @@ MATCHED = (
     ParameterInfo(
         "match", "Match by", "choice", "correlation", "What makes two units the same: their weights, or how their "
         "activations on calibration inputs correlate, differ, or tell of each other (mutual information); or the loss "
-        "of the middle on the train split, with gradient steps.",
-        choices=("correlation", "l2", "information", "weights", "midpoint"),
+        "of the middle on the train split, by gradient steps on a copy (midpoint) or on soft permutations (sinkhorn).",
+        choices=("correlation", "l2", "information", "weights", "midpoint", "sinkhorn"),
     ),
     ParameterInfo(
         "bins", "Bins", "integer", 8, "Into how many bins the activations of a unit fall, by its quantiles.",
@@ -103,7 +103,16 @@ MATCHED = (
     ),
     ParameterInfo(
         "rate", "Learning rate", "number", 0.5, "How far a step goes, less for transformers.", 0.0, 10.0,
-        minimum_excluded=True, step=0.001, slider=(0.01, 1.0), only_when=TRAINED,
+        minimum_excluded=True, step=0.001, slider=(0.01, 1.0), only_when=("match", "midpoint"),
+    ),
+    ParameterInfo(
+        "aim", "Aim", "choice", "middle", "What soft permutations bring down: the loss of the middle on the train "
+        "split, or the distance of the weights, without examples.", choices=("middle", "weights"),
+        only_when=("match", "sinkhorn"),
+    ),
+    ParameterInfo(
+        "pace", "Pace", "number", 0.1, "How far a step of soft permutations goes.", 0.0, 10.0,
+        minimum_excluded=True, step=0.001, slider=(0.01, 0.5), only_when=("match", "sinkhorn"),
     ),
     ParameterInfo(
         "batch", "Batch", "integer", 64, "Examples of each task in a step.", 1, 4_096, slider=(8, 256),

@@ -1,8 +1,7 @@
-"""Permutations learned from the train split: the loss of the middle, its gradient, and the search in the memory."""
+"""What the train split says of the middle of two models: its loss, and the gradient of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from types import TracebackType
 from typing import Self
@@ -12,21 +11,15 @@ import torch
 
 from merging_core.alignment.observing import Weights
 from merging_core.alignment.statistics import re_estimated
-from merging_core.alignment.straight_through import Standing, begun, stepped
-from merging_core.alignment.symmetry import Symmetry
 from merging_core.analysis.aligning.subject import Subject
 from merging_core.analysis.studies.contract import StudyBench
-from merging_core.analysis.studies.memory import Memory
 from merging_core.analysis.studies.spec import StudySpec
 from merging_core.errors import PlanError, Problem
 from merging_core.evaluation.architectures import names_in
 from merging_core.evaluation.evaluator import parts_of
 from merging_core.learning.batches import Gradient, TaskBatches
 
-__all__ = ["Middles", "sought"]
-
-_KEY = "search"
-_PARTS = ("copy", "momentum", "member", "best")
+__all__ = ["Middles"]
 
 
 class Middles:
@@ -85,53 +78,3 @@ class Middles:
         return re_estimated(
             subject.found.forward, weights, subject.models, subject.rows, subject.found.statistics
         ).weights
-
-
-def sought(
-    spec: StudySpec, bench: StudyBench, memory: Memory, subject: Subject, symmetry: Symmetry
-) -> Iterator[Standing]:
-    """Yield where a straight-through search stands, now and then and at its end; it goes on from the memory."""
-    steps, rate = int(spec.params.number("steps")), spec.params.number("rate")
-    target, weights = subject.models
-    with Middles(spec, bench, subject) as middles:
-        standing = _recalled(memory, symmetry, subject)
-        if standing is None:
-            standing = begun(symmetry, target, weights, middles.judge, seed=spec.seed)
-        every = max(1, steps // 20)
-        while standing.step < steps:
-            bench.heed()
-            standing = stepped(
-                standing, symmetry, target, weights, middles.slope, middles.judge, rate=rate, seed=spec.seed
-            )
-            if standing.step % every == 0 or standing.step == steps:
-                _keep(memory, standing)
-                yield standing
-
-
-def _keep(memory: Memory, standing: Standing) -> None:
-    """Put where a search stands into the memory."""
-    arrays = {
-        f"{part} {name}": value.cpu().numpy().copy() if isinstance(value, torch.Tensor) else value
-        for part in _PARTS
-        for name, value in getattr(standing, part).items()
-    }
-    numbers = numpy.array([standing.step, standing.loss, standing.batch], dtype=numpy.float64)
-    memory.put(_KEY, **arrays, numbers=numbers)
-
-
-def _recalled(memory: Memory, symmetry: Symmetry, subject: Subject) -> Standing | None:
-    """Return where the search of a memory stands; None where there is none."""
-    found = memory.get(_KEY)
-    if found is None:
-        return None
-    device = next(iter(subject.models[0].values())).device
-    leaves = dict.fromkeys(site.leaf for units in symmetry.classes for site in units.sites)
-    copy, momentum = (
-        {name: torch.tensor(found[f"{part} {name}"], device=device) for name in leaves} for part in _PARTS[:2]
-    )
-    member, best = (
-        {units.name: found[f"{part} {units.name}"].astype(numpy.int64) for units in symmetry.classes}
-        for part in _PARTS[2:]
-    )
-    step, loss, batch = (float(number) for number in found["numbers"])
-    return Standing(copy, momentum, member, best, loss, int(step), batch)

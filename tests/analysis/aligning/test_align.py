@@ -59,9 +59,19 @@ def test_models_of_one_start_are_left_as_they_are() -> None:
     assert middle(numbers, "naive") == middle(numbers, "matched")
 
 
-def test_matching_by_the_middle_trains_after_it_said_so_and_goes_on_where_it_was_stopped() -> None:
+STEPS = (
+    {"match": "midpoint", "batch": 16},
+    {"match": "sinkhorn", "batch": 16},
+    {"match": "sinkhorn", "aim": "weights"},
+)
+
+
+@pytest.mark.parametrize("params", STEPS, ids=["midpoint", "sinkhorn", "weights"])
+def test_a_search_by_steps_says_before_that_it_takes_long_and_goes_on_where_it_was_stopped(
+    params: dict[str, object],
+) -> None:
     memory = Memory()
-    given = {"name": "align", "params": {"points": 3, "match": "midpoint", "steps": 12, "batch": 16}}
+    given = {"name": "align", "params": {"points": 3, "steps": 12, **params}}
     spec = small_spec(ALIGN, study=given)
     assert ALIGN.learns(spec.params) and not ALIGN.learns(small_spec(ALIGN).params)
     whole = list(ALIGN.answer(spec, small_bench(), Memory()))
@@ -70,7 +80,7 @@ def test_matching_by_the_middle_trains_after_it_said_so_and_goes_on_where_it_was
         if len(cast("dict[str, Any]", finding.numbers)["gains"]) == 5:
             break
     kept = memory.get("search")
-    assert kept is not None and kept["numbers"][0] == 5
+    assert kept is not None and kept["step"] == 5
     *_, last = ALIGN.answer(spec, small_bench(), memory)
     ends = [cast("dict[str, Any]", one.numbers) for one in (whole[-1], last)]
     assert ends[0]["classes"] == ends[1]["classes"] and any(row["moved"] for row in ends[0]["classes"])
