@@ -77,6 +77,7 @@ def _spec(info: Study, family: ZooFamily) -> StudySpec | None:
     fewest, most = info.models
     experts = list(family.experts)
     count = 2 if most is not None and most <= 4 or fewest == 2 and info.group == "paths" else len(experts)
+    count = 3 if info.group == "planes" else count
     count = max(fewest, min(count, most or count))
     if len(experts) < count:
         return None
