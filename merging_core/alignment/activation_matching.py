@@ -14,7 +14,7 @@ from merging_core.alignment.observing import Forward, Weights, layers_in, observ
 from merging_core.alignment.symmetry import Indices, Symmetry
 from merging_core.alignment.weight_matching import best_member
 
-__all__ = ["Cost", "Moments", "match_activations", "match_gains", "moments_of"]
+__all__ = ["Cost", "Moments", "match_activations", "match_gains", "moments_of", "take_in"]
 
 Cost = Literal["correlation", "l2"]
 
@@ -65,10 +65,22 @@ def moments_of(
     """Return the moments of every class that layers show, over all batches of rows."""
     found: dict[str, Moments] = {}
     for rows in batches:
-        ours, theirs = (observed(symmetry, one, layers_in(forward, one, rows)) for one in (target, weights))
-        for name, activations in ours.items():
-            found.setdefault(name, Moments()).add(activations, theirs[name])
+        take_in(found, symmetry, forward, target, weights, rows)
     return found
+
+
+def take_in(  # noqa: PLR0913
+    moments: dict[str, Moments],
+    symmetry: Symmetry,
+    forward: Forward,
+    target: Weights,
+    weights: Weights,
+    rows: torch.Tensor,
+) -> None:
+    """Add what both models' units do on some more rows."""
+    ours, theirs = (observed(symmetry, one, layers_in(forward, one, rows)) for one in (target, weights))
+    for name, activations in ours.items():
+        moments.setdefault(name, Moments()).add(activations, theirs[name])
 
 
 def match_activations(

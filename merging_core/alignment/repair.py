@@ -10,7 +10,7 @@ import torch
 from torch.nn.functional import conv2d, linear
 from torch.overrides import TorchFunctionMode
 
-from merging_core.alignment.observing import Forward, Weights, layers_in
+from merging_core.alignment.observing import Forward, Weights
 
 __all__ = ["LayerSpread", "Repaired", "Spread", "repaired", "spreads"]
 
@@ -26,7 +26,7 @@ class LayerSpread:
     """How much a layer's outputs vary in the merge, as a share of the parents': mean over its units of the variance."""
 
     leaf: str
-    before: float
+    before: float | None
     after: float
 
 
@@ -38,9 +38,12 @@ class Repaired:
     layers: tuple[LayerSpread, ...]
 
 
-def spreads(forward: Forward, weights: Weights, rows: torch.Tensor) -> dict[str, Spread]:
-    """Return mean and standard deviation of what each linear layer writes on some rows, by the layer's leaf."""
-    return {layer.leaf: _spread(layer.output(weights)) for layer in layers_in(forward, weights, rows)}
+def spreads(forward: Forward, weights: Weights, rows: torch.Tensor, leaves: Sequence[str]) -> dict[str, Spread]:
+    """Return mean and standard deviation of what each of the named layers writes on some rows."""
+    watching = _Mending(weights, dict.fromkeys(leaves))
+    with torch.enable_grad(), watching:  # where gradients may be taken, layers are torch's own
+        forward(weights, rows)
+    return watching.seen
 
 
 def repaired(
@@ -50,37 +53,42 @@ def repaired(
     shares: Sequence[float],
     rows: torch.Tensor,
     leaves: Sequence[str],
+    before: Mapping[str, Spread] | None = None,
 ) -> Repaired:
     """Return the merge with each of the named layers rescaled and shifted, from the first to the last.
 
     σ* = Σ shareᵢ·σᵢ and μ* = Σ shareᵢ·μᵢ of the parents, each in its own network (`spreads`); W ← (σ*/σ)·W, and
     b ← (σ*/σ)·(b − μ) + μ*, where μ and σ are those of the merge after all layers before were repaired: one pass finds
     them. Standard deviations are interpolated, not variances. A layer without a bias is only rescaled. σ is taken as
-    √(σ² + 1e-5).
+    √(σ² + 1e-5). `before`: what the merge's layers write as it is, where that is to be told beside it.
 
     Source: Jordan et al. 2023, arXiv:2211.08403, section 4, and its code. Deviation: the numbers are those of these
     rows, not running averages over batches.
     """
-    before = spreads(forward, merged, rows)
-    goals = {
+    goals: dict[str, Spread | None] = {
         leaf: (_mixed([one[leaf][0] for one in parents], shares), _mixed([one[leaf][1] for one in parents], shares))
         for leaf in leaves
     }
     mending = _Mending(merged, goals)
-    with torch.enable_grad(), mending:  # where gradients may be taken, layers are torch's own
+    with torch.enable_grad(), mending:
         forward(merged, rows)
     told = []
     for leaf in leaves:
         vary = torch.stack([one[leaf][1] ** 2 for one in parents]).mean()
-        told.append(LayerSpread(leaf, float((before[leaf][1] ** 2).mean() / vary), float(mending.after[leaf] / vary)))
+        lost = None if before is None else float((before[leaf][1] ** 2).mean() / vary)
+        told.append(LayerSpread(leaf, lost, float(mending.after[leaf] / vary)))
     return Repaired({**merged, **mending.weights}, tuple(told))
 
 
 class _Mending(TorchFunctionMode):
-    """Rescales and shifts what layers write while a model runs, and keeps the weights that do the same."""
+    """Rescales and shifts what layers write while a model runs, and keeps the weights that do the same.
 
-    def __init__(self, merged: Weights, goals: Mapping[str, Spread]) -> None:
+    A layer without a goal is only looked at: `seen` is what each layer writes before it is moved.
+    """
+
+    def __init__(self, merged: Weights, goals: Mapping[str, Spread | None]) -> None:
         super().__init__()
+        self.seen: dict[str, Spread] = {}
         self.weights: dict[str, torch.Tensor] = {}
         self.after: dict[str, torch.Tensor] = {}
         self._merged, self._goals = merged, goals
@@ -97,14 +105,19 @@ class _Mending(TorchFunctionMode):
         if leaf is None:
             return found
         outputs = found.movedim(axis, -1)
+        if leaf not in self.seen:
+            self.seen[leaf] = _spread(outputs.detach().flatten(0, -2))
+        goal = self._goals[leaf]
+        if goal is None:
+            return found
         if leaf not in self._moves:
-            self._moves[leaf] = self._move(leaf, outputs, turned=func is torch.addmm)
-        scale, shift = self._moves[leaf]
-        return (outputs.double() * scale + shift).to(found.dtype).movedim(-1, axis)
+            self._moves[leaf] = self._move(leaf, goal, turned=func is torch.addmm)
+        scale, shift = (one.to(found.dtype) for one in self._moves[leaf])
+        return (outputs * scale + shift).movedim(-1, axis)
 
-    def _move(self, leaf: str, outputs: torch.Tensor, *, turned: bool) -> Spread:
+    def _move(self, leaf: str, goal: Spread, *, turned: bool) -> Spread:
         """Return what outputs are multiplied by and what is added, and write both into the weights."""
-        goal, (mean, spread) = self._goals[leaf], _spread(outputs.detach().flatten(0, -2).double())
+        mean, spread = self.seen[leaf]
         scale = goal[1] / (spread**2 + _EPSILON).sqrt()
         weight, bias = self._merged[leaf], f"{leaf.removesuffix('weight')}bias"
         along = scale if turned else scale.reshape(-1, *[1] * (weight.dim() - 1))
@@ -122,4 +135,5 @@ def _mixed(parts: Sequence[torch.Tensor], shares: Sequence[float]) -> torch.Tens
 
 
 def _spread(outputs: torch.Tensor) -> Spread:
-    return outputs.mean(0), outputs.var(0, unbiased=False).sqrt()
+    variance, mean = torch.var_mean(outputs, dim=0, correction=0)
+    return mean.double(), variance.double().sqrt()

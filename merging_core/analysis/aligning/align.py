@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
 
 import numpy
-import torch
 
-from merging_core.alignment.activation_matching import Moments, moments_of
+from merging_core.alignment.activation_matching import Moments, take_in
 from merging_core.alignment.observing import Weights
 from merging_core.alignment.permuting import permuted
 from merging_core.alignment.repair import Repaired, Spread, repaired, spreads
@@ -51,9 +50,11 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
     certificate = subject.certify(spec.seed)
     told.certificate, told.share = certificate, 0.08
     yield Finding(numbers_of(told, (naive,)), told.share)
-    moments = moments_of(
-        certificate.symmetry, subject.found.forward, *subject.models, _heeded(bench, subject.batches())
-    )
+    moments: dict[str, Moments] = {}
+    for rows in subject.batches():
+        bench.heed()
+        take_in(moments, certificate.symmetry, subject.found.forward, *subject.models, rows)
+        yield Finding(numbers_of(told, (naive,)), told.share)
     told.home = at_home(certificate.symmetry, *subject.models)
     told.aligned = bool(certificate.symmetry.groups) and told.home >= _HOME
     for step in members(spec, bench, memory, subject, certificate.symmetry, moments, told):
@@ -66,7 +67,7 @@ def _answer(spec: StudySpec, bench: StudyBench, memory: Memory) -> Iterator[Find
     if spec.params["repair"] == "repair":
         care = _Care(subject, other, subject.layers(certificate.symmetry))
         told.re_estimated = bool(subject.found.statistics)
-        told.layers = care.at(0.5).layers
+        told.layers = care.at(0.5, tell=True).layers
         ways[Way("repaired")] = care.weights
     yield from _measured(told, spec, bench, memory, subject, ways, grid[:3], "preview", 0.35)
     yield from _measured(
@@ -101,13 +102,6 @@ def _measured(  # noqa: PLR0913
             yield Finding(numbers_of(told, tuple(ways)), told.share)
 
 
-def _heeded(bench: StudyBench, batches: Iterable[torch.Tensor]) -> Iterator[torch.Tensor]:
-    """Give batches for as long as somebody waits."""
-    for batch in batches:
-        bench.heed()
-        yield batch
-
-
 def _alike(symmetry: Symmetry, moments: Mapping[str, Moments], member: Mapping[str, Indices]) -> dict[str, Any]:
     """Return the correlation of each unit with its partner, before and after, for each class that layers show."""
     found = {}
@@ -130,18 +124,24 @@ class _Care:
     def parents(self) -> tuple[dict[str, Spread], dict[str, Spread]]:
         """What the layers of both write."""
         first, second = (
-            spreads(self.subject.found.forward, one, self.subject.rows) for one in (self.subject.models[0], self.other)
+            spreads(self.subject.found.forward, one, self.subject.rows, self.leaves)
+            for one in (self.subject.models[0], self.other)
         )
         return first, second
 
-    def at(self, t: float) -> Repaired:
-        """Return the model at t, mended: with batch normalisation by its running statistics; the ends are parents."""
+    def at(self, t: float, *, tell: bool = False) -> Repaired:
+        """Return the model at t, mended: with batch normalisation by its running statistics; the ends are parents.
+
+        `tell`: whether it is said how much layers vary before.
+        """
         subject = self.subject
         mixed, statistics = subject.mixed(self.other, t), subject.found.statistics
         if statistics:
             parents = subject.models[0], self.other
             return re_estimated(subject.found.forward, mixed, parents, subject.rows, statistics)
-        return repaired(subject.found.forward, mixed, self.parents, (1.0 - t, t), subject.rows, self.leaves)
+        forward, rows, leaves = subject.found.forward, subject.rows, self.leaves
+        before = spreads(forward, mixed, rows, leaves) if tell else None
+        return repaired(forward, mixed, self.parents, (1.0 - t, t), rows, leaves, before)
 
     def weights(self, t: float) -> Weights:
         """Return its weights by the names of the file."""
