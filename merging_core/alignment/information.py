@@ -65,9 +65,9 @@ def edges_of(observations: Sequence[torch.Tensor], bins: int) -> torch.Tensor:
     >>> edges_of([torch.tensor([[0.0], [1.0], [2.0], [3.0]])], 2).tolist()
     [[1.5]]
     """
-    levels = torch.linspace(0, 1, bins + 1, dtype=torch.float64)[1:-1]
     together = torch.cat(tuple(observations))
-    return torch.quantile(together, levels.to(together.device), dim=0).T.contiguous()
+    levels = torch.linspace(0, 1, bins + 1, dtype=together.dtype, device=together.device)[1:-1]
+    return torch.quantile(together, levels, dim=0).T.contiguous()
 
 
 def joints_of(

@@ -120,7 +120,7 @@ def correlation_interval(value: float, error: float) -> Interval:
     Source: Fisher 1921, Metron 1.
 
     >>> [round(end, 3) for end in correlation_interval(0.9, 0.05)], correlation_interval(1.0, 0.0)
-    ([0.742, 0.963], (1.0, 1.0))
+    ([0.743, 0.963], (1.0, 1.0))
     """
     if not abs(value) < 1.0:
         return value, value

@@ -14,7 +14,7 @@ from transformers import CLIPConfig, CLIPImageProcessorPil, CLIPModel, CLIPVisio
 from merging_core.checkpoints import Catalog
 from merging_core.checkpoints.zoo import Zoo
 from merging_core.engines import LiveEngine
-from merging_core.evaluation import evaluator as evaluator_module
+from merging_core.evaluation import decks
 from merging_core.evaluation.evaluator import Evaluator
 from merging_core.evaluation.picture_tasks import picture_task
 from merging_core.evaluation.predictions import logits_of
@@ -71,7 +71,7 @@ def test_a_merge_of_towers_answers_what_transformers_answers(
     prepared: bool, benchmark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not prepared:
-        monkeypatch.setattr(evaluator_module, "PREPARED_BYTES", 0)
+        monkeypatch.setattr(decks, "PREPARED_BYTES", 0)
     task = task_of(benchmark)
     engine = LiveEngine(Catalog(Zoo(benchmark, (), {}, {}, {}), allow_files=True), "cpu", 1 << 30)
     refs = {name: f"file:{benchmark / name}" for name in ("base", "one", "two")}
