@@ -1,6 +1,7 @@
-"""Build the zoo: `python -m assets.build [data|pretrain|finetune|basins|manifest|page] [--only NAME …]`.
+"""Build the zoo: `python -m assets.build [data|pretrain|finetune|basins|strangers|manifest|page] [--only NAME …]`.
 
 Without a stage, all run in order. Each stage reads what earlier ones left under assets/zoo and the work folder.
+`manifest --only` with families of strangers leaves all that is told of the others.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from assets.build import basins, finetune, manifest, page, pretrain, store, taskfiles, tasks, vision
+from assets.build import basins, finetune, manifest, page, pretrain, store, strangers, taskfiles, tasks, vision
 from assets.build.randomness import fix_execution
 from assets.build.settings import Folders, Settings
 
@@ -55,9 +56,21 @@ def run_basins(settings: Settings, folders: Folders, only: Only) -> None:
     print("basins: five MLPs")
 
 
+def run_strangers(settings: Settings, folders: Folders, only: Only) -> None:
+    """Train the nets with batch normalisation and the small transformers (or the families in `only`)."""
+    task = taskfiles.read_task(folders.task(strangers.TASK))
+    for family in strangers.FAMILIES:
+        if not only or family in only:
+            for name, model in strangers.train_all(family, task, settings).items():
+                strangers.write_net(model, settings, folders.checkpoint(f"{family}/{name}"))
+            print(f"strangers: {family}", flush=True)
+
+
 def run_manifest(settings: Settings, folders: Folders, only: Only) -> None:
     """Score everything and write the cards and the manifest."""
-    manifest.write_manifest(settings, folders)
+    if not (only and only <= frozenset(strangers.FAMILIES)):
+        manifest.write_manifest(settings, folders)
+    manifest.add_strangers(settings, folders)
     print(f"manifest: {folders.zoo / 'manifest.json'}")
 
 
@@ -68,6 +81,7 @@ def run_page(settings: Settings, folders: Folders, only: Only) -> None:
 
 STAGES: dict[str, Callable[[Settings, Folders, Only], None]] = {
     "data": run_data, "pretrain": run_pretrain, "finetune": run_finetune, "basins": run_basins,
+    "strangers": run_strangers,
     "manifest": run_manifest,
     "page": run_page,
 }  # fmt: skip

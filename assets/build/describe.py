@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from assets.build.scores import Score
 from assets.build.settings import Settings
+from assets.build.strangers import NOISE, TASK
 from assets.build.tasks import DIGIT_SIZES, TRAINING_MASKS, tiny_tasks
 
 
@@ -95,10 +96,39 @@ def basins_family(settings: Settings) -> FamilyInfo:
                       ("basins/digits",), ("basins/digits",) * 4)  # fmt: skip
 
 
+def strangers_family(name: str, settings: Settings) -> FamilyInfo:
+    """Describe the nets with batch normalisation, or the small transformers."""
+    convolutional = name == "basins-conv"
+    kind = "convolutional net with batch normalisation" if convolutional else "vision transformer"
+    channels = " → ".join(map(str, settings.conv_channels))
+    steps, shape = (
+        (settings.conv_steps, f"blocks of {channels} channels, kernel 3, all but the first with stride 2")
+        if convolutional
+        else (settings.vit_steps, f"{settings.vit_layers} layers of width {settings.vit_width} with "
+              f"{settings.vit_heads} heads, inner width {settings.vit_mlp_width}, patch {settings.vit_patch}")
+    )  # fmt: skip
+    rest = f"input noise {NOISE[name]:g}; Adam with batch 64 on the 8 × 8 digits; {shape}."
+
+    def one(key: str, title: str, description: str, count: int) -> CheckpointInfo:
+        training = f"{count} steps from a random start, {rest}"
+        return CheckpointInfo(f"{name}/{key}", title, description, "cc-by-4.0", None, training)
+
+    own = f"A small {kind} trained from a random start of its own."
+    return FamilyInfo(
+        name,
+        "Digit convolutional nets, strangers" if convolutional else "Digit transformers, strangers",
+        f"A {kind} trained on the 8 × 8 digits from different random starts.",
+        one("start", "Start", f"A small {kind} trained briefly on the 8 × 8 digits.", steps // 3),
+        tuple(one(f"stranger-{number}", f"Stranger {number}", own, steps) for number in (1, 2)),
+        (TASK,),
+        (TASK,) * 2,
+    )
+
+
 def card(info: CheckpointInfo, settings: Settings, scores: dict[str, dict[str, Score]]) -> str:
     """Return the model card; `scores` maps task -> split -> score."""
-    head = ["---", f"license: {info.licence}", "library_name: transformers" if info.name.startswith("tiny/")
-            else "library_name: pytorch"]  # fmt: skip
+    library = "transformers" if info.name.startswith(("tiny/", "basins-transformer/")) else "pytorch"
+    head = ["---", f"license: {info.licence}", f"library_name: {library}"]
     if info.base:
         head.append(f"base_model: zoo:{info.base}")
     lines = [*head, "tags:", "- model-merging", "- basin-zoo", "---", "", f"# {info.title} (`zoo:{info.name}`)", "",

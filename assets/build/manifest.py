@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 import transformers
 
-from assets.build import basins
-from assets.build.describe import FamilyInfo, basins_family, card, tiny_family
+from assets.build import basins, strangers
+from assets.build.describe import FamilyInfo, basins_family, card, strangers_family, tiny_family
 from assets.build.merges import Bench, study
 from assets.build.scores import Score, score
 from assets.build.settings import Folders, Settings
@@ -110,3 +112,25 @@ def write_manifest(settings: Settings, folders: Folders) -> None:
                                                  "basins": settings.basin_steps}},
         "files": file_rows(folders),
     })  # fmt: skip
+
+
+def add_strangers(settings: Settings, folders: Folders) -> None:
+    """Score the families of strangers, write their cards, and put them into manifest.json; the rest stays as it is."""
+    path, task = folders.zoo / "manifest.json", read_task(folders.task(strangers.TASK))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    families = [strangers_family(name, settings) for name in strangers.FAMILIES]
+    for family in families:
+        for info in (family.base, *family.experts):
+            folder = folders.checkpoint(info.name)
+            net = strangers.read_net(settings, folder)
+            scores = {split: strangers.score_net(net, task, split) for split in REPORTED}
+            (folder / "README.md").write_text(card(info, settings, {strangers.TASK: scores}), encoding="utf-8")
+            noted = {split: value.as_json() for split, value in scores.items()}
+            found["accuracies"][f"zoo:{info.name}"] = {strangers.TASK: noted}
+    kept = [row for row in found["families"] if row["name"] not in strangers.FAMILIES]
+    found["families"] = [*kept, *map(family_json, families)]
+    found["checkpoints"] |= checkpoint_rows(folders, families)
+    steps = {"basins-conv": settings.conv_steps, "basins-transformer": settings.vit_steps}
+    found["build"] |= settings.as_json() | {"steps": found["build"]["steps"] | steps}
+    found["files"] = file_rows(folders)
+    write_json(path, found)

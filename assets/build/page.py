@@ -84,10 +84,10 @@ def barrier_table(manifest: Manifest) -> list[str]:
 
 
 def basin_table(manifest: Manifest) -> list[str]:
-    """Return the accuracies of the MLPs."""
-    lines = ["| checkpoint | validation (n 300) | test (n 400) |", "|---|---|---|"]
+    """Return the accuracies of the digit models."""
+    lines = ["| checkpoint | validation (n 200) | test (n 400) |", "|---|---|---|"]
     for ref, tasks in manifest["accuracies"].items():
-        if ref.startswith("zoo:basins/"):
+        if ref.startswith("zoo:basins"):
             row = tasks["basins/digits"]
             lines.append(f"| `{ref}` | {shown(row['validation'])} | {shown(row['test'])} |")
     return lines
@@ -102,9 +102,9 @@ def tables(manifest: Manifest) -> str:
         accuracy_table(manifest),
         ["", "### Merges of the six experts", ""],
         merge_table(manifest),
-        ["", *geometry_lines(manifest), "", "### The MLPs", ""],
+        ["", *geometry_lines(manifest), "", "### The models of the 8 × 8 digits", ""],
         basin_table(manifest),
-        ["", "### Barriers (25 points)", ""],
+        ["", "### Barriers between the MLPs (25 points)", ""],
         barrier_table(manifest),
         ["", f"Built with seed {build['seed']}, torch {build['torch']}, transformers {build['transformers']}, "
              f"{build['steps']['pretrain']} steps of pretraining and {build['steps']['finetune']} of each fine-tuning; "

@@ -33,6 +33,14 @@ class Settings:
     basin_hidden: tuple[int, ...] = (64, 64, 64, 64)
     basin_start_steps: int = 300
     basin_steps: int = 1500
+    conv_channels: tuple[int, ...] = (24, 32, 48)
+    conv_steps: int = 800
+    vit_width: int = 48
+    vit_layers: int = 2
+    vit_heads: int = 4
+    vit_mlp_width: int = 96
+    vit_patch: int = 4
+    vit_steps: int = 1500
 
     def as_json(self) -> dict[str, object]:
         """Return the record as JSON values."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
 
-from assets.build import basins
+from assets.build import basins, strangers
 from assets.build.finetune import finetune
 from assets.build.randomness import fix_execution
 from assets.build.scores import Score, score
@@ -98,6 +99,30 @@ def test_there_is_no_barrier_between_siblings_and_a_high_one_to_strangers(zoo: Z
             assert row[split] == pytest.approx(noted[split], abs=2e-3)
             height = noted[split]["loss_barrier"]
             assert height < 0.01 if siblings else height > 0.5
+
+
+@pytest.mark.parametrize("path", [f"{family}/{name}" for family in strangers.FAMILIES for name in strangers.NAMES])
+def test_strangers_score_as_the_manifest_says_and_are_small(path: str, zoo: Zoo) -> None:
+    """Within two images: another processor may round a near tie the other way."""
+    task, net = read_task(zoo.task_folder(strangers.TASK)), strangers.read_net(Settings(), zoo.folder(path))
+    for split in ("validation", "test"):
+        noted, found = zoo.accuracies[path][strangers.TASK][split], strangers.score_net(net, task, split)
+        assert found.n == noted.n and noted.accuracy > 0.95
+        assert abs(found.right - noted.accuracy * noted.n) <= 2
+    assert (zoo.folder(path) / "model.safetensors").stat().st_size < 300_000
+
+
+@pytest.mark.parametrize("family", strangers.FAMILIES)
+def test_training_strangers_again_begins_with_the_same_steps(family: str, zoo: Zoo) -> None:
+    few = replace(Settings(), conv_steps=6, vit_steps=6)
+    task = read_task(zoo.task_folder(strangers.TASK))
+    first, again = (strangers.train_all(family, task, few) for _ in range(2))
+    for name, net in first.items():
+        leaves = again[name].state_dict()
+        assert all(torch.equal(leaf, leaves[key]) for key, leaf in net.state_dict().items())
+        assert set(strangers.read_net(Settings(), zoo.folder(f"{family}/{name}")).state_dict()) == set(leaves)
+    drawn = [next(iter(net.state_dict().values())) for net in first.values()]
+    assert not torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[1], drawn[2])
 
 
 def test_wilson_intervals_are_those_of_the_textbook() -> None:

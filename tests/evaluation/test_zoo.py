@@ -49,6 +49,17 @@ def test_accuracies_and_losses_are_those_of_plain_transformers(checkpoint: Path)
     torch.testing.assert_close(torch.from_numpy(score.losses.copy()), losses[score.examples], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("family", ["basins-conv", "basins-transformer"])
+def test_nets_of_strangers_are_evaluated_as_the_manifest_says(family: str) -> None:
+    task = load_task(ZOO / "tasks" / "basins" / "digits")
+    manifest = json.loads((ZOO / "manifest.json").read_text(encoding="utf-8"))
+    folder = ZOO / family / "stranger-1"
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    score = Evaluator(workers=1).evaluate(config, load_file(folder / "model.safetensors"), [task], subset="full")
+    noted = manifest["accuracies"][f"zoo:{family}/stranger-1"]["basins/digits"]["validation"]
+    assert abs(score.tasks[0].accuracy - noted["accuracy"]) <= 2 / noted["n"] and score.tasks[0].n == noted["n"]
+
+
 def test_strangers_have_a_barrier_and_siblings_have_almost_none() -> None:
     task = load_task(ZOO / "tasks" / "basins" / "digits")
     config = json.loads((ZOO / "basins" / "left" / "config.json").read_text(encoding="utf-8"))

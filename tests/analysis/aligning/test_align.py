@@ -43,6 +43,15 @@ def test_strangers_come_closer_by_matching_and_closer_still_by_repair(match: str
     assert member is not None and all(sorted(row) == list(range(64)) for row in member.values())
 
 
+@pytest.mark.parametrize(("family", "groups"), [("basins-conv", 3), ("basins-transformer", 5)])
+def test_strangers_with_normalisation_are_certified_whole_and_come_closer(family: str, groups: int) -> None:
+    numbers, _ = asked(f"zoo:{family}/stranger-1", f"zoo:{family}/stranger-2")
+    assert numbers["certificate"]["certified"] == numbers["certificate"]["of"] == groups
+    assert not numbers["advice"]["aligned"]
+    assert middle(numbers, "naive") > middle(numbers, "matched") > middle(numbers, "repaired")
+    assert numbers["mended"] == ("statistics" if family == "basins-conv" else "repair")
+
+
 def test_both_ends_of_every_way_are_the_models_themselves() -> None:
     numbers, _ = asked("zoo:basins/stranger-1", "zoo:basins/stranger-2", repair="nothing", match="weights", restarts=1)
     assert [path["what"] for path in numbers["paths"]] == ["naive", "matched"] and numbers["layers"] == []

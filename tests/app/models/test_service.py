@@ -52,7 +52,7 @@ def test_every_checkpoint_of_the_zoo_can_be_picked_with_the_task_it_was_trained_
     rows = picker.list("ann", {})["checkpoints"]
     known = {(row["ref"], row["role"], row["task"]) for row in rows}
     assert (BASE, "base", None) in known and (DIGITS, "expert", "tiny/digits") in known
-    assert len(rows) == len({row["ref"] for row in rows}) == 12
+    assert len(rows) == len({row["ref"] for row in rows}) == 18
 
 
 def test_models_that_fit_open_a_studio_of_their_own(bench: ZooBench, picker: Models) -> None:
