@@ -186,6 +186,12 @@ def _templates() -> dict[str, _Template]:
             *_attention("layer.{}.attention.", "attention.query", "attention.key", "attention.value", "output.dense"),
             *_dense("layer.{}.intermediate.dense", "inner {}", _STREAM),
             *_dense("layer.{}.output.dense", _STREAM, "inner {}"),
+            # The same layers as later versions of transformers spell them.
+            *_norm("layers.{}.layernorm_before"),
+            *_norm("layers.{}.layernorm_after"),
+            *_attention("layers.{}.attention.", "q_proj", "k_proj", "v_proj", "o_proj"),
+            *_dense("layers.{}.mlp.fc1", "inner {}", _STREAM),
+            *_dense("layers.{}.mlp.fc2", _STREAM, "inner {}"),
             *_norm("layernorm"),
             _Rule("pooler.dense.weight", (None, _STREAM)),
             _Rule("classifier.weight", (None, _STREAM)),

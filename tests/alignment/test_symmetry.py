@@ -62,6 +62,14 @@ def test_every_template_is_certified_whole_on_its_architecture(name: str) -> Non
     assert len(certificate.symmetry.groups) == {"mlp": 2, "clip": 4}.get(name, 5)
 
 
+def test_a_vision_transformer_with_classes_of_its_own_is_certified_whole() -> None:
+    found, chance = architecture(CONFIGS["vit"], "picture classes", 3), torch.Generator().manual_seed(1)
+    weights = {name: torch.randn(shape, generator=chance) * 0.4 for name, shape in found.leaves.items()}
+    inputs = torch.randn(5, 1, 8, 8, generator=chance)
+    certificate = certified(by_name(CONFIGS["vit"], found.leaves), found.forward, weights, inputs)
+    assert certificate.frozen == () and certificate.change < 1e-12 and len(certificate.symmetry.groups) == 5
+
+
 def test_a_member_is_undone_by_its_inverse_and_moves_every_claimed_leaf() -> None:
     _, weights, _, config = drawn("vit")
     claimed = by_name(config, {leaf: tuple(value.shape) for leaf, value in weights.items()})
