@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measure and print; return 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.geometry", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--study", action="append", choices=[one.name for one in studies()])
-    parser.add_argument("--family", action="append", choices=["tiny", "basins"])
+    parser.add_argument("--family", action="append", choices=["tiny", "basins", "basins-conv", "basins-transformer"])
     parser.add_argument("--whole", action="store_true", help="go on to the last finding")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", action="store_true")

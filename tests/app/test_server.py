@@ -52,12 +52,7 @@ def test_every_answer_carries_the_headers(ann: Browser) -> None:
 def test_hello_says_what_there_is_and_where_to_begin(ann: Browser) -> None:
     answer = ann.call("hello", {"link": None})
     assert answer["ok"] is True and "notice" not in answer
-    assert [one["name"] for one in answer["description"]["families"]] == [
-        "tiny",
-        "basins",
-        "basins-conv",
-        "basins-transformer",
-    ]
+    assert [one["name"] for one in answer["description"]["families"]] == ["tiny", "basins"]
     assert answer["description"]["storage"] == "file"
     assert {"methods", "masks", "scalings", "recipe"} <= set(answer["description"]["registry"])
     assert answer["history"] == [] and answer["test_scores"] == 0
