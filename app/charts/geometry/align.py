@@ -192,7 +192,7 @@ DRAWING = Drawing(
             name="spread",
             title="What the middle loses in variance",
             sentence="The variance of each layer's outputs in the middle, as a share of the parents': averaging units "
-            "that are not the same makes them flat, and REPAIR undoes it.",
+            "that are not the same makes them flat. REPAIR, or running statistics measured again, undoes it.",
             height=260,
             table="layers",
             wide=False,

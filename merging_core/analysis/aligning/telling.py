@@ -95,6 +95,10 @@ def align_tables(numbers: Mapping[str, object]) -> dict[str, Table]:
     layers = tuple(
         (row["leaf"], row["before"], row["after"]) for row in cast("list[dict[str, Any]]", numbers["layers"])
     )
+    control = tuple(
+        (row["split"], row["model"] + 1, row["before"], row["after"], *row["interval"], row["n"])
+        for row in cast("list[dict[str, Any]]", numbers["control"])
+    )
     header = ("way", "split", "t", "loss (nats)", "accuracy", "95 % low", "95 % high", "n")
     heights = ("way", "split", "of", "barrier", "t", "middle − chord", "n")
     return {
@@ -106,7 +110,12 @@ def align_tables(numbers: Mapping[str, object]) -> dict[str, Table]:
             classes,
         ),
         "layers": Table(
-            "Variance in the middle, as a share of the parents'", ("layer", "before REPAIR", "after REPAIR"), layers
+            "Variance in the middle, as a share of the parents'", ("layer", "matched", "and repaired"), layers
+        ),
+        "control": Table(
+            "Both models alone, repaired as the merge is: accuracy",
+            ("split", "model", "before", "after", "95 % low", "95 % high", "n"),
+            control,
         ),
     }
 
