@@ -68,7 +68,7 @@ export function createAccuracyPanel(theme, onTask, ghosts) {
 
 function legend(ghosts) {
   const entry = (mark, text) => h("span", {}, h("i", { class: `mark ${mark}`, "aria-hidden": "true" }), text);
-  return h("div", { class: "legend" }, entry("merge", "merge, 95 % interval"), entry("base", "base"), entry("expert", "expert"), entry("average", "simple average"), entry("ensemble", "ensemble"), ghosts.element);
+  return h("div", { class: "legend" }, entry("merge", "merge, 95 % interval"), entry("base", "base"), entry("expert", "expert"), entry("average", "simple average"), entry("ensemble", "ensemble"), ghosts?.element ?? null);
 }
 
 function known(value) {
