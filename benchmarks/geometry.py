@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     """Measure and print; return 0."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.geometry", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--study", action="append", choices=[one.name for one in studies()])
-    parser.add_argument("--family", action="append", choices=["tiny", "basins", "basins-conv", "basins-transformer"])
+    parser.add_argument("--family", action="append", choices=[one.name for one in load_zoo().families])
     parser.add_argument("--whole", action="store_true", help="go on to the last finding")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--json", action="store_true")
@@ -107,7 +107,7 @@ def _row(info: Study, family: ZooFamily, spec: StudySpec, bench: StudyBench, rep
 
 def _line(row: Row) -> str:
     ended = "" if row.whole is None else f"{row.findings:>6} findings, {row.whole:7.1f} s"
-    return f"{row.family:<8}{row.study:<18}{row.models:>2} models  first {row.first:6.2f} s{ended}"
+    return f"{row.family:<20}{row.study:<18}{row.models:>2} models  first {row.first:6.2f} s{ended}"
 
 
 if __name__ == "__main__":
