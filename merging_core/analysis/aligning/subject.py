@@ -24,8 +24,8 @@ __all__ = ["Subject"]
 
 _CERTIFIED, _FEWEST, _MOST = 64, 64, 512
 """Inputs that certify, and how many are observed at least and at most."""
-_OBSERVED, _AT_ONCE = 4096, 1024
-"""Observations of a unit, about: an input has one for each of its positions."""
+_OBSERVED, _AT_ONCE = 20_000_000, 5_000_000
+"""Numbers that layers read, of all inputs and of a batch of them, about."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +84,7 @@ class Subject:
     def rows(self) -> torch.Tensor:
         """Inputs for activations and statistics, the first of every task that takes the same."""
         alike = [task for task in self.bench.tasks if need_of(task) == need_of(self.task)]
-        each = max(1, min(_MOST, max(_FEWEST, _OBSERVED // self.positions)) // len(alike))
+        each = max(1, min(_MOST, max(_FEWEST, _OBSERVED // self.reads)) // len(alike))
         parts = [task.prepared(task.inputs("calibration")[:each]) for task in alike if "calibration" in task.splits]
         parts = [part for part in parts if part.shape[1:] == parts[0].shape[1:] and part.dtype == parts[0].dtype]
         if not parts:
@@ -94,16 +94,16 @@ class Subject:
 
     def batches(self) -> Iterator[torch.Tensor]:
         """Yield the rows in pieces."""
-        yield from torch.split(self.rows, max(1, _AT_ONCE // self.positions))
+        yield from torch.split(self.rows, max(1, _AT_ONCE // self.reads))
 
     @cached_property
-    def positions(self) -> int:
-        """How many observations of a unit one input gives, at most: its tokens or places."""
+    def reads(self) -> int:
+        """How many numbers the layers read of one input."""
         if "calibration" not in self.task.splits:
             return 1
         one = self.task.prepared(self.task.inputs("calibration")[:1]).to(self.bench.evaluator.device)
         run = layers_in(self.found.forward, self.models[0], one)
-        return max((layer.inputs.shape[:-1].numel() for layer in run), default=1)
+        return max(1, sum(layer.inputs.numel() for layer in run))
 
     def certify(self, seed: int) -> Certificate:
         """Try the symmetries of the template on the first model."""
