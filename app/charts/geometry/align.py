@@ -115,6 +115,7 @@ def _order(classes: Sequence[Mapping[str, Any]]) -> Figure:
     """The permutations as pictures: a point for each unit, at its own place and at that of its partner."""
     traces: list[dict[str, Any]] = []
     captions: list[dict[str, Any]] = []
+    short: list[dict[str, Any]] = []
     layout: dict[str, Any] = {"showlegend": False, "margin": {"l": 40, "r": 12, "t": 26, "b": 34}}
     width = 1.0 / len(classes)
     for place, row in enumerate(classes):
@@ -124,6 +125,7 @@ def _order(classes: Sequence[Mapping[str, Any]]) -> Figure:
         layout[f"xaxis{number}"] = axis("", domain=[start, start + 0.86 * width], anchor=f"y{number}", **span)
         layout[f"yaxis{number}"] = axis("", anchor=f"x{number}", **span)
         captions.append(caption(inert(row["name"], 20), start))
+        short.append(caption(inert(row["name"].replace("attention", "att."), 11), start))
         traces.append(
             {
                 "type": "scatter",
@@ -136,7 +138,7 @@ def _order(classes: Sequence[Mapping[str, Any]]) -> Figure:
                 "hovertemplate": "unit %{x} of the first is unit %{y} of the second<extra></extra>",
             }
         )
-    return figure(traces, {**layout, "annotations": captions})
+    return figure(traces, {**layout, "annotations": captions}, {"annotations": short})
 
 
 def _spread(layers: Sequence[Mapping[str, Any]]) -> Figure:
